@@ -1,0 +1,1 @@
+"""What decides: plain Python and Lua. Nothing here imports Django."""

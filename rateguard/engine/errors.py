@@ -1,0 +1,110 @@
+"""Every error that rateguard raises, as one tree. Catch a branch by what you can do about it.
+
+RateguardError
+├── InvalidRequest            the caller must change the request           (code, pointer)
+├── ConfigurationError        an operator must change a setting or a row   (names it and the remedy)
+├── SecretUnreadable          an operator must bring back an encryption key
+├── GateError                 the gate gave no decision
+│   ├── GateUnavailable       wait and send the very same call again: it may have run
+│   └── GateEpochLost         the gate was emptied or is foreign: rebuild, then go on
+└── ProviderError             one call at a provider failed                (kind, retry_after_ms, billed)
+
+`code` is stable: the API, the metrics and the docs use the same word.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class RateguardError(Exception):
+    """The root. `code` is the stable name of what happened."""
+
+    code = "error"
+
+
+class InvalidRequest(RateguardError):
+    """The request cannot be accepted as it is.
+
+    `code` says why (`unknown_model`, `exceeds_limit`, `idempotency_mismatch`, …);
+    `pointer` is the JSON pointer (RFC 6901) of the field to change, or "".
+    """
+
+    def __init__(self, message: str, *, code: str = "invalid_request", pointer: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.pointer = pointer
+
+
+class ConfigurationError(RateguardError):
+    """A setting or a configured row is wrong; the message names it and says what to write instead."""
+
+    code = "configuration"
+
+
+class SecretUnreadable(RateguardError):
+    """A stored secret was encrypted with a key that RATEGUARD["ENCRYPTION_KEYS"] does not hold; put that key back."""
+
+    code = "secret_unreadable"
+
+
+class GateError(RateguardError):
+    """The gate gave no decision. Nothing was granted by this call as far as the caller may assume."""
+
+    code = "gate_error"
+
+
+class GateUnavailable(GateError):
+    """The gate did not answer in time. The call may have run: repeat the very same call."""
+
+    code = "gate_unavailable"
+
+
+class GateEpochLost(GateError):
+    """The gate holds no epoch, or one of another data layout: it must be rebuilt before it decides again."""
+
+    code = "gate_epoch_lost"
+
+
+class ErrorKind(enum.StrEnum):
+    """What a failed provider call means, for the retry policy, the breaker and the cooldown. Source: providers' error tables."""
+
+    RATE_LIMITED = "rate_limited"  # a passing limit: cool what it names, costs no try
+    QUOTA_EXHAUSTED = "quota_exhausted"  # spend or daily quota gone: no retry here, never the breaker
+    OVERLOADED = "overloaded"  # 503, 529: back off, counts for the breaker
+    SERVER = "server"  # other 5xx, malformed or cut-off answers
+    CONNECT = "connect"  # died before the first byte left or came: nothing was billed
+    NETWORK = "network"  # died after the request was sent: may have been billed
+    TIMEOUT = "timeout"  # no answer in time: may have been billed
+    BAD_REQUEST = "bad_request"  # the caller's request is wrong for this provider
+    CONTEXT_TOO_LONG = "context_too_long"
+    CONTENT_FILTER = "content_filter"
+    AUTH = "auth"  # credentials or permission of the account
+    NOT_FOUND = "not_found"  # the deployment's model does not exist there
+    CANCELLED = "cancelled"  # we gave the call up
+
+
+class ProviderError(RateguardError):
+    """One call at a provider failed.
+
+    kind: what it means. status: the HTTP status, 0 where there was none. retry_after_ms: the provider's own wait, None where it named none.
+    cools: "account", "deployment" or "" — what a passing limit applies to. may_be_billed: the provider may charge for it although it failed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ErrorKind,
+        status: int = 0,
+        retry_after_ms: int | None = None,
+        cools: str = "",
+        may_be_billed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.code = kind.value
+        self.status = status
+        self.retry_after_ms = retry_after_ms
+        self.cools = cools
+        self.may_be_billed = may_be_billed
