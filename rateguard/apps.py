@@ -1,0 +1,33 @@
+"""rateguard itself as an installed app: its commands and checks."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class RateguardConfig(AppConfig):
+    """Refuses to start with settings that would lose money or secrets; registers the checks."""
+
+    name = "rateguard"
+    label = "rateguard"
+    verbose_name = "rateguard"
+
+    def __init__(self, app_name: str, app_module: ModuleType | None) -> None:
+        """Look for foreign packages in our names before Django loads them. Raises ConfigurationError."""
+        from rateguard import checks  # noqa: PLC0415 -- an app's module loads before the registry is ready
+
+        super().__init__(app_name, app_module)
+        checks.refuse_shadowed_packages()
+
+    def ready(self) -> None:
+        """Check the settings. Raises ConfigurationError, which names each key and its remedy."""
+        from rateguard import checks  # noqa: PLC0415 -- as above
+
+        checks.register()
+        checks.refuse_at_start()
+        if settings.ROOT_URLCONF == "rateguard.urls":
+            # In our own project our Celery app is the current one, as `shared_task` needs it; a host project has its own.
+            import rateguard.celery  # noqa: F401, PLC0415 -- Celery is not needed where the apps are guests

@@ -1,0 +1,190 @@
+"""The settings of rateguard: `RATEGUARD = {...}` in Django's settings, checked and typed.
+
+    from rateguard.conf import conf
+    conf().gate_timeout_ms
+
+Every key has a default. An unknown key, a wrong type or a value out of range raises ConfigurationError with the key and the remedy.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import difflib
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from rateguard.engine.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "RATEGUARD_"
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+_NEW_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Whole:
+    """A whole number in a range, with its unit."""
+
+    least: int
+    most: int
+    unit: str
+
+    def read(self, key: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
+            raise ConfigurationError(
+                f'RATEGUARD["{key}"] is {value!r}: write a whole number of {self.unit} from {self.least} to {self.most}'
+            )
+        return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Word:
+    """A text of a form; None where that is allowed."""
+
+    form: str
+    remedy: str
+    is_optional: bool = False
+
+    def read(self, key: str, value: object) -> str | None:
+        if value is None and self.is_optional:
+            return None
+        if not isinstance(value, str) or re.fullmatch(self.form, value) is None:
+            raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write {self.remedy}')
+        return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Keys:
+    """A list of Fernet keys. The message never repeats a value."""
+
+    def read(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) and _FERNET_KEY.fullmatch(one) for one in value):
+            raise ConfigurationError(f'RATEGUARD["{key}"] is not a list of Fernet keys: make one with {_NEW_KEY}')
+        return tuple(value)
+
+
+def _whole(default: int, least: int, most: int, unit: str) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": _Whole(least, most, unit)})
+
+
+def _ms(default: int, least: int = 1, most: int = 3_600_000) -> Any:
+    return _whole(default, least, most, "milliseconds")
+
+
+def _word(default: str | None, form: str, remedy: str, *, is_optional: bool = False) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": _Word(form, remedy, is_optional)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Conf:
+    """All settings of rateguard. The key of a field in `RATEGUARD` and in the environment (`RATEGUARD_…`) is its name in capitals."""
+
+    partition: str = _word("default", r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, - or _")
+    """The gate's name: part of every Redis key, so that several gates share one Redis."""
+    gate_timeout_ms: int = _ms(250)
+    """How long a call to the gate may take before it counts as lost."""
+    worker_slots: int = _whole(500, 1, 100_000, "jobs")
+    """Jobs that one worker process runs at once."""
+    unsent_per_worker: int = _whole(100, 1, 100_000, "jobs")
+    """Granted jobs whose request has not left yet, at most, for each live worker."""
+    send_by_ms: int = _ms(5_000)
+    """A grant that nobody claimed for so long goes back to the waiting room."""
+    heartbeat_ms: int = _ms(3_000)
+    """How often a process that holds reservations says that it lives."""
+    dead_after_ms: int = _ms(12_000)
+    """A process silent for so long, while the gate answered, is dead."""
+    max_tries: int = _whole(5, 1, 100, "tries")
+    """Failures of a job that the retry policy counts before the job fails."""
+    retry_base_ms: int = _ms(500)
+    """The upper end of the first retry's random wait; it doubles with each try."""
+    retry_max_ms: int = _ms(60_000, most=86_400_000)
+    """The longest wait before a retry that no provider asked for."""
+    default_max_tokens: int = _whole(1_024, 1, 10_000_000, "tokens")
+    """Sent as max_tokens where the caller named none, because a budget reserves the most that a call can cost."""
+    jobs_per_message: int = _whole(25, 1, 1_000, "jobs")
+    """Job ids in one Celery message."""
+    encryption_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False, metadata={"rule": _Keys()})
+    """Fernet keys for secrets at rest: the first encrypts, all decrypt. In development alone one is derived from SECRET_KEY."""
+    idempotency_hours: int = _whole(24, 1, 8_760, "hours")
+    """How long an Idempotency-Key answers with the job that it made."""
+    guard_ms: int = _ms(100, least=0, most=10_000)
+    """Time added to a window for the way of a request to the provider."""
+    call_timeout_s: int = _whole(600, 1, 86_400, "seconds")
+    """The longest that one call at a provider may take."""
+    on_redis_loss: str = _word("reject", "reject", '"reject"')
+    """What a synchronous call gets while the gate is away: `reject` refuses it with a time to come back."""
+    default_tenant: str | None = _word(None, r"[-a-zA-Z0-9_]{1,64}", "a tenant's name, or None", is_optional=True)
+    """The tenant of `.delay()` calls that name none."""
+    caretaker_period_ms: int = _ms(1_000, least=10)
+    """How often the caretaker compares gate and rows."""
+    group_commit_ms: int = _ms(10, least=0, most=1_000)
+    """How long a finished job waits for others to commit with it."""
+
+
+_RULES: dict[str, Any] = {field.name.upper(): field.metadata["rule"] for field in dataclasses.fields(Conf)}
+
+
+def parse(given: Mapping[str, object]) -> Conf:
+    """The typed settings of a `RATEGUARD` mapping. Raises ConfigurationError, which names the key and the remedy."""
+    for key in given:
+        if key not in _RULES:
+            near = difflib.get_close_matches(str(key).upper(), _RULES, n=1, cutoff=0.0)[0]
+            raise ConfigurationError(f'RATEGUARD["{key}"] is no setting; the nearest is "{near}"')
+    read = {key.lower(): _RULES[key].read(key, value) for key, value in given.items()}
+    result = Conf(**read)
+    if result.dead_after_ms < 2 * result.heartbeat_ms:
+        raise ConfigurationError('RATEGUARD["DEAD_AFTER_MS"] must be at least twice "HEARTBEAT_MS": one late heartbeat is no death')
+    return result
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """The keys that the environment sets (`RATEGUARD_<KEY>`), as values for `RATEGUARD`; lists are comma-separated.
+
+    A number that is none stays a text, so that `parse` names it.
+    """
+    return {key: _from_text(rule, environment[name]) for key, rule in _RULES.items() if (name := ENVIRONMENT_PREFIX + key) in environment}
+
+
+def _from_text(rule: object, text: str) -> object:
+    if isinstance(rule, _Keys):
+        return [one.strip() for one in text.split(",") if one.strip()]
+    if isinstance(rule, _Whole) and re.fullmatch(r"-?\d+", text.strip()):
+        return int(text)
+    return text
+
+
+def is_production() -> bool:
+    """Whether the settings claim to be production: RATEGUARD_ENV says so, or, where it is absent, DEBUG is off."""
+    default = "development" if settings.DEBUG else "production"
+    return bool(getattr(settings, "RATEGUARD_ENV", default) == "production")
+
+
+@functools.cache
+def conf() -> Conf:
+    """The settings in force; parsed once, and again after a test overrides them. Raises ConfigurationError."""
+    given = getattr(settings, "RATEGUARD", {})
+    if not isinstance(given, Mapping):
+        raise ConfigurationError("RATEGUARD is not a dict: write RATEGUARD = {...}")
+    result = parse(given)
+    if result.encryption_keys or is_production():
+        return result
+    return dataclasses.replace(result, encryption_keys=(_development_key(),))
+
+
+def _development_key() -> str:
+    digest = hashlib.sha256(b"rateguard encryption key\0" + settings.SECRET_KEY.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"RATEGUARD", "RATEGUARD_ENV", "SECRET_KEY", "DEBUG"}:
+        conf.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="rateguard.conf")

@@ -1,0 +1,139 @@
+"""Django's settings of the project. What differs from place to place comes from the environment; the defaults suit a first run.
+
+RATEGUARD_ENV=production turns on the refusals of `rateguard.checks`: the process does not start with DEBUG, a default secret,
+no encryption key, or SQLite without the word that one machine runs everything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from kombu import Queue
+
+from rateguard import conf
+from rateguard.engine.lanes import Lane, queue_name
+
+env = environ.Env()
+
+# The place -----------------------------------------------------------------------------------------------------------
+
+RATEGUARD_ENV = env.str("RATEGUARD_ENV", default="development")
+"""`development` or `production`."""
+RATEGUARD_HOSTS = env.int("RATEGUARD_HOSTS", default=0)
+"""How many machines run web or worker processes; 0: nobody said."""
+IS_PRODUCTION = RATEGUARD_ENV == "production"
+STATE_DIR = Path(env.str("RATEGUARD_STATE_DIR", default=".")).resolve()
+
+SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-rateguard-development-only")
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[] if IS_PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"])
+
+RATEGUARD: dict[str, object] = conf.from_environment(os.environ)
+
+# Apps ----------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "rateguard.apps.RateguardConfig",  # first: it names a foreign package that shadows one of ours before that is loaded
+    "tenants.apps.TenantsConfig",
+    "rateguard.jobs.apps.JobsConfig",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django_celery_results",
+    "rest_framework",
+]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
+ROOT_URLCONF = "rateguard.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+APPEND_SLASH = False
+
+# HTTPS: on in production, each part off by its own variable where something in front does it ------------------------------
+
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3_600 if IS_PRODUCTION else 0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SILENCED_SYSTEM_CHECKS = [
+    "security.W003",  # no cookie authenticates anybody: there is nothing that a forged request could use
+    "security.W005",  # whether subdomains or browsers' lists may take part in HSTS is for the owner of the domain to say
+    "security.W021",
+]
+
+# Databases -----------------------------------------------------------------------------------------------------------
+
+
+def _sqlite_options() -> dict[str, Any]:
+    """WAL, so that readers never wait; IMMEDIATE, so that a writer waits at BEGIN instead of failing half-way."""
+    return {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+    }
+
+
+def _postgres_options() -> dict[str, Any]:
+    """A pool: under ASGI each synchronous request has its own thread and would open its own connection."""
+    return {
+        "pool": {
+            "min_size": env.int("DATABASE_POOL_MIN", default=1),
+            "max_size": env.int("DATABASE_POOL_MAX", default=20),
+            "timeout": 10,
+        },
+        "connect_timeout": 5,
+    }
+
+
+def _database() -> dict[str, Any]:
+    database: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(STATE_DIR / "rateguard.sqlite3")}
+    if env.str("DATABASE_URL", default=""):
+        database = dict(env.db_url("DATABASE_URL"))
+    options = _sqlite_options() if database["ENGINE"].endswith("sqlite3") else _postgres_options()
+    # A pooled connection belongs to the pool: Django must not keep it (CONN_MAX_AGE 0).
+    return {**database, "OPTIONS": {**options, **database.get("OPTIONS", {})}, "CONN_MAX_AGE": 0}
+
+
+DATABASES = {"default": _database()}
+
+# Redis and Celery ----------------------------------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+
+CELERY_BROKER_URL = env.str("BROKER_URL", default=REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3_600,
+    "socket_connect_timeout": 5,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    "retry_on_timeout": True,
+}
+CELERY_RESULT_BACKEND = "rateguard.jobs.results:JobResultBackend"
+CELERY_RESULT_EXTENDED = True
+CELERY_TASK_IGNORE_RESULT = False
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_QUEUES = [Queue("celery"), *(Queue(queue_name(lane)) for lane in Lane)]
+# With a pool set here Celery obeys `-P threads` and `-P solo` but not `-P prefork`: choose that by the variable.
+CELERY_WORKER_POOL = env.str("RATEGUARD_WORKER_POOL", default="rateguard.worker.pool:AsyncioPool")
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TASK_SEND_SENT_EVENT = False
+
+# Doors and logs ------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],  # each view names its own
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+LOGGING_CONFIG = "rateguard.telemetry.logs.configure_logging"
+LOGGING = {"level": env.str("RATEGUARD_LOG_LEVEL", default="INFO")}

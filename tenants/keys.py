@@ -1,0 +1,48 @@
+"""API keys: made, found, revoked. A secret is shown once; the database holds its SHA-256 (it is random: 240 bits need no salt)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from tenants.models import ApiKey, Tenant, TenantStatus
+
+SECRET_PREFIX = "rg_"  # noqa: S105 -- what every secret begins with, not one
+SHOWN_CHARACTERS = 12
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def issue_key(tenant: Tenant, name: str, *, is_operator: bool = False, expires_at: dt.datetime | None = None) -> tuple[ApiKey, str]:
+    """Make a key. Returns its row and its secret (`rg_` and 40 characters), which nobody can read again."""
+    secret = SECRET_PREFIX + secrets.token_urlsafe(30)
+    key = ApiKey.objects.create(
+        tenant=tenant,
+        name=name,
+        prefix=secret[:SHOWN_CHARACTERS],
+        digest=_digest(secret),
+        is_operator=is_operator,
+        expires_at=expires_at,
+    )
+    return key, secret
+
+
+def find_key(secret: str) -> ApiKey | None:
+    """The key of a secret with its tenant, or None: unknown, expired, revoked, or of a paused tenant.
+
+    Each answer costs one hash and one query, so that its time tells nothing; the comparison is of digests, by an index.
+    """
+    in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+    keys = ApiKey.objects.select_related("tenant").filter(in_force, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
+    return keys.filter(digest=_digest(secret)).first()
+
+
+def revoke_key(key: ApiKey) -> None:
+    """End a key now, by the database's clock. Revoking again keeps the first time."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=Now())

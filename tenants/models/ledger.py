@@ -1,0 +1,111 @@
+"""The lines of money. They are written once and never changed; a mistake is put right by a further line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Never, TypeVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from rateguard.engine.errors import RateguardError
+from rateguard.engine.money import format_usd
+from tenants.models.tenant import Tenant
+
+Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
+
+
+class LedgerUnchangeable(RateguardError):
+    """Somebody tried to change or delete a ledger entry; write a correction instead."""
+
+    code = "ledger_unchangeable"
+
+
+def _refuse() -> Never:
+    raise LedgerUnchangeable("a ledger entry is never changed or deleted: add an entry of kind `correction`")
+
+
+class EntryKind(models.TextChoices):
+    """Kinds of entries: exactly one `charge` an attempt; the others come beside it."""
+
+    CHARGE = "charge"
+    CORRECTION = "correction"
+    CACHE_HIT = "cache_hit"
+    CREDIT = "credit"
+
+
+class LedgerQuerySet(models.QuerySet[Row_co]):
+    """Reads and inserts; every other way to write raises LedgerUnchangeable."""
+
+    def update(self, **_kwargs: Any) -> Never:
+        """Refused."""
+        _refuse()
+
+    def bulk_update(self, objs: Iterable[Row_co], fields: Iterable[str], batch_size: int | None = None) -> Never:  # type: ignore[misc]  # noqa: ARG002
+        """Refused."""
+        _refuse()
+
+    def delete(self) -> Never:
+        """Refused."""
+        _refuse()
+
+
+class LedgerEntry(models.Model):
+    """One line of money: what an attempt cost, in nano-dollars and tokens; negative only where an entry takes back.
+
+    reservation_id: the job's id, or the synchronous call's own; with `attempt` it names the attempt. job_id and api_key_id are values:
+    the ledger outlives what they name. is_estimated: counted by us, not by the provider. is_overrun: beyond the most that was reserved.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="ledger_entries")
+    job_id = models.UUIDField(null=True, blank=True)
+    reservation_id = models.UUIDField()
+    attempt = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=EntryKind)
+    nano_usd = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    is_estimated = models.BooleanField(default=False)
+    is_overrun = models.BooleanField(default=False)
+    model = models.CharField(max_length=128, blank=True, default="")
+    deployment = models.CharField(max_length=64, blank=True, default="")
+    api_key_id = models.BigIntegerField(null=True, blank=True)
+    team = models.CharField(max_length=128, blank=True, default="")
+    user = models.CharField(max_length=128, blank=True, default="")
+    cost_center = models.CharField(max_length=128, blank=True, default="")
+    labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = LedgerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        constraints = (
+            models.CheckConstraint(condition=Q(kind__in=EntryKind.values), name="entry_kind"),
+            models.UniqueConstraint(fields=["reservation_id", "attempt"], condition=Q(kind=EntryKind.CHARGE), name="entry_one_charge"),
+            models.CheckConstraint(
+                condition=~Q(kind=EntryKind.CHARGE)
+                | Q(nano_usd__gte=0, input_tokens__gte=0, cached_tokens__gte=0, cache_write_tokens__gte=0, output_tokens__gte=0),
+                name="entry_charge_not_negative",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["tenant", "created_at"], name="entry_tenant_created"),
+            models.Index(fields=["reservation_id", "attempt"], name="entry_reservation"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {format_usd(self.nano_usd)}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the entry. Raises LedgerUnchangeable for one that is stored already."""
+        if not self._state.adding:
+            _refuse()
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, using: str | None = None, keep_parents: Sequence[str] | bool = False) -> Never:  # noqa: ARG002
+        """Refused."""
+        _refuse()

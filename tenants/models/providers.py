@@ -1,0 +1,123 @@
+"""Where work goes: provider accounts, their deployments, the public models that route to them, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from tenants.models.configuration import ConfigurationModel
+from tenants.models.tenant import MAX_WEIGHT, Tenant
+from tenants.secrets import EncryptedTextField
+
+
+class ProviderAccount(ConfigurationModel):
+    """Credentials and base URL at one provider: one unit, never mixed. tenant: whose it is, None for all tenants.
+
+    provider: the adapter's name (`openai`, …). credentials: a `Secret`.
+    """
+
+    name = models.SlugField(max_length=64, unique=True)
+    provider = models.SlugField(max_length=32)
+    base_url = models.URLField(max_length=255)
+    credentials = EncryptedTextField(blank=True, default="")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="provider_accounts")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=~Q(name="") & ~Q(provider=""), name="account_has_names"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Deployment(ConfigurationModel):
+    """One model at one provider account (and region), with its own limits and weight."""
+
+    account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
+    name = models.SlugField(max_length=64, unique=True)
+    upstream_model = models.CharField(max_length=128)
+    region = models.CharField(max_length=32, blank=True, default="")
+    weight = models.PositiveIntegerField(default=1)
+    is_enabled = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=~Q(name="") & ~Q(upstream_model=""), name="deployment_has_names"),
+            models.CheckConstraint(condition=Q(weight__range=(1, MAX_WEIGHT)), name="deployment_weight"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Strategy(models.TextChoices):
+    """How a model chooses among its deployments."""
+
+    ORDERED = "ordered"
+
+
+class ModelRoute(ConfigurationModel):
+    """A model as callers name it, and how it chooses among deployments."""
+
+    name = models.CharField(max_length=128, unique=True)
+    strategy = models.CharField(max_length=32, choices=Strategy, default=Strategy.ORDERED)
+    is_enabled = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=~Q(name=""), name="route_has_name"),
+            models.CheckConstraint(condition=Q(strategy__in=Strategy.values), name="route_strategy"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RouteTarget(ConfigurationModel):
+    """One deployment of a model; the lowest position is asked first."""
+
+    route = models.ForeignKey(ModelRoute, on_delete=models.CASCADE, related_name="targets")
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="targets")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("route", "position")
+        constraints = (
+            models.UniqueConstraint(fields=["route", "deployment"], name="target_once_a_route"),
+            models.UniqueConstraint(fields=["route", "position"], name="target_position"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.route_id}[{self.position}] → {self.deployment_id}"
+
+
+class Price(ConfigurationModel):
+    """The list price of a provider's model from a moment on, in pico-dollars a token (= micro-dollars per million tokens).
+
+    details: the prices that depend on the request (`prices`: batch, tiers; `long_context`) and facts of the model, as in
+    data/prices.json.
+    """
+
+    provider = models.SlugField(max_length=32)
+    model = models.CharField(max_length=128)
+    valid_from = models.DateTimeField()
+    input_pico = models.BigIntegerField(default=0)
+    cached_input_pico = models.BigIntegerField(default=0)
+    cache_write_pico = models.BigIntegerField(default=0)
+    output_pico = models.BigIntegerField(default=0)
+    details: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["provider", "model", "valid_from"], name="price_once_a_moment"),
+            models.CheckConstraint(
+                condition=Q(input_pico__gte=0, cached_input_pico__gte=0, cache_write_pico__gte=0, output_pico__gte=0),
+                name="price_not_negative",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model} from {self.valid_from:%Y-%m-%d}"
