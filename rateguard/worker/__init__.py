@@ -1,0 +1,1 @@
+"""The Celery worker: a pool of coroutines, and what lives on its loop."""
