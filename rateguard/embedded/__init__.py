@@ -1,0 +1,1 @@
+"""Servers and child processes for the first run, the tests and the benchmarks: nothing here serves production."""
