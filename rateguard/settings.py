@@ -7,10 +7,11 @@ no encryption key, or SQLite without the word that one machine runs everything.
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import environ
+import environ  # type: ignore[import-untyped]
 from kombu import Queue
 
 from rateguard import conf
@@ -91,9 +92,12 @@ def _database() -> dict[str, Any]:
     database: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(STATE_DIR / "rateguard.sqlite3")}
     if env.str("DATABASE_URL", default=""):
         database = dict(env.db_url("DATABASE_URL"))
-    options = _sqlite_options() if database["ENGINE"].endswith("sqlite3") else _postgres_options()
+    is_sqlite = database["ENGINE"].endswith("sqlite3")
+    options = _sqlite_options() if is_sqlite else _postgres_options()
+    # The tests' database is a file too: one in memory locks whole tables between threads and cannot be shared with processes.
+    test = {"NAME": str(Path(tempfile.gettempdir()) / f"rateguard-test-{os.getpid()}.sqlite3")} if is_sqlite else {}
     # A pooled connection belongs to the pool: Django must not keep it (CONN_MAX_AGE 0).
-    return {**database, "OPTIONS": {**options, **database.get("OPTIONS", {})}, "CONN_MAX_AGE": 0}
+    return {**database, "OPTIONS": {**options, **database.get("OPTIONS", {})}, "CONN_MAX_AGE": 0, "TEST": test}
 
 
 DATABASES = {"default": _database()}

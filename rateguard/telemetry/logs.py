@@ -13,7 +13,7 @@ import logging
 import logging.config
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -67,12 +67,28 @@ def formatter(*, is_terminal: bool) -> structlog.stdlib.ProcessorFormatter:
     )
 
 
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr. A line that cannot be formatted is named by its place alone: Python's own report would show its raw values."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name that logging calls
+        """Say which call failed to log."""
+        error = sys.exc_info()[0]
+        self.stream.write(
+            f"a log line of {record.pathname}:{record.lineno} could not be written: {error.__name__ if error else 'unknown'}\n"
+        )
+
+
 def configure_logging(options: Mapping[str, Any] | None = None) -> None:
     """Send all logs of the process to stderr. options: `{"level": "INFO"}`. May be called again."""
     level = (options or {}).get("level", "INFO")
     is_terminal = sys.stderr.isatty()
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -83,7 +99,7 @@ def configure_logging(options: Mapping[str, Any] | None = None) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter, "is_terminal": is_terminal}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "handlers": {"stderr": {"()": StderrHandler, "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 **dict.fromkeys(("django", "django.server", "celery", "uvicorn", "uvicorn.error", "py.warnings"), flow_up),

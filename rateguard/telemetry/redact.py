@@ -12,6 +12,8 @@ SECRET_NAMES = frozenset({"api_key", "apikey", "authorization", "credentials", "
 PROMPT_NAMES = frozenset({"body", "messages", "prompt", "input"})
 _SECRET_SUFFIXES = ("_api_key", "_password", "_secret", "_token", "_credentials")
 
+_JSON_WHOLE = 2**63
+
 # Our keys and the providers'; anything after "Bearer"; a password inside a URL.
 _SECRET_VALUES = re.compile(r"\b(?:rg_|sk-)[A-Za-z0-9_-]{6,}|(?<=Bearer )[^\s'\",]+|(?<=://)[^\s/@'\"]*:[^\s/@'\"]+(?=@)", re.IGNORECASE)
 
@@ -30,6 +32,8 @@ def redact_text(text: str) -> str:
 def redact(value: Any) -> Any:
     """The value without secrets and prompts, as plain JSON values; what JSON does not know becomes its redacted repr."""
     match value:
+        case int() if abs(value) >= _JSON_WHOLE:
+            return str(value)
         case None | bool() | int() | float():
             return value
         case str():

@@ -42,7 +42,7 @@ class LedgerQuerySet(models.QuerySet[Row_co]):
         """Refused."""
         _refuse()
 
-    def bulk_update(self, objs: Iterable[Row_co], fields: Iterable[str], batch_size: int | None = None) -> Never:  # type: ignore[misc]  # noqa: ARG002
+    def bulk_update(self, objs: Iterable[Row_co], fields: Iterable[str], batch_size: int | None = None) -> Never:  # noqa: ARG002
         """Refused."""
         _refuse()
 

@@ -1,0 +1,20 @@
+import pytest
+
+from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.lanes import Lane, parse_lane, queue_name
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_lane_is_read_by_its_name_and_its_number(lane):
+    assert parse_lane(lane.label) is parse_lane(lane.label.upper()) is parse_lane(int(lane)) is lane
+
+
+@pytest.mark.parametrize("value", ["urgent", "", 0, 6])
+def test_an_unknown_lane_is_refused_with_the_names_of_all(value):
+    with pytest.raises(InvalidRequest, match="critical, high, normal, low, background") as caught:
+        parse_lane(value)
+    assert (caught.value.code, caught.value.pointer) == ("unknown_lane", "/lane")
+
+
+def test_each_lane_has_a_queue_of_its_own_in_celery(settings):
+    assert {queue_name(lane) for lane in Lane} | {"celery"} == {queue.name for queue in settings.CELERY_TASK_QUEUES}
