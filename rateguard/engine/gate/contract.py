@@ -1,0 +1,332 @@
+"""The gate's contract: one atomic step decides for waiting work. Two twins implement it: `memory` and `redis`.
+
+A gate never sleeps, retries or polls. Its times are whole milliseconds of its own clock; callers report ages (`…_ago_ms`) on theirs.
+Every call may be sent again: a step is told apart by (channel, number), a settlement by its reservation, an enqueue by job and attempt.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import uuid
+from typing import Protocol
+
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import LimitRecord
+
+LAYOUT = 1
+"""Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
+
+
+class WorkClass(enum.IntEnum):
+    """SYNC: a caller waits for it; goes first in its lane. JOB: durable; bound by the slots of live workers."""
+
+    SYNC = 1
+    JOB = 2
+
+
+# ---- configuration ------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PathRecord:
+    """One path: the scopes that a request charges. limits: ids on it, without the deployment's. weight: the tenant's, 1–1000."""
+
+    id: str
+    tenant: str
+    weight: int
+    limits: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """One deployment in a model's ranked list.
+
+    limits: its own and its account's. cools: the ids whose cooldown closes it (its own, its account's).
+    input_pico, output_pico: its dearest prices, pico-dollars a token.
+    """
+
+    id: str
+    limits: tuple[str, ...]
+    cools: tuple[str, ...]
+    input_pico: int
+    output_pico: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A public model: deployments in order of preference.
+
+    Models that share an account's limit have one pool: there tenants share across them.
+    """
+
+    name: str
+    pool: str
+    deployments: tuple[DeploymentRecord, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Configuration:
+    """Records to write. `forget_limits` no longer exist. `version` is the database's config_version that they belong to."""
+
+    version: int
+    limits: tuple[LimitRecord, ...] = ()
+    paths: tuple[PathRecord, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    forget_limits: tuple[str, ...] = ()
+    forget_models: tuple[str, ...] = ()
+
+
+# ---- work ---------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class ReservationId:
+    """A job (or a synchronous call) and the number of the attempt: what a reservation, a grant and a settlement are known by."""
+
+    job: uuid.UUID
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.attempt}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job for the waiting room. attempt: the last number used; the grant's is one more. order_ms: earlier goes first inside a user.
+
+    output_tokens: the estimate that our own limits reserve. max_output_tokens: what the provider counts and a budget reserves.
+    """
+
+    job: uuid.UUID
+    model: str
+    path: str
+    lane: Lane
+    input_tokens: int
+    output_tokens: int
+    max_output_tokens: int
+    order_ms: int
+    attempt: int = 0
+    work_class: WorkClass = WorkClass.JOB
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent:
+    """A granted attempt was claimed by `holder` and its request went out `ago_ms` before this step was sent."""
+
+    reservation: ReservationId
+    holder: str
+    ago_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cooldown:
+    """A provider's limit said "not before": the target ("a3" an account, "d7" a deployment) takes nothing for `for_ms`."""
+
+    target: str
+    for_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settlement:
+    """An attempt ended. A reservation that is gone already is ignored.
+
+    used: False gives everything back (nothing was sent, nothing is counted anywhere).
+    input_tokens, output_tokens, cost (nano-dollars): the actual figures. counted_ago_ms: the age of the latest moment at which the provider
+    can have counted the request, where that is later than the sending; else None.
+    """
+
+    reservation: ReservationId
+    used: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    counted_ago_ms: int | None = None
+    cooldown: Cooldown | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One round trip: report what was sent and what ended, withdraw, enqueue, then admit up to `want`.
+
+    channel, number: the caller's line to the gate and the number of its call; the same pair gets the same reply.
+    """
+
+    channel: str
+    number: int
+    want: int = 0
+    sent: tuple[Sent, ...] = ()
+    settle: tuple[Settlement, ...] = ()
+    withdraw: tuple[Waiting, ...] = ()
+    enqueue: tuple[Waiting, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grant:
+    """An attempt may be sent. cost: nano-dollars reserved. send_by_ms: gate time; who cannot send by then gives it back."""
+
+    reservation: ReservationId
+    model: str
+    deployment: str
+    lane: Lane
+    work_class: WorkClass
+    cost: int
+    send_by_ms: int
+    input_tokens: int
+    max_output_tokens: int
+
+
+class Refusal(enum.StrEnum):
+    """Why a waiting job can never be granted."""
+
+    EXCEEDS_LIMIT = "exceeds_limit"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    NOT_CONFIGURED = "not_configured"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """A job that left the waiting room without a grant. binding: the id of the limit, or of the record that is missing."""
+
+    job: uuid.UUID
+    attempt: int
+    reason: Refusal
+    binding: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StepReply:
+    """What a step decided.
+
+    now_ms: gate time. next_ready_ms: when to step again although nobody settles (always after now); None: only a settle or enqueue helps.
+    has_more: the step stopped at `want`; there may be more to admit now. binding: the limit that closed a model in this step, "" if none.
+    """
+
+    now_ms: int
+    epoch: int
+    version: int
+    granted: tuple[Grant, ...]
+    refused: tuple[Refused, ...]
+    next_ready_ms: int | None
+    has_more: bool
+    binding: str
+
+
+# ---- holders ------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds reservations. slots: jobs it can run at once, 0 for a web process. lanes: those it serves."""
+
+    id: str
+    slots: int
+    lanes: tuple[Lane, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HeldReservation:
+    """A reservation as the reaper and the reconciler see it.
+
+    holder: "" while nobody claimed it. is_alive: its holder's heartbeat is heard.
+    """
+
+    reservation: ReservationId
+    holder: str
+    is_alive: bool
+    age_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Charge:
+    """Something that counted `ago_ms` before now: for a window that is rebuilt."""
+
+    limit: str
+    amount: int
+    ago_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """A running attempt whose reservation is rebuilt: `waiting` as it was enqueued, but with the running attempt's number."""
+
+    waiting: Waiting
+    deployment: str
+    holder: str
+    ago_ms: int
+    cost: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself."""
+
+    id: str
+    used: int
+    amount: int
+    reserved: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inspection:
+    """The gate at a glance, for views and for checks."""
+
+    now_ms: int
+    limits: tuple[LimitUse, ...]
+    waiting: int
+    reservations: int
+    unsent: int
+    holders: tuple[Holder, ...]
+    cooling: tuple[Cooldown, ...]
+
+
+class Gate(Protocol):
+    """The gate. Each method raises GateUnavailable (repeat the very same call) or GateEpochLost (rebuild first)."""
+
+    def epoch(self) -> int | None:
+        """The epoch, or None where the gate is empty or of a foreign layout. Never raises GateEpochLost: ask it first."""
+        ...
+
+    def step(self, step: Step) -> StepReply:
+        """Report, withdraw, enqueue, admit, in one atomic step. Idempotent by (channel, number)."""
+        ...
+
+    def beat(self, holder: Holder) -> int:
+        """The holder lives. Returns gate time, ms."""
+        ...
+
+    def leave(self, holder: str) -> None:
+        """The holder stops by itself: it takes no more work; what it still holds is looked at as if it had died."""
+        ...
+
+    def adopt(self, reservation: ReservationId, holder: str) -> None:
+        """A reservation that nobody claimed belongs to a live holder after all (its row says so)."""
+        ...
+
+    def suspects(self, most: int) -> tuple[HeldReservation, ...]:
+        """Reservations nobody claimed in time, and those of dead holders. Changes nothing but forgets dead holders that hold nothing."""
+        ...
+
+    def held(self, cursor: int, most: int) -> tuple[int, tuple[HeldReservation, ...]]:
+        """All reservations, page by page (cursor 0 starts; a returned 0 ends), for the reconciler."""
+        ...
+
+    def configure(self, configuration: Configuration) -> None:
+        """Write records; what is used of an edited limit stays. Raises the version, never lowers it. Works during a rebuild."""
+        ...
+
+    def clear(self) -> None:
+        """Drop everything of this gate, epoch first: a rebuild begins."""
+        ...
+
+    def restore(self, charges: tuple[Charge, ...], running: tuple[Running, ...], waiting: tuple[Waiting, ...]) -> None:
+        """Bring back part of the state from rows during a rebuild, before `open`."""
+        ...
+
+    def open(self, epoch: int) -> None:
+        """The rebuild is done: decisions may be asked for."""
+        ...
+
+    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
+        """These limits in use (none named: all), counts and holders."""
+        ...

@@ -1,0 +1,39 @@
+-- needs: limits room
+-- Write configuration records; what is used of an edited limit stays. Works during a rebuild (no epoch).
+-- ARGV[1] msgpack [now|false, version, limits, paths, models, forget limits, forget models]
+--   limits [[id, kind, metric, amount, level, window_ms, burst, gives_back, slices, ring], …]
+--   paths  [[id, packed], …]   models [[name, packed], …]   forget [id, …]
+-- Returns 1.
+for i = 1, #args[3] do
+  local record = args[3][i]
+  local old = limit_of(record[1])
+  local l = old and edited(old, record) or new_limit(record)
+  l.dirty = nil
+  limits[record[1]] = l
+  touch(l)
+  call('SADD', P .. K.limit_ids, record[1])
+  if l.has_parked == 1 then wake_at(l, now) end
+end
+for i = 1, #args[6] do
+  local l = limit_of(args[6][i])
+  if l then
+    unpark_jobs(l, call('ZRANGE', P .. K.parked_jobs .. l.id, 0, -1))
+    while call('EXISTS', P .. K.parked .. l.id) == 1 do unpark(l) end
+    call('ZREM', P .. K.wake, l.id)
+    call('DEL', P .. K.limit .. l.id)
+    call('SREM', P .. K.limit_ids, l.id)
+    l.dirty = true -- never written again
+    limits[l.id] = false
+  end
+end
+for i = #dirty, 1, -1 do
+  if limits[dirty[i].id] ~= dirty[i] then table.remove(dirty, i) end
+end
+flush_limits()
+flush_room()
+for i = 1, #args[4] do call('SET', P .. K.path .. args[4][i][1], args[4][i][2]) end
+for i = 1, #args[5] do call('SET', P .. K.model .. args[5][i][1], args[5][i][2]) end
+for i = 1, #args[7] do call('DEL', P .. K.model .. args[7][i]) end
+local version = tonumber(call('GET', P .. K.version) or 0)
+if args[2] > version then call('SET', P .. K.version, whole(args[2])) end
+return 1

@@ -1,0 +1,64 @@
+local settings -- set by the operation: {send_by_ms, dead_after_ms, unsent_per_worker}
+-- Who is alive and how much they can take: holders.py, name by name. Needs the settings table {send_by_ms, dead_after_ms, unsent_per_worker}.
+
+local GAP_SHARE, LEFT = 2, -1
+local holder_table, running, unsent
+
+local function load_holders()
+  if holder_table then return end
+  holder_table, running, unsent = {}, {}, {}
+  local flat = call('HGETALL', P .. K.holders)
+  for i = 1, #flat, 2 do
+    local record = cmsgpack.unpack(flat[i + 1])
+    local lanes = {}
+    for j = 1, #record[2] do lanes[record[2][j]] = true end
+    local beat = tonumber(call('ZSCORE', P .. K.beats, flat[i]) or 0)
+    holder_table[flat[i]] = {slots = record[1], lanes = lanes, beat = beat}
+  end
+  flat = call('HGETALL', P .. K.running)
+  for i = 1, #flat, 2 do running[flat[i]] = tonumber(flat[i + 1]) end
+  for lane = 1, 5 do unsent[lane] = 0 end
+  flat = call('HGETALL', P .. K.unsent)
+  for i = 1, #flat, 2 do unsent[tonumber(flat[i])] = tonumber(flat[i + 1]) end
+end
+
+-- base room of each lane before unsent grants, and the lanes whose unsent grants count against it
+local bases
+local function lane_bases()
+  if bases then return bases end
+  load_holders()
+  bases = {}
+  for lane = 1, 5 do
+    local free, workers, reached = 0, 0, {}
+    for id, holder in pairs(holder_table) do
+      if holder.lanes[lane] and holder.slots > 0 and now - holder.beat <= settings[2] then
+        free = free + math.max(0, holder.slots - (running[id] or 0))
+        workers = workers + 1
+        for served in pairs(holder.lanes) do reached[served] = true end
+      end
+    end
+    bases[lane] = {math.min(free, settings[3] * workers), reached}
+  end
+  return bases
+end
+
+local function lane_room(lane)
+  local base = lane_bases()[lane]
+  local room = base[1]
+  for served in pairs(base[2]) do room = room - unsent[served] end
+  return room
+end
+
+local resumed_at
+local function is_alive(holder)
+  local beat = tonumber(call('ZSCORE', P .. K.beats, holder) or 0)
+  if beat == LEFT then return false end
+  resumed_at = resumed_at or tonumber(call('HGET', P .. K.pulse, 'resumed_at') or 0)
+  return now - math.max(beat, resumed_at) <= settings[2]
+end
+
+local function forget_holder(holder)
+  call('HDEL', P .. K.holders, holder)
+  call('ZREM', P .. K.beats, holder)
+  call('HDEL', P .. K.running, holder)
+end

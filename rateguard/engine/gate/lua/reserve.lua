@@ -1,0 +1,121 @@
+-- Reservations: made at the grant, claimed and moved when sent, adjusted at the end. Twin: memory.py, "the end of an attempt".
+-- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment}
+
+local JOB = 2
+local records = {}
+local unsent_change, running_change = {}, {}
+
+local function reservation_of(rid)
+  if records[rid] == nil then
+    local raw = call('HGET', P .. K.reservations, rid)
+    records[rid] = raw and {unpack(cmsgpack.unpack(raw))} or false
+  end
+  return records[rid]
+end
+
+local record_changed = {}
+local function keep(rid, record)
+  records[rid] = record
+  record_changed[rid] = true
+end
+
+local function count_unsent(lane, change)
+  unsent_change[lane] = (unsent_change[lane] or 0) + change
+  if unsent then unsent[lane] = unsent[lane] + change end
+end
+local function count_running(holder, change)
+  running_change[holder] = (running_change[holder] or 0) + change
+end
+
+local function reserve(rid, record, send_by)
+  keep(rid, record)
+  call('ZADD', P .. K.send_by, whole(send_by), rid)
+  if tree_class(record[2]) == JOB then count_unsent(tree_lane(record[2]), 1) end
+end
+
+local function claim(rid, record, holder)
+  if record[8] ~= '' then return end
+  record[8] = holder
+  call('ZREM', P .. K.send_by, rid)
+  call('SADD', P .. K.held .. holder, rid)
+  if tree_class(record[2]) == JOB then
+    count_unsent(tree_lane(record[2]), -1)
+    count_running(holder, 1)
+  end
+  keep(rid, record)
+end
+
+-- Windows count the attempt at a later moment than they did.
+local function count_at(rid, record, at_ms)
+  if at_ms <= record[7] then return end
+  load_limits(record[9])
+  for i = 1, #record[9] do
+    local l = limits[record[9][i]]
+    if l then move(l, record[10][i], record[7], at_ms) end
+  end
+  record[7] = at_ms
+  keep(rid, record)
+end
+
+local function note_sent(rid, holder, ago_ms)
+  local record = reservation_of(rid)
+  if not record then return end
+  claim(rid, record, holder)
+  count_at(rid, record, now - ago_ms)
+end
+
+local function release(rid, record)
+  records[rid], record_changed[rid] = false, nil
+  call('HDEL', P .. K.reservations, rid)
+  if record[8] == '' then
+    call('ZREM', P .. K.send_by, rid)
+    if tree_class(record[2]) == JOB then count_unsent(tree_lane(record[2]), -1) end
+  else
+    call('SREM', P .. K.held .. record[8], rid)
+    if tree_class(record[2]) == JOB then count_running(record[8], -1) end
+  end
+end
+
+local function actual_of(l, reserved, record, used, input, output, cost)
+  if used == 0 then return 0 end
+  if l.gives_back == 1 then return need_of(l.metric, {input = input, output = output, max_output = output, cost = cost}) end
+  return math.max(reserved, need_of(l.metric, {input = input, output = output, max_output = record[5], cost = cost}))
+end
+
+local function settle(rid, used, input, output, cost, counted_ago, target, cool_ms)
+  if target ~= '' then
+    local known = tonumber(call('HGET', P .. K.cooling, target) or 0)
+    call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
+  end
+  local record = reservation_of(rid)
+  if not record then return end
+  load_limits(record[9])
+  if used == 1 and counted_ago >= 0 then count_at(rid, record, now - counted_ago) end
+  release(rid, record)
+  for i = 1, #record[9] do
+    local l, reserved = limits[record[9][i]], record[10][i]
+    if l then
+      local actual = actual_of(l, reserved, record, used, input, output, cost)
+      adjust(l, reserved, actual, record[7])
+      if l.has_parked == 1 and (actual < reserved or l.kind ~= WINDOW) then
+        l.opens_at = 0
+        wake_at(l, now)
+      end
+    end
+  end
+end
+
+local function flush_reservations()
+  local fields = {}
+  for rid in pairs(record_changed) do
+    fields[#fields + 1] = rid
+    fields[#fields + 1] = cmsgpack.pack(records[rid])
+  end
+  for from = 1, #fields, 2000 do call('HSET', P .. K.reservations, unpack(fields, from, math.min(from + 1999, #fields))) end
+  for lane, change in pairs(unsent_change) do
+    if change ~= 0 then call('HINCRBY', P .. K.unsent, lane, change) end
+  end
+  for holder, change in pairs(running_change) do
+    if change ~= 0 then call('HINCRBY', P .. K.running, holder, change) end
+  end
+end

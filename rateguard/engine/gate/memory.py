@@ -1,0 +1,355 @@
+"""The gate in one process, without Redis: for library use and tests, and the readable twin of redis.py and its Lua."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from rateguard.engine.errors import GateEpochLost
+from rateguard.engine.gate.admission import Admission, Reservation
+from rateguard.engine.gate.contract import (
+    Charge,
+    Configuration,
+    Cooldown,
+    HeldReservation,
+    Holder,
+    Inspection,
+    LimitUse,
+    Refusal,
+    Refused,
+    ReservationId,
+    Running,
+    Sent,
+    Settlement,
+    Step,
+    StepReply,
+    Waiting,
+    WorkClass,
+)
+from rateguard.engine.gate.holders import GateSettings, Holders
+from rateguard.engine.gate.room import Room
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.limits.states import FOREVER, Budget, LimitState, edited, new_state
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class MemoryGate:
+    """See contract.Gate. `clock_ms` is the gate's time; one lock makes each call atomic."""
+
+    def __init__(self, settings: GateSettings | None = None, clock_ms: Callable[[], int] = _clock_ms) -> None:
+        self._settings = settings or GateSettings()
+        self._clock_ms = clock_ms
+        self._lock = threading.RLock()
+        self._empty()
+
+    def _empty(self) -> None:
+        self._epoch: int | None = None
+        self._version = 0
+        self._room = Room()
+        self._limits: dict[str, LimitState] = {}
+        self._holders = Holders(self._settings)
+        self._reservations: dict[ReservationId, Reservation] = {}
+        self._send_by: dict[ReservationId, int] = {}
+        self._cooling: dict[str, int] = {}
+        self._credits: dict[tuple[str, Lane], int] = {}
+        self._last_pool = ""
+        self._replies: dict[str, tuple[int, StepReply]] = {}
+
+    # ---- decisions
+
+    def epoch(self) -> int | None:
+        """See contract.Gate."""
+        return self._epoch
+
+    def step(self, step: Step) -> StepReply:
+        """See contract.Gate."""
+        with self._lock:
+            epoch = self._open_epoch()
+            known = self._replies.get(step.channel)
+            if known and known[0] >= step.number:
+                return known[1]
+            reply = self._run(step, epoch, self._now())
+            self._replies[step.channel] = (step.number, reply)
+            return reply
+
+    def _run(self, step: Step, epoch: int, now_ms: int) -> StepReply:
+        for sent in step.sent:
+            self._note_sent(sent, now_ms)
+        for settlement in step.settle:
+            self._settle(settlement, now_ms)
+        for job in step.withdraw:
+            self._room.withdraw(job)
+        unknown = [
+            job for job in step.enqueue if ReservationId(job.job, job.attempt + 1) not in self._reservations and not self._room.enqueue(job)
+        ]
+        refused = [Refused(job.job, job.attempt, Refusal.NOT_CONFIGURED, job.path) for job in unknown]
+        admission = self._admission(step.want, now_ms)
+        has_more = admission.run() if step.want else False
+        self._last_pool = admission.last_pool
+        first = self._room.wake.first()
+        opens_ms = min(admission.opens_ms, first[1] if first else FOREVER)
+        return StepReply(
+            now_ms=now_ms,
+            epoch=epoch,
+            version=self._version,
+            granted=tuple(admission.granted),
+            refused=(*refused, *admission.refused),
+            next_ready_ms=None if opens_ms == FOREVER else max(opens_ms, now_ms + 1),
+            has_more=has_more,
+            binding=admission.binding,
+        )
+
+    def _admission(self, want: int, now_ms: int) -> Admission:
+        return Admission(
+            room=self._room,
+            limits=self._limits,
+            cooling=self._cooling,
+            credits=self._credits,
+            holders=self._holders,
+            last_pool=self._last_pool,
+            now_ms=now_ms,
+            want=want,
+            reserve=self._reserve,
+        )
+
+    def _reserve(self, reservation_id: ReservationId, reservation: Reservation, send_by_ms: int) -> None:
+        self._reservations[reservation_id] = reservation
+        self._send_by[reservation_id] = send_by_ms
+        if reservation.work_class == WorkClass.JOB:
+            self._holders.unsent[reservation.lane] += 1
+
+    # ---- the end of an attempt
+
+    def _note_sent(self, sent: Sent, now_ms: int) -> None:
+        reservation = self._reservations.get(sent.reservation)
+        if reservation is None:
+            return
+        self._claim(sent.reservation, reservation, sent.holder)
+        self._count_at(reservation, now_ms - sent.ago_ms)
+
+    def _claim(self, reservation_id: ReservationId, reservation: Reservation, holder: str) -> None:
+        if reservation.holder:
+            return
+        reservation.holder = holder
+        self._send_by.pop(reservation_id, None)
+        if reservation.work_class == WorkClass.JOB:
+            self._holders.unsent[reservation.lane] -= 1
+            self._holders.running[holder] = self._holders.running.get(holder, 0) + 1
+
+    def _count_at(self, reservation: Reservation, at_ms: int) -> None:
+        """Windows count the attempt at a later moment than they did."""
+        if at_ms <= reservation.charged_ms:
+            return
+        for limit_id, amount in reservation.charges:
+            if limit_id in self._limits:
+                self._limits[limit_id].move(amount, reservation.charged_ms, at_ms)
+        reservation.charged_ms = at_ms
+
+    def _settle(self, settlement: Settlement, now_ms: int) -> None:
+        if settlement.cooldown:
+            until = now_ms + settlement.cooldown.for_ms
+            self._cooling[settlement.cooldown.target] = max(until, self._cooling.get(settlement.cooldown.target, 0))
+        reservation = self._reservations.pop(settlement.reservation, None)
+        if reservation is None:
+            return
+        self._release(settlement.reservation, reservation)
+        if settlement.used and settlement.counted_ago_ms is not None:
+            self._count_at(reservation, now_ms - settlement.counted_ago_ms)
+        for limit_id, reserved in reservation.charges:
+            if limit_id in self._limits:
+                self._adjust(
+                    self._limits[limit_id], reserved, self._actual(limit_id, reserved, reservation, settlement), reservation, now_ms
+                )
+
+    def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
+        self._send_by.pop(reservation_id, None)
+        if reservation.work_class != WorkClass.JOB:
+            return
+        if not reservation.holder:
+            self._holders.unsent[reservation.lane] -= 1
+        elif reservation.holder in self._holders.running:
+            self._holders.running[reservation.holder] -= 1
+
+    def _actual(self, limit_id: str, reserved: int, reservation: Reservation, settlement: Settlement) -> int:
+        """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
+        record = self._limits[limit_id].record
+        if not settlement.used:
+            return 0
+        if record.gives_back:
+            return Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost).of(record.metric)
+        counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
+        return max(reserved, counted.of(record.metric))
+
+    def _adjust(self, limit: LimitState, reserved: int, actual: int, reservation: Reservation, now_ms: int) -> None:
+        limit.adjust(reserved, actual, reservation.charged_ms)
+        if limit.has_parked and (actual < reserved or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
+            limit.opens_at = 0
+            self._room.wake_at(limit, now_ms)
+
+    # ---- holders
+
+    def beat(self, holder: Holder) -> int:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            now_ms = self._now()
+            self._holders.beat(holder, now_ms)
+            return now_ms
+
+    def leave(self, holder: str) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            self._holders.leave(holder)
+
+    def adopt(self, reservation: ReservationId, holder: str) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            if reservation in self._reservations:
+                self._claim(reservation, self._reservations[reservation], holder)
+
+    def suspects(self, most: int) -> tuple[HeldReservation, ...]:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            now_ms = self._now()
+            late = [rid for rid, send_by in sorted(self._send_by.items(), key=lambda item: (item[1], item[0])) if send_by < now_ms]
+            orphaned = [rid for rid in sorted(self._reservations) if self._is_orphan(self._reservations[rid], now_ms)]
+            self._forget_the_dead(now_ms)
+            return tuple(self._seen(rid, now_ms) for rid in [*late, *orphaned][:most])
+
+    def _is_orphan(self, reservation: Reservation, now_ms: int) -> bool:
+        return bool(reservation.holder) and not self._holders.is_alive(reservation.holder, now_ms)
+
+    def _forget_the_dead(self, now_ms: int) -> None:
+        holding = {reservation.holder for reservation in self._reservations.values()}
+        for holder in list(self._holders.beats):
+            if holder not in holding and not self._holders.is_alive(holder, now_ms):
+                self._holders.forget(holder)
+
+    def held(self, cursor: int, most: int) -> tuple[int, tuple[HeldReservation, ...]]:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            now_ms = self._now()
+            page = sorted(self._reservations)[cursor : cursor + most]
+            following = cursor + most if cursor + most < len(self._reservations) else 0
+            return following, tuple(self._seen(rid, now_ms) for rid in page)
+
+    def _seen(self, reservation_id: ReservationId, now_ms: int) -> HeldReservation:
+        reservation = self._reservations[reservation_id]
+        alive = bool(reservation.holder) and self._holders.is_alive(reservation.holder, now_ms)
+        return HeldReservation(reservation_id, reservation.holder, alive, now_ms - reservation.charged_ms)
+
+    # ---- configuration and rebuild
+
+    def configure(self, configuration: Configuration) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            now_ms = self._now()
+            for record in configuration.limits:
+                old = self._limits.get(record.id)
+                self._limits[record.id] = new = edited(old, record) if old else new_state(record)
+                if new.has_parked:
+                    self._room.wake_at(new, now_ms)
+            for limit_id in configuration.forget_limits:
+                self._forget_limit(limit_id)
+            self._room.paths.update((path.id, path) for path in configuration.paths)
+            self._room.models.update((model.name, model) for model in configuration.models)
+            for name in configuration.forget_models:
+                self._room.models.pop(name, None)
+            self._version = max(self._version, configuration.version)
+
+    def _forget_limit(self, limit_id: str) -> None:
+        limit = self._limits.get(limit_id)
+        if limit is None:
+            return
+        self._room.unpark_jobs(limit, list(self._room.parked_jobs[limit_id]))
+        while self._room.parked[limit_id]:
+            self._room.unpark(limit)
+        self._room.wake.remove(limit_id)
+        del self._limits[limit_id]
+
+    def clear(self) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._empty()
+
+    def restore(self, charges: tuple[Charge, ...], running: tuple[Running, ...], waiting: tuple[Waiting, ...]) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            now_ms = self._now()
+            for charge in charges:
+                if charge.limit in self._limits:
+                    self._limits[charge.limit].recall(charge.amount, now_ms - charge.ago_ms)
+            for attempt in running:
+                self._restore_running(attempt, now_ms)
+            for job in waiting:
+                self._room.enqueue(job)
+
+    def _restore_running(self, attempt: Running, now_ms: int) -> None:
+        job = attempt.waiting
+        reservation_id = ReservationId(job.job, job.attempt)
+        path, model = self._room.paths.get(job.path), self._room.models.get(job.model)
+        if reservation_id in self._reservations or path is None:
+            return
+        deployments = (d for d in (model.deployments if model else ()) if d.id == attempt.deployment)
+        limits = path.limits + next((d.limits for d in deployments), ())
+        need = Need(job.input_tokens, job.output_tokens, job.max_output_tokens, attempt.cost)
+        charges = [(limit_id, need.of(self._limits[limit_id].record.metric)) for limit_id in limits if limit_id in self._limits]
+        charged_ms = now_ms - attempt.ago_ms
+        for limit_id, amount in charges:
+            state = self._limits[limit_id]
+            if isinstance(state, Budget):
+                state.take(amount, now_ms)
+            else:
+                state.recall(amount, charged_ms)
+        self._reserve(reservation_id, Reservation(job.path, job.model, job.lane, job.work_class, need, charges, charged_ms), now_ms)
+        self._claim(reservation_id, self._reservations[reservation_id], attempt.holder)
+
+    def open(self, epoch: int) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._holders.resumed_at = self._now()
+            self._epoch = epoch
+
+    # ---- looking
+
+    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            now_ms = self._now()
+            uses = (
+                LimitUse(limit_id, state.total, state.record.amount, state.reserved if isinstance(state, Budget) else 0)
+                for limit_id, state in sorted(self._limits.items())
+                if not limits or limit_id in limits
+            )
+            return Inspection(
+                now_ms=now_ms,
+                limits=tuple(uses),
+                waiting=self._room.waiting,
+                reservations=len(self._reservations),
+                unsent=sum(self._holders.unsent.values()),
+                holders=tuple(self._holders.records[holder] for holder in sorted(self._holders.records)),
+                cooling=tuple(Cooldown(t, until - now_ms) for t, until in sorted(self._cooling.items()) if until > now_ms),
+            )
+
+    # ---- time and epoch
+
+    def _now(self) -> int:
+        now_ms = self._clock_ms()
+        for limit in self._limits.values():
+            limit.advance(now_ms)
+        return now_ms
+
+    def _open_epoch(self) -> int:
+        if self._epoch is None:
+            raise GateEpochLost("the gate is empty: rebuild it from the rows first")
+        return self._epoch

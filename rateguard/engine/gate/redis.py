@@ -1,0 +1,147 @@
+"""The gate in Redis or Valkey: each method is one Lua script, atomic, on keys of one hash tag. Twin of memory.py."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
+
+from rateguard.engine.errors import GateEpochLost, GateUnavailable
+from rateguard.engine.gate import wire
+from rateguard.engine.gate.codec import pack_reservation
+from rateguard.engine.gate.contract import (
+    LAYOUT,
+    Charge,
+    Configuration,
+    HeldReservation,
+    Holder,
+    Inspection,
+    ReservationId,
+    Running,
+    Step,
+    StepReply,
+    Waiting,
+)
+from rateguard.engine.gate.holders import GateSettings
+from rateguard.engine.gate.scripts import script
+from rateguard.engine.keys import GATE_KEYS, gate_prefix
+
+RESTORE_AT_ONCE = 2_000
+"""Rows in one call of a rebuild: a few milliseconds of the server's time."""
+
+
+def connect(url: str, timeout_ms: int) -> redis.Redis:
+    """A client that never retries by itself and gives up after `timeout_ms`: outages must show at once."""
+    seconds = timeout_ms / 1000
+    return redis.Redis.from_url(
+        url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=None, protocol=2, health_check_interval=0
+    )
+
+
+@contextlib.contextmanager
+def _errors_mapped() -> Iterator[None]:
+    try:
+        yield
+    except redis.ResponseError as error:
+        if str(error).startswith("EPOCH"):
+            raise GateEpochLost(str(error)) from error
+        raise
+    except (redis.RedisError, OSError) as error:
+        raise GateUnavailable(f"the gate did not answer: {type(error).__name__}: {error}") from error
+
+
+class RedisGate:
+    """See contract.Gate. `now_ms` injects a time for tests and simulations; without it the server's TIME decides."""
+
+    def __init__(
+        self, client: redis.Redis, settings: GateSettings | None = None, partition: str = "default", now_ms: Callable[[], int] | None = None
+    ) -> None:
+        self._client = client
+        self._settings = settings or GateSettings()
+        self._prefix = gate_prefix(partition)
+        self._epoch_key = self._prefix + GATE_KEYS["epoch"]
+        self._now_ms = now_ms
+
+    # ---- decisions
+
+    def epoch(self) -> int | None:
+        """See contract.Gate."""
+        with _errors_mapped():
+            value: Any = self._client.get(self._epoch_key)
+        layout, _, epoch = (value or b"").decode().partition(":")
+        return int(epoch) if layout == str(LAYOUT) else None
+
+    def step(self, step: Step) -> StepReply:
+        """See contract.Gate."""
+        return wire.step_reply(self._run("step", *wire.step_fields(step, self._settings)))
+
+    # ---- holders
+
+    def beat(self, holder: Holder) -> int:
+        """See contract.Gate."""
+        return int(self._run("beat", holder.id, holder.slots, list(map(int, holder.lanes)), wire.settings_fields(self._settings)))
+
+    def leave(self, holder: str) -> None:
+        """See contract.Gate."""
+        self._run("leave", holder)
+
+    def adopt(self, reservation: ReservationId, holder: str) -> None:
+        """See contract.Gate."""
+        self._run("adopt", pack_reservation(reservation), holder)
+
+    def suspects(self, most: int) -> tuple[HeldReservation, ...]:
+        """See contract.Gate."""
+        return wire.held_reservations(wire.unpack(self._run("suspects", most, wire.settings_fields(self._settings))))
+
+    def held(self, cursor: int, most: int) -> tuple[int, tuple[HeldReservation, ...]]:
+        """See contract.Gate."""
+        following, rows = wire.unpack(self._run("held", cursor, most, wire.settings_fields(self._settings)))
+        return int(following), wire.held_reservations(rows)
+
+    # ---- configuration and rebuild
+
+    def configure(self, configuration: Configuration) -> None:
+        """See contract.Gate."""
+        self._run("configure", *wire.configuration_fields(configuration))
+
+    def clear(self) -> None:
+        """See contract.Gate."""
+        with _errors_mapped():
+            self._client.delete(self._epoch_key)
+            keys = self._client.scan_iter(self._prefix + "*", count=1000)
+            while page := list(itertools.islice(keys, 500)):
+                self._client.unlink(*page)
+
+    def restore(self, charges: tuple[Charge, ...], running: tuple[Running, ...], waiting: tuple[Waiting, ...]) -> None:
+        """See contract.Gate."""
+        for at in range(0, len(charges), RESTORE_AT_ONCE):
+            self._run("restore", wire.charge_fields(charges[at : at + RESTORE_AT_ONCE]), [], [])
+        for at in range(0, len(running), RESTORE_AT_ONCE):
+            self._run("restore", [], wire.running_fields(running[at : at + RESTORE_AT_ONCE]), [])
+        for at in range(0, len(waiting), RESTORE_AT_ONCE):
+            self._run("restore", [], [], wire.waiting_fields(waiting[at : at + RESTORE_AT_ONCE]))
+
+    def open(self, epoch: int) -> None:
+        """See contract.Gate."""
+        self._run("open", epoch)
+
+    # ---- looking
+
+    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
+        """See contract.Gate."""
+        return wire.inspection(self._run("inspect", list(limits)))
+
+    # ---- the line
+
+    def _run(self, operation: str, *fields: Any) -> Any:
+        """Run a script; load it where the server has lost it (a restart keeps data, not scripts)."""
+        source = script(operation)
+        packed = wire.pack([self._now_ms() if self._now_ms else False, *fields])
+        with _errors_mapped():
+            try:
+                return self._client.evalsha(source.sha, 1, self._epoch_key, packed)
+            except redis.exceptions.NoScriptError:
+                return self._client.eval(source.source, 1, self._epoch_key, packed)

@@ -1,0 +1,212 @@
+-- The state and the rule of each kind of limit: states.py, name by name.
+-- A limit is one packed string: a header, and for windows a ring of u32. A call loads what it needs by one MGET and writes what changed by one MSET.
+
+local NEVER, FOREVER = -1, 2 ^ 50
+local WINDOW, CONCURRENCY, BUDGET = 1, 3, 4
+local HEADER, HEADER_BYTES = '<BBBBBdddddddddd', 85
+local limits, dirty = {}, {}
+
+local function slice_at(l, at_ms) return math.floor(at_ms * l.slices / l.window_ms) end
+
+local function slot(l, number)
+  local place = number % l.ring
+  local changed = l.changed[place]
+  if changed then return changed end
+  return (struct.unpack('<I4', l.raw, HEADER_BYTES + 1 + place * 4))
+end
+
+local function touch(l)
+  if not l.dirty then l.dirty = true; dirty[#dirty + 1] = l end
+end
+
+local function advance(l)
+  local current = slice_at(l, now)
+  if current - l.head >= l.ring then
+    l.raw = string.sub(l.raw, 1, HEADER_BYTES) .. string.rep('\0', l.ring * 4)
+    l.changed, l.total = {}, 0
+  elseif l.total > 0 then
+    for number = l.head + 1, current do
+      local amount = slot(l, number)
+      if amount > 0 then l.total = l.total - amount; l.changed[number % l.ring] = 0 end
+    end
+  end
+  if current > l.head then l.head = current end
+end
+
+local function unpack_limit(id, raw)
+  local l = {id = id, raw = raw, changed = {}}
+  l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total, l.head, l.pace_us, l.opens_at,
+    l.reserved = struct.unpack(HEADER, raw)
+  if l.kind == WINDOW then advance(l) end
+  return l
+end
+
+local function load_limits(ids)
+  local missing, keys = {}, {}
+  for i = 1, #ids do
+    if limits[ids[i]] == nil then
+      missing[#missing + 1] = ids[i]; keys[#keys + 1] = P .. K.limit .. ids[i]
+      limits[ids[i]] = false
+    end
+  end
+  if #keys == 0 then return end
+  local raws = call('MGET', unpack(keys))
+  for i = 1, #missing do
+    if raws[i] then limits[missing[i]] = unpack_limit(missing[i], raws[i]) end
+  end
+end
+
+local function limit_of(id)
+  if limits[id] == nil then load_limits({id}) end
+  return limits[id]
+end
+
+local function pack_limit(l)
+  local header = struct.pack(HEADER, l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total,
+    l.head, l.pace_us, l.opens_at, l.reserved)
+  if l.kind ~= WINDOW then return header end
+  local places = {}
+  for place in pairs(l.changed) do places[#places + 1] = place end
+  if #places == 0 then return header .. string.sub(l.raw, HEADER_BYTES + 1) end
+  table.sort(places)
+  local pieces, at = {header}, HEADER_BYTES + 1
+  for i = 1, #places do
+    local offset = HEADER_BYTES + 1 + places[i] * 4
+    if offset > at then pieces[#pieces + 1] = string.sub(l.raw, at, offset - 1) end
+    pieces[#pieces + 1] = struct.pack('<I4', l.changed[places[i]])
+    at = offset + 4
+  end
+  pieces[#pieces + 1] = string.sub(l.raw, at)
+  return table.concat(pieces)
+end
+
+local function flush_limits()
+  if #dirty == 0 then return end
+  local pairs_ = {}
+  for i = 1, #dirty do
+    pairs_[#pairs_ + 1] = P .. K.limit .. dirty[i].id
+    pairs_[#pairs_ + 1] = pack_limit(dirty[i])
+  end
+  for from = 1, #pairs_, 2000 do call('MSET', unpack(pairs_, from, math.min(from + 1999, #pairs_))) end
+end
+
+local function pace_of(l, amount) return math.ceil(amount * (l.window_ms * 1000 / l.amount)) end
+
+local function room_ms(l, amount)
+  local over = l.total + amount - l.amount
+  if over <= 0 then return 0 end
+  local freed = 0
+  for number = l.head - l.ring + 1, l.head do
+    local held = slot(l, number)
+    if held > 0 then
+      freed = freed + held
+      if freed >= over then return math.max(1, math.ceil((number + l.ring) * l.window_ms / l.slices) - now) end
+    end
+  end
+  return l.window_ms
+end
+
+local function pace_ms(l, amount)
+  if l.burst == 1000 then return 0 end
+  local burst_us = l.window_ms * l.burst
+  local ahead_us = math.max(l.pace_us, now * 1000) - now * 1000 + math.min(pace_of(l, amount), burst_us)
+  return math.max(0, math.ceil((ahead_us - burst_us) / 1000))
+end
+
+local function wait_ms(l, amount)
+  if l.kind == BUDGET then
+    if l.total + amount <= l.amount then return 0 end
+    if l.total - l.reserved + amount > l.amount then return NEVER end
+    return FOREVER
+  end
+  if amount > l.amount then return NEVER end
+  if l.kind == CONCURRENCY then
+    if l.total + amount <= l.amount then return 0 end
+    return FOREVER
+  end
+  return math.max(room_ms(l, amount), pace_ms(l, amount))
+end
+
+local function take(l, amount)
+  l.total = l.total + amount
+  if l.kind == WINDOW then
+    l.changed[l.head % l.ring] = slot(l, l.head) + amount
+    if l.burst < 1000 then l.pace_us = math.max(l.pace_us, now * 1000) + pace_of(l, amount) end
+  elseif l.kind == BUDGET then
+    l.reserved = l.reserved + amount
+  end
+  touch(l)
+end
+
+local function add_to_slice(l, number, amount)
+  if number <= l.head - l.ring then return end
+  local held = slot(l, number)
+  local change = math.max(amount, -held)
+  l.changed[number % l.ring] = held + change
+  l.total = l.total + change
+  touch(l)
+end
+
+local function recall(l, amount, at_ms)
+  if l.kind == WINDOW then
+    add_to_slice(l, math.min(l.head, slice_at(l, at_ms)), amount)
+  else
+    l.total = l.total + amount; touch(l)
+  end
+end
+
+local function move(l, amount, from_ms, to_ms)
+  if l.kind ~= WINDOW then return end
+  local old, new = slice_at(l, from_ms), math.min(l.head, slice_at(l, to_ms))
+  if new > old then
+    add_to_slice(l, old, -amount)
+    add_to_slice(l, new, amount)
+  end
+end
+
+local function adjust(l, reserved, actual, charged_ms)
+  if l.kind == WINDOW then
+    add_to_slice(l, slice_at(l, charged_ms), actual - reserved)
+    if actual < reserved and l.burst < 1000 then l.pace_us = l.pace_us - pace_of(l, reserved - actual) end
+  elseif l.kind == CONCURRENCY then
+    l.total = math.max(0, l.total - reserved)
+  else
+    l.reserved = math.max(0, l.reserved - reserved)
+    l.total = l.total + actual - reserved
+  end
+  touch(l)
+end
+
+local function new_limit(record)
+  local l = {changed = {}, total = 0, head = 0, pace_us = 0, opens_at = 0, reserved = 0, has_parked = 0}
+  l.id, l.kind, l.metric, l.amount, l.level, l.window_ms, l.burst, l.gives_back, l.slices, l.ring = unpack(record)
+  l.raw = string.rep('\0', HEADER_BYTES + l.ring * 4)
+  if l.kind == WINDOW then advance(l) end
+  return l
+end
+
+local function edited(old, record)
+  local new = new_limit(record)
+  if old.kind == WINDOW and new.kind == WINDOW then
+    for number = old.head - old.ring + 1, old.head do
+      local amount = slot(old, number)
+      if amount > 0 then add_to_slice(new, slice_at(new, math.ceil(number * old.window_ms / old.slices)), amount) end
+    end
+  elseif old.kind == new.kind then
+    new.total, new.reserved = old.total, old.reserved
+  end
+  new.has_parked = old.has_parked
+  return new
+end
+
+local REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, PLACES, COST, PROVIDER_TOKENS = 1, 2, 3, 4, 5, 6, 7
+
+-- The amount of one metric that a need {input, output, max_output, cost} takes.
+local function need_of(metric, need)
+  if metric == PROVIDER_TOKENS then return need.input + need.max_output end
+  if metric == REQUESTS or metric == PLACES then return 1 end
+  if metric == TOKENS then return need.input + need.output end
+  if metric == INPUT_TOKENS then return need.input end
+  if metric == OUTPUT_TOKENS then return need.output end
+  return need.cost
+end
