@@ -1,0 +1,21 @@
+"""`manage.py test`: the whole suite on servers of its own, in parallel. Every argument goes to pytest; ours are in tests/conftest.py."""
+
+import os
+import sys
+from pathlib import Path
+
+from django.core.management.base import BaseCommand
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+class Command(BaseCommand):
+    """Becomes pytest, so that its last line, its exit code and its answer to Ctrl-C are pytest's own."""
+
+    help = "Runs the tests: quick ones by default; --long, --postgres, --require NAMES, and any argument of pytest's."
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Replace this process by pytest in the project's folder; one worker a core, a file's tests in one worker."""
+        os.chdir(PROJECT)
+        parallel = ["-n", str(max(2, os.cpu_count() or 2)), "--dist", "loadfile"]
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *parallel, *argv[2:]])  # noqa: S606 - our own interpreter
