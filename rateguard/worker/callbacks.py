@@ -49,10 +49,12 @@ class Callbacks:
 
     def run(self) -> None:
         """Run what was posted. In the main thread."""
-        self._is_woken = False  # before reading: what is posted from here on sends a byte of its own
         with contextlib.suppress(OSError):
             while self._reader.recv(4096):
                 pass
+        # Between the last byte and the first callback: cleared earlier, a new byte could be read away and the flag stay set for
+        # good; cleared later, a callback could be posted without a byte and stay behind.
+        self._is_woken = False
         try:
             while self._posted:
                 _call(*self._posted.popleft())

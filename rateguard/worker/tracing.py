@@ -144,7 +144,7 @@ def _clock() -> float:
     return time.monotonic() if outcome is None else outcome.began_s
 
 
-class _AwaitedTask(Proxy[Any]):
+class _AwaitedTask(Proxy):  # type: ignore[type-arg]  # generic in the stubs only
     """The stand-in. Celery's signals take a Proxy for the task itself, so receivers that ask for one sender hear it."""
 
     __slots__ = ("_replaying",)

@@ -16,9 +16,11 @@ from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimit
 from celery.result import AsyncResult
 
 from rateguard.embedded.valkey import ValkeyServer, start_valkey
+from rateguard.worker.callbacks import Callbacks
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 15
+POSTS = 2000
 PREFIX = "pool_project.app."
 
 
@@ -143,6 +145,15 @@ def databases() -> Iterator[int]:
 
 
 @pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads change places as often as they can, so that races come out."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.fixture
 def bench(valkey, databases) -> Iterator[Bench]:
     """A database of its own, with no worker yet."""
     bench = Bench(f"redis://127.0.0.1:{valkey.port}/{next(databases)}")
@@ -157,6 +168,22 @@ def shared(valkey, databases) -> Iterator[Bench]:
     bench.ready()
     yield bench
     bench.close()
+
+
+def test_callbacks_from_other_threads_wake_the_main_thread_in_their_order(often_switching):
+    callbacks, heard = Callbacks(is_direct=False), []
+    threads = [threading.Thread(target=_post_many, args=(callbacks, heard, number), daemon=True) for number in range(3)]
+    for thread in threads:
+        thread.start()
+
+    while len(heard) < 3 * POSTS:
+        began_s = time.monotonic()
+        callbacks.wait(10)
+        assert time.monotonic() - began_s < 9, "callbacks were posted and nobody woken"
+
+    callbacks.close()
+    for number in range(3):
+        assert [count for poster, count in heard if poster == number] == list(range(POSTS))
 
 
 def test_async_and_sync_tasks_return_their_results(shared):
@@ -284,7 +311,7 @@ def test_only_what_has_a_slot_leaves_the_queue(bench):
     sent = [bench.send("hold", str(i)) for i in range(60)]
     bench.take("started", 4)
     unbound = bench.send("where")
-    stats = bench.celery.control.inspect(timeout=5).stats()
+    stats = bench.celery.control.inspect(timeout=TIMEOUT_S, limit=1).stats()
 
     (pool,) = (node["pool"] for node in stats.values())
     assert (pool["in-flight"], pool["waiting"], pool["max-concurrency"]) == (4, 4, 4)
@@ -429,7 +456,7 @@ def test_autoscale_moves_the_limit(bench):
 
     bench.take("started", 6)
     assert "Scaling up" in worker.log
-    bench.celery.control.pool_shrink(1, reply=True, timeout=5)
+    bench.celery.control.pool_shrink(1, reply=True, timeout=TIMEOUT_S, limit=1)
     bench.let_go(6)
     bench.take("ended", 6)
 
@@ -440,7 +467,7 @@ def test_an_explicit_other_pool_is_obeyed(bench, pool):
     bench.ready("-P", pool)
 
     assert bench.send("add", 2, 3).get(TIMEOUT_S) == 5
-    stats = bench.celery.control.inspect(timeout=5).stats()
+    stats = bench.celery.control.inspect(timeout=TIMEOUT_S, limit=1).stats()
     (info,) = (node["pool"] for node in stats.values())
     assert f"celery.concurrency.{pool[:6]}" in info["implementation"]
 
@@ -461,6 +488,14 @@ def test_without_a_hub_the_pool_works_as_well(tmp_path):
     assert worker.end() == 0
     bench.close()
     server.stop()
+
+
+def _post_many(callbacks: Callbacks, heard: list[tuple[int, int]], number: int) -> None:
+    for count in range(POSTS):
+        was_heard = threading.Event()
+        callbacks.post(heard.append, (number, count))
+        callbacks.post(was_heard.set)
+        was_heard.wait()
 
 
 def _folders(folder: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A tiny Celery project for the pool's tests: its tasks report and wait through Redis lists, so that tests wait for events."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -130,10 +131,17 @@ def sync_where() -> str:
     return threading.current_thread().name
 
 
+async def _released(key: str) -> None:
+    while True:
+        with contextlib.suppress(redis.ConnectionError):  # a test cuts all connections
+            await _clients[0].blpop(key, timeout=WAIT_S)
+            return
+
+
 async def _hold(name: str, *, release: str) -> None:
     await _clients[0].rpush("started", name)
     try:
-        await _clients[0].blpop(release, timeout=WAIT_S)
+        await _released(release)
     except asyncio.CancelledError:
         events.rpush("cancelled", name)
         raise
