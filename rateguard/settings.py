@@ -45,7 +45,11 @@ INSTALLED_APPS = [
     "django_celery_results",
     "rest_framework",
 ]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
 ROOT_URLCONF = "rateguard.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
@@ -122,7 +126,8 @@ CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_TASK_QUEUES = [Queue("celery"), *(Queue(queue_name(lane)) for lane in Lane)]
+# Each with its own routing key: without one Celery gives all the default key, and a message would reach every queue.
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", *map(queue_name, Lane))]
 # With a pool set here Celery obeys `-P threads` and `-P solo` but not `-P prefork`: choose that by the variable.
 CELERY_WORKER_POOL = env.str("RATEGUARD_WORKER_POOL", default="rateguard.worker.pool:AsyncioPool")
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = True

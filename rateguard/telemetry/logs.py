@@ -93,6 +93,7 @@ def configure_logging(options: Mapping[str, Any] | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(capture=True)
     flow_up = {"handlers": [], "propagate": True}
     logging.config.dictConfig(
         {

@@ -32,10 +32,18 @@ class ConfigurationQuerySet(models.QuerySet[Row_co]):
         return created
 
 
+class ConfigurationManager(models.Manager[Row_co]):
+    """Hands out query sets that raise the version."""
+
+    def get_queryset(self) -> ConfigurationQuerySet[Row_co]:
+        """All rows."""
+        return ConfigurationQuerySet(self.model, using=self._db)
+
+
 class ConfigurationModel(models.Model):
     """A row that the gate or the doors act on. Its changes raise `config_version` in the same transaction."""
 
-    objects = ConfigurationQuerySet.as_manager()
+    objects = ConfigurationManager()
 
     class Meta:
         abstract = True

@@ -42,13 +42,27 @@ class LedgerQuerySet(models.QuerySet[Row_co]):
         """Refused."""
         _refuse()
 
-    def bulk_update(self, objs: Iterable[Row_co], fields: Iterable[str], batch_size: int | None = None) -> Never:  # noqa: ARG002
+    def bulk_update(self, objs: Iterable[Row_co], fields: Iterable[str], batch_size: int | None = None) -> Never:
         """Refused."""
         _refuse()
+
+    def bulk_create(self, objs: Iterable[Row_co], *args: Any, **kwargs: Any) -> list[Row_co]:
+        """Insert many; writing over those that are there is refused."""
+        if kwargs.get("update_conflicts"):
+            _refuse()
+        return super().bulk_create(objs, *args, **kwargs)
 
     def delete(self) -> Never:
         """Refused."""
         _refuse()
+
+
+class LedgerManager(models.Manager[Row_co]):
+    """Hands out query sets that only read and insert."""
+
+    def get_queryset(self) -> LedgerQuerySet[Row_co]:
+        """All entries."""
+        return LedgerQuerySet(self.model, using=self._db)
 
 
 class LedgerEntry(models.Model):
@@ -79,7 +93,7 @@ class LedgerEntry(models.Model):
     labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects = LedgerQuerySet.as_manager()
+    objects = LedgerManager()
 
     class Meta:
         verbose_name_plural = "ledger entries"
@@ -106,6 +120,6 @@ class LedgerEntry(models.Model):
             _refuse()
         super().save(*args, **{**kwargs, "force_insert": True})
 
-    def delete(self, using: str | None = None, keep_parents: Sequence[str] | bool = False) -> Never:  # noqa: ARG002
+    def delete(self, using: str | None = None, keep_parents: Sequence[str] | bool = False) -> Never:
         """Refused."""
         _refuse()

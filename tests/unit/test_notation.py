@@ -8,7 +8,7 @@ from tenants.models.limits import MAX_AMOUNT, MAX_WINDOW_MS, MIN_WINDOW_MS
 from tenants.notation import LimitValue, format_limit, parse_limit
 
 WINDOWED = [metric for metric in Metric if metric != Metric.CONCURRENCY]
-WHOLE_UNITS_MS = [1_000, 10_000, 60_000, 3_600_000, 86_400_000]
+WHOLE_UNITS_MS = [1_000, 2_000, 10_000, 60_000, 3_600_000, 86_400_000]
 
 
 def random_limit(rng):
