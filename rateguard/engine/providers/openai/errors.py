@@ -1,0 +1,162 @@
+"""What an error of OpenAI's dialect means: (status, code, type, message) → ProviderError.
+
+Sources: OpenAI's error codes page and OpenAPI specification, and recorded replies of Azure, Groq, OpenRouter, vLLM, Ollama and CDNs.
+Codes are matched first, then the status, then the message: proxies rewrite statuses and translate codes, texts last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.providers.retry_after import retry_after_ms
+
+_QUOTA = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    },
+)
+_BY_WORD = {
+    **dict.fromkeys(_QUOTA, ErrorKind.QUOTA_EXHAUSTED),
+    "context_length_exceeded": ErrorKind.CONTEXT_TOO_LONG,
+    "content_filter": ErrorKind.CONTENT_FILTER,
+    "content_policy_violation": ErrorKind.CONTENT_FILTER,
+    "model_not_found": ErrorKind.NOT_FOUND,
+    "DeploymentNotFound": ErrorKind.NOT_FOUND,
+    "invalid_api_key": ErrorKind.AUTH,
+    "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
+    "slow_down": ErrorKind.RATE_LIMITED,
+    "server_is_overloaded": ErrorKind.OVERLOADED,
+    "service_unavailable_error": ErrorKind.OVERLOADED,
+    "overloaded_error": ErrorKind.OVERLOADED,
+}
+_BY_STATUS = {
+    401: ErrorKind.AUTH,
+    402: ErrorKind.QUOTA_EXHAUSTED,
+    403: ErrorKind.AUTH,
+    404: ErrorKind.NOT_FOUND,
+    408: ErrorKind.TIMEOUT,
+    429: ErrorKind.RATE_LIMITED,
+    498: ErrorKind.OVERLOADED,  # Groq: no flex capacity
+    503: ErrorKind.OVERLOADED,
+    529: ErrorKind.OVERLOADED,
+}
+_GATEWAY_GAVE_UP = frozenset({504, 524})  # the provider behind the gateway may go on, and bill
+
+_TOO_LONG = re.compile(r"maximum context length|exceeds the available context size|prompt is too long|input is too long", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"Limit:? ([\d,]+).*?Requested:? ([\d,]+)", re.DOTALL)
+_WHOLE_ACCOUNT = re.compile(r"limit reached (?:in|for) (?:organization|project)", re.IGNORECASE)
+_KEY = re.compile(r"\b(?:sk|gsk|xai|nvapi)-[\w*.-]{4,}")
+_MESSAGE_CHARS = 300
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Said:
+    """What an error's body says, in OpenAI's words; empty where it says nothing."""
+
+    status: int
+    code: str = ""
+    type: str = ""
+    message: str = ""
+
+
+def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str) -> ProviderError:
+    """The error that an answer with a status other than 2xx means."""
+    said = _read(status, _parse(body))
+    return _build(said, headers, api_key, may_be_billed=status in _GATEWAY_GAVE_UP)
+
+
+def error_in_answer(error: Any, headers: Mapping[str, str], api_key: str) -> ProviderError:
+    """The error that came with status 200, in the body or within a stream: the provider had begun to work, so it may bill."""
+    said = _read(200, {"error": error})
+    if said.code.isdigit():  # OpenRouter puts the status there
+        said = dataclasses.replace(said, status=int(said.code))
+    return _build(said, headers, api_key, may_be_billed=True)
+
+
+def malformed_answer(what: str) -> ProviderError:
+    """An answer with status 200 that is not one."""
+    return ProviderError(f"200, but {what}", kind=ErrorKind.SERVER, status=200, may_be_billed=True)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _read(status: int, data: Any) -> _Said:
+    if isinstance(data, list) and data:
+        data = data[0]
+    if not isinstance(data, Mapping):
+        return _Said(status)
+    error = data.get("error") or data
+    if not isinstance(error, Mapping):
+        return _Said(status, message=str(error))
+    return _Said(status, _word(error, "code"), _word(error, "type"), _word(error, "message"))
+
+
+def _word(error: Mapping[str, Any], name: str) -> str:
+    value = error.get(name)
+    return "" if value is None else str(value)
+
+
+def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_billed: bool) -> ProviderError:
+    kind = _kind(said, headers)
+    waits = kind in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}
+    return ProviderError(
+        _describe(said, api_key),
+        kind=kind,
+        status=said.status,
+        retry_after_ms=retry_after_ms(headers, said.message) if waits else None,
+        cools=_cools(kind, said),
+        may_be_billed=may_be_billed,
+    )
+
+
+def _kind(said: _Said, headers: Mapping[str, str]) -> ErrorKind:
+    by_word = _BY_WORD.get(said.code) or _BY_WORD.get(said.type)
+    if by_word is ErrorKind.RATE_LIMITED or (by_word is None and said.status == 429):
+        return ErrorKind.BAD_REQUEST if _never_fits(said.message) else ErrorKind.RATE_LIMITED
+    if by_word is not None:
+        return by_word
+    if said.status == 402 and "retry-after" in headers:  # OpenRouter: too much money in flight, a passing limit
+        return ErrorKind.RATE_LIMITED
+    if said.status in _BY_STATUS:
+        return _BY_STATUS[said.status]
+    if said.status >= 500 or said.status == 200:
+        return ErrorKind.SERVER
+    return ErrorKind.CONTEXT_TOO_LONG if _TOO_LONG.search(said.message) else ErrorKind.BAD_REQUEST
+
+
+def _never_fits(message: str) -> bool:
+    """Whether a 429 is for a request that is larger than the limit itself: waiting does not help."""
+    found = _TOO_LARGE.search(message)
+    if not found:
+        return False
+    limit, requested = (int(number.replace(",", "") or 0) for number in found.groups())
+    return requested > limit
+
+
+def _cools(kind: ErrorKind, said: _Said) -> str:
+    if kind is ErrorKind.QUOTA_EXHAUSTED:
+        return "account"
+    if kind is not ErrorKind.RATE_LIMITED:
+        return ""
+    return "account" if _WHOLE_ACCOUNT.search(said.message) else "deployment"
+
+
+def _describe(said: _Said, api_key: str) -> str:
+    message = said.message.replace(api_key, "[key]") if api_key else said.message
+    message = _KEY.sub("[key]", message)[:_MESSAGE_CHARS]
+    return f"{said.status} {said.code or said.type or 'error'}: {message}".rstrip(": ")

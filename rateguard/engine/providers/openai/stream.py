@@ -1,0 +1,141 @@
+"""A streamed chat completion: bytes → events → one whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+DONE = b"[DONE]"
+
+
+class EventLines:
+    """Takes a stream of server-sent events apart; only `data:` lines matter, as in every dialect of OpenAI's."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that this piece completes."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            yield from self._take(line.removesuffix(b"\r"))
+
+    def finish(self) -> Iterator[bytes]:
+        """The data of an event that lacks its closing blank line."""
+        yield from self._take(self._rest.removesuffix(b"\r"))
+        yield from self._take(b"")
+
+    def _take(self, line: bytes) -> Iterator[bytes]:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line and self._data:
+            yield b"\n".join(self._data)
+            self._data.clear()
+
+
+class Answer:
+    """The chat completion that a stream's chunks add up to."""
+
+    def __init__(self) -> None:
+        self.usage: Mapping[str, Any] | None = None
+        self.is_done = False
+        self._head: dict[str, Any] = {}
+        self._choices: dict[int, _Choice] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the provider said that it had finished: a stream that just ends has been cut."""
+        return self.is_done or (bool(self._choices) and all(choice.finish_reason for choice in self._choices.values()))
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the first choice ended, in OpenAI's word."""
+        first = self._choices.get(0)
+        return (first.finish_reason if first else None) or "stop"
+
+    def add(self, chunk: Mapping[str, Any]) -> str:
+        """Take one chunk in; returns the first choice's new visible text."""
+        if usage := chunk.get("usage"):
+            self.usage = usage
+        for name, value in chunk.items():
+            if name not in _PER_CHUNK and value is not None:
+                self._head[name] = value
+        text = ""
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index") or 0
+            added = self._choices.setdefault(index, _Choice()).add(choice)
+            text = added if index == 0 else text
+        return text
+
+    def text(self) -> str:
+        """All visible text of all choices, for counting it ourselves."""
+        return "".join(choice.text() for choice in self._choices.values())
+
+    def body(self) -> bytes:
+        """The whole answer as a `chat.completion`, JSON bytes."""
+        choices = [self._choices[index].whole(index) for index in sorted(self._choices)]
+        whole = {**self._head, "object": "chat.completion", "choices": choices}
+        if self.usage is not None:
+            whole["usage"] = self.usage
+        return orjson.dumps(whole)
+
+
+_PER_CHUNK = frozenset({"object", "choices", "usage", "obfuscation"})
+
+
+class _Choice:
+    """One choice of an answer, growing."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._role = "assistant"
+        self._texts: dict[str, list[str]] = {}
+        self._values: dict[str, Any] = {}
+        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._logprobs: dict[str, list[Any]] = {}
+
+    def add(self, choice: Mapping[str, Any]) -> str:
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        delta = choice.get("delta") or {}
+        for name, value in delta.items():
+            self._add_field(name, value)
+        for name, entries in (choice.get("logprobs") or {}).items():
+            self._logprobs.setdefault(name, []).extend(entries or ())
+        return delta.get("content") or ""
+
+    def _add_field(self, name: str, value: Any) -> None:
+        if name == "role":
+            self._role = value or self._role
+        elif name == "tool_calls":
+            for call in value or ():
+                self._add_tool_call(call)
+        elif isinstance(value, str):
+            self._texts.setdefault(name, []).append(value)
+        elif value is not None:
+            self._values[name] = value
+
+    def _add_tool_call(self, piece: Mapping[str, Any]) -> None:
+        """The id and the name come in a call's first piece; its arguments come in pieces."""
+        call = self._tool_calls.setdefault(
+            piece.get("index") or 0, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        )
+        call["id"] = piece.get("id") or call["id"]
+        call["type"] = piece.get("type") or call["type"]
+        function = piece.get("function") or {}
+        call["function"]["name"] = function.get("name") or call["function"]["name"]
+        call["function"]["arguments"] += function.get("arguments") or ""
+
+    def text(self) -> str:
+        return "".join("".join(parts) for parts in self._texts.values())
+
+    def whole(self, index: int) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": self._role, "content": None, "refusal": None, **self._values}
+        message.update({name: "".join(parts) for name, parts in self._texts.items()})
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_calls[number] for number in sorted(self._tool_calls)]
+            message["content"] = message["content"] or None
+        logprobs = self._logprobs or None
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason or "stop"}

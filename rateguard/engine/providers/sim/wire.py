@@ -1,0 +1,103 @@
+"""One request on the wire: reading it, answering it, streaming, and breaking the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from rateguard.engine.providers.sim.answers import Headers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+TRANSPORT = "transport"
+"""Where the server puts the connection into the scope's state: ASGI itself has no way to reset one."""
+
+_EPOCH_OFFSET_MS = time.time() * 1_000 - time.monotonic() * 1_000
+_RESET_AT_ONCE = struct.pack("ii", 1, 0)
+_run = os.urandom(6).hex()
+_numbers = itertools.count(1)
+
+
+def now_ms() -> float:
+    """Epoch milliseconds that never jump: the monotonic clock, set to the wall clock once at the start."""
+    return time.monotonic() * 1_000 + _EPOCH_OFFSET_MS
+
+
+class Exchange:
+    """A request and its answer. `counted_ms` is the moment at which the provider counted it; processing time is told from there."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.key = ""
+        self.attempt_id = ""
+        self.number = f"{_run}{next(_numbers):010x}"
+        self.request_id = f"req_{self.number}"
+        self.counted_ms = now_ms()
+        self.has_answered = False
+        self._receive = receive
+        self._send = send
+        self._transport: asyncio.Transport = scope["state"][TRANSPORT]
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.key = value.decode("latin-1").removeprefix("Bearer ")
+            elif name == b"x-client-request-id":
+                self.attempt_id = value.decode("latin-1")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the caller has left."""
+        return self._transport.is_closing()
+
+    async def read_body(self) -> bytes:
+        """The whole body."""
+        message = await self._receive()
+        body: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await self._receive()
+            body += message.get("body", b"")
+        return body
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the status and the headers that every answer has."""
+        self.has_answered = True
+        processing_ms = int(now_ms() - self.counted_ms)
+        common = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", str(processing_ms).encode()),
+            (b"openai-version", b"2020-10-01"),
+            (b"openai-organization", b"org-sim"),
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": common + headers})
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def write(self, piece: bytes) -> None:
+        """Send one piece of a stream."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self) -> None:
+        """End a stream properly."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def reset(self) -> None:
+        """Break the connection with a TCP reset, and wait until it is gone."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
+        self._transport.abort()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -1,0 +1,58 @@
+"""How long a provider asks us to wait, in each form that providers use."""
+
+import pytest
+
+from rateguard.engine.providers.retry_after import MAX_WAIT_MS, parse_duration_ms, retry_after_ms
+
+DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
+LATER = "Sat, 21 Nov 2026 12:00:07 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "wait_ms"),
+    [
+        ({"retry-after-ms": "250", "retry-after": "1"}, "", 250),
+        ({"retry-after-ms": "0", "retry-after": "1"}, "", 1_000),
+        ({"retry-after": "7.66"}, "", 7_660),
+        ({"retry-after": LATER, "date": DATE}, "", 7_000),
+        ({"retry-after": DATE, "date": LATER}, "", None),
+        ({"retry-after": "0"}, "Please try again in 5.289s. Visit us.", 5_289),
+        ({}, "Please retry in 10h17m5.7s.", MAX_WAIT_MS),
+        ({}, "Please try again in 6m0s.", 360_000),
+        ({}, "Please try again in 20ms.", 20),
+        ({"retry-after": "soon"}, "", None),
+        ({"retry-after": "-1", "retry-after-ms": "nan"}, "", None),
+        ({"retry-after": "1e999"}, "", None),
+        ({"retry-after": "86400"}, "", MAX_WAIT_MS),
+        ({}, "", None),
+    ],
+)
+def test_the_first_form_that_names_a_wait_decides(headers: dict[str, str], message: str, wait_ms: int | None):
+    assert retry_after_ms(headers, message) == wait_ms
+
+
+def test_an_http_date_without_a_date_of_the_answer_is_read_against_our_clock():
+    assert retry_after_ms({"retry-after": LATER}, now_s=1_795_262_400.0) == 7_000
+
+
+def test_else_the_reset_of_the_axis_with_the_least_left_decides():
+    headers = {
+        "x-ratelimit-limit-requests": "10,000",
+        "x-ratelimit-remaining-requests": "9,000",
+        "x-ratelimit-reset-requests": "1h2m3s",
+        "x-ratelimit-limit-tokens": "200000",
+        "x-ratelimit-remaining-tokens": "9500",
+        "x-ratelimit-reset-tokens": "59.996s",
+        "x-ratelimit-limit-project-tokens": "-1",
+        "x-ratelimit-remaining-project-tokens": "-1",
+        "x-ratelimit-reset-project-tokens": "0",
+    }
+    assert retry_after_ms(headers) == 59_996
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("6m0s", 360_000), ("120ms", 120), ("1h2m3s", 3_723_000), ("2m59.56s", 179_560), ("12", 12_000), ("0", 0), ("1x", None), ("", None)],
+)
+def test_go_durations_and_plain_seconds_are_read(text: str, milliseconds: float | None):
+    assert parse_duration_ms(text) == milliseconds
