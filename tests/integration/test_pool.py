@@ -423,7 +423,7 @@ def test_a_cut_broker_connection_is_made_again_and_work_goes_on(bench):
     worker = bench.ready()
     accepted = [bench.send("hold", f"accepted{i}") for i in range(4)]
     bench.take("started", 4)
-    waiting = [bench.send("hold", f"waiting{i}") for i in range(4)]
+    waiting = [bench.send("hold", f"waiting{i}") for i in range(2)]  # fewer than the prefetch count, so that the worker listens
     for result in waiting:
         worker.wait_for(f"hold[{result.id}] received")
 
@@ -432,7 +432,9 @@ def test_a_cut_broker_connection_is_made_again_and_work_goes_on(bench):
     worker.wait_for("Connected to", times=2)
     bench.let_go(8)
 
-    assert [result.get(TIMEOUT_S) for result in accepted + waiting] == [None] * 8
+    assert [result.get(TIMEOUT_S) for result in accepted + waiting] == [None] * 6
+    assert sorted(bench.take("ended", 6)) == [f"accepted{i}" for i in range(4)] + [f"waiting{i}" for i in range(2)]
+    assert bench.redis.llen("ended") == 0
 
 
 @pytest.mark.long
