@@ -8,7 +8,6 @@ after a deletion). version: the number that this change raised `config_version` 
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django.db import models, transaction
@@ -24,8 +23,12 @@ configuration_changed = Signal()
 def _raise_version(sender: type[models.Model], instance: models.Model | None = None, *, is_deleted: bool = False) -> None:
     version = ConfigVersion.increase()
     pk = instance.pk if instance else None
-    tell = functools.partial(configuration_changed.send, sender, instance=instance, version=version, pk=pk, is_deleted=is_deleted)
-    transaction.on_commit(tell)
+
+    def tell() -> None:
+        configuration_changed.send(sender, instance=instance, version=version, pk=pk, is_deleted=is_deleted)
+
+    # The change is committed: a receiver that fails (the gate is away) is logged, and the caretaker repairs.
+    transaction.on_commit(tell, robust=True)
 
 
 def _on_save(sender: type[models.Model], instance: models.Model, **_: Any) -> None:

@@ -37,10 +37,11 @@ class Tenant(ConfigurationModel):
         return self.name
 
 
-class ApiKey(models.Model):
+class ApiKey(ConfigurationModel):
     """A key of a tenant. Only its SHA-256 is kept; `prefix` (its first 12 characters) is what people recognise it by.
 
-    is_operator: may see and change all tenants. Made by `tenants.keys.issue_key`.
+    is_operator: may see and change all tenants. Made by `tenants.keys.issue_key`. A change raises
+    the configuration's version, so that no process goes on believing a revoked key.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys")

@@ -277,6 +277,7 @@ def rows_of_every_configuration_model():
     deployment = Deployment.objects.create(account=account, name="deployment", upstream_model="m")
     route = ModelRoute.objects.create(name="m")
     return [
+        issue_key(tenant, "ci")[0],
         RouteTarget.objects.create(route=route, deployment=deployment),
         Limit.objects.create(scope=scope, metric="requests", amount=1, window_ms=1_000),
         Budget.objects.create(scope=scope, amount_nano_usd=1),
@@ -347,6 +348,25 @@ class TestConfiguration:
             (Tenant, None, version + 2, None, False),
             (Tenant, tenant, version + 3, pk, True),
         ]
+
+    def test_revoking_a_key_raises_it_so_that_no_process_goes_on_believing_the_key(self, tenant):
+        key, _ = issue_key(tenant, "ci")
+        before = ConfigVersion.current()
+        revoke_key(key)
+        assert ConfigVersion.current() == before + 1
+
+    def test_a_listener_that_fails_undoes_and_disturbs_nothing(self, tenant, django_capture_on_commit_callbacks, caplog):
+        def fail(**_):
+            raise ConnectionError("the gate is away")
+
+        configuration_changed.connect(fail)
+        try:
+            with django_capture_on_commit_callbacks(execute=True):
+                Tenant.objects.update(weight=9)
+        finally:
+            configuration_changed.disconnect(fail)
+        assert Tenant.objects.get().weight == 9
+        assert "the gate is away" in caplog.text
 
     def test_there_is_one_row_of_each_number(self):
         GateEpoch.increase()
