@@ -123,7 +123,7 @@ def _unprivileged(home: Path) -> int | None:
 
 
 def _readable_by(user_id: int | None, programs: Path, home: Path) -> Path:
-    """The programs' folder, or a copy where the other user cannot reach it, as in a checkout under /root."""
+    """The programs' folder, or a copy where the other user cannot reach it, as in a checkout in root's home."""
     if user_id is None or all(folder.stat().st_mode & 0o005 == 0o005 for folder in [programs, *programs.parents]):
         return programs
     package = programs.parent.parent  # <package>/pginstall/bin, and beside the package its shared libraries

@@ -1,0 +1,152 @@
+"""The shape of the project: who may import whom, how large a module may be, and what no committed file may hold."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+PACKAGES = [name for name in ("rateguard", "tenants", "dashboard") if (PROJECT / name).exists()]
+MODULES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
+
+# Each row may import the rows above it and itself. What stands in one row may not import a neighbour unless ALSO says so.
+ROWS = [
+    ["rateguard.engine"],
+    ["rateguard.conf", "rateguard.telemetry"],
+    ["tenants"],
+    ["rateguard.wiring"],
+    ["rateguard.jobs"],
+    ["rateguard.worker", "rateguard.api", "rateguard.gateway", "dashboard"],
+    ["rateguard.embedded"],
+    ["rateguard.demo", "rateguard.bench"],
+    ["rateguard.management"],
+]
+ENGINE_ROWS = [
+    ["errors"],
+    ["money", "lanes", "histogram", "keys", "encodings"],
+    ["limits", "breaker", "routing", "tokens", "retry", "providers"],
+    ["gate"],
+]
+ALSO = {
+    ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
+    ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants
+    ("providers", "tokens"),  # an adapter counts what it sends
+    ("providers", "retry"),  # error kinds are named once
+    ("retry", "providers"),
+}
+# The project's entry points belong to no row: Django, Celery and uvicorn load them by name and they bring all rows together.
+ENTRY_POINTS = {"settings", "urls", "asgi", "wsgi", "celery", "apps", "checks"}
+LONGEST_MODULE = 400
+SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+
+
+def dotted(path):
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_for_types_alone(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def imported_by(path, *, at_load_alone=False):
+    """The dotted names that a module imports; inside functions too, unless only what happens at load is asked for."""
+    found = set()
+    pending = list(ast.parse(path.read_text()).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides its direction"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif at_load_alone and (is_for_types_alone(node) or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            continue
+        pending += ast.iter_child_nodes(node)
+    return found
+
+
+def place_in(rows, name):
+    """The row and the entry of `rows` that a dotted name belongs to; None for what no row names."""
+    for index, row in enumerate(rows):
+        for entry in row:
+            if name == entry or name.startswith(f"{entry}."):
+                return index, entry
+    return None
+
+
+def against_the_direction(rows, importer, imported):
+    source, target = place_in(rows, importer), place_in(rows, imported)
+    if source is None or target is None or source[1] == target[1]:
+        return False
+    return target[0] >= source[0] and (source[1], target[1]) not in ALSO
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_point_one_way(path):
+    name = dotted(path)
+    wrong = {other for other in imported_by(path) if against_the_direction(ROWS, name, other)}
+    inside = name.removeprefix("rateguard.engine.")
+    if inside != name:
+        names = {other.removeprefix("rateguard.engine.") for other in imported_by(path) if other.startswith("rateguard.engine.")}
+        wrong |= {other for other in names if against_the_direction(ENGINE_ROWS, inside, other)}
+    assert not wrong, f"{name} may not import {', '.join(sorted(wrong))}"
+
+
+def test_every_module_has_its_place():
+    homeless = []
+    for path in MODULES:
+        name = dotted(path)
+        parts = name.split(".")
+        is_entry_point = parts[0] == "rateguard" and (len(parts) == 1 or parts[1] in ENTRY_POINTS)
+        is_engine = name.startswith("rateguard.engine.")
+        rows, inside = (ENGINE_ROWS, name.removeprefix("rateguard.engine.")) if is_engine else (ROWS, name)
+        if not is_entry_point and place_in(rows, inside) is None:
+            homeless.append(name)
+    assert not homeless, "say in ROWS or ENGINE_ROWS where they stand"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "engine" in path.parts], ids=dotted)
+def test_the_engine_knows_neither_django_nor_celery(path):
+    assert not {
+        name for name in imported_by(path) if name.split(".")[0] in {"django", "rest_framework", "celery", "kombu", "environ", "tenants"}
+    }
+
+
+def test_rateguard_imports_nothing_by_being_imported():
+    eager = {name for name in imported_by(PROJECT / "rateguard" / "__init__.py", at_load_alone=True) if not name.startswith("__future__")}
+    assert eager <= {"importlib", "typing.TYPE_CHECKING", "typing.Any"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "migrations" not in path.parts], ids=dotted)
+def test_a_module_fits_in_one_reading(path):
+    assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_modules_name_is_an_idea(path):
+    assert not SHAPELESS_NAMES & set(dotted(path).split("."))
+
+
+def committed_texts():
+    """Every committed file that people read; locks, data and archives are not prose."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=False).stdout.decode().split("\0")
+    kinds = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".lua", ".sql", ".html", ".cfg", ".pyi", ""}
+    paths = [PROJECT / name for name in listed if name and Path(name).suffix in kinds]
+    return [(path, path.read_text(errors="replace")) for path in paths if path.is_file() and path != Path(__file__)]
+
+
+FOREIGN = {
+    "the address of a package registry": re.compile(
+        r"https?://[\w.-]*(?:pypi|pythonhosted|npmjs|registry)[\w.-]*|--(?:extra-)?index-url[ =]\S|--find-links[ =]\S"
+    ),
+    "a path of one machine": re.compile(r"(?<![\w./])/(?:work|root|home/\w+|Users/\w+|opt/(?:wheels|pypi))(?:/|\b)"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_no_committed_file_holds(what):
+    found = [f"{path.relative_to(PROJECT)}: {match.group()}" for path, text in committed_texts() for match in FOREIGN[what].finditer(text)]
+    assert not found
