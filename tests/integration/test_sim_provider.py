@@ -307,7 +307,7 @@ def test_processing_time_runs_from_the_count_to_the_headers(sim: SimHandle, clie
     (arrival,) = sim.control.log()
     processing_ms = int(raw.headers["openai-processing-ms"])
     clocks_ms = 5.0
-    assert processing_ms >= 150
+    assert processing_ms >= 149  # timers may wake a millisecond early
     assert before_ms - clocks_ms <= arrival.arrived_ms <= after_ms - processing_ms + clocks_ms
 
 

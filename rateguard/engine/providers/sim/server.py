@@ -79,6 +79,7 @@ def _uvicorn_config(app: SimApp) -> uvicorn.Config:
         log_level="error",
         access_log=False,
         server_header=False,
+        date_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEPALIVE_S,
         timeout_graceful_shutdown=1,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
+import functools
 import itertools
 import os
 import socket
@@ -25,6 +27,12 @@ _EPOCH_OFFSET_MS = time.time() * 1_000 - time.monotonic() * 1_000
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 _run = os.urandom(6).hex()
 _numbers = itertools.count(1)
+
+
+@functools.lru_cache(maxsize=2)
+def _http_date(second: int) -> bytes:
+    """Exact to the second, unlike the server's own, which lags: a Retry-After date is read against it."""
+    return email.utils.formatdate(second, usegmt=True).encode()
 
 
 def now_ms() -> float:
@@ -75,6 +83,7 @@ class Exchange:
         common = [
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", str(processing_ms).encode()),
+            (b"date", _http_date(int(time.time()))),
             (b"openai-version", b"2020-10-01"),
             (b"openai-organization", b"org-sim"),
         ]
