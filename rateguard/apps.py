@@ -24,10 +24,11 @@ class RateguardConfig(AppConfig):
 
     def ready(self) -> None:
         """Check the settings. Raises ConfigurationError, which names each key and its remedy."""
-        from rateguard import checks  # noqa: PLC0415 -- as above
+        from rateguard import checks, wiring  # noqa: PLC0415 -- as above
 
         checks.register()
         checks.refuse_at_start()
+        wiring.connect_configuration()
         if settings.ROOT_URLCONF == "rateguard.urls":
             # In our own project our Celery app is the current one, as `shared_task` needs it; a host project has its own.
             import rateguard.celery  # noqa: F401, PLC0415 -- Celery is not needed where the apps are guests

@@ -1,0 +1,188 @@
+"""What lasts of a job: its row (the truth), its attempts, its events; and the lease that names the caretaker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from rateguard.engine.lanes import Lane
+from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.ids import new_id
+from rateguard.jobs.states import TERMINAL, AttemptState, State
+from tenants.models import Tenant
+
+
+ENDED = sorted(TERMINAL)
+
+
+class Delivery(models.TextChoices):
+    """Whether a job may be sent again when nobody knows if it arrived."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Job(models.Model):
+    """One request for a completion or an embedding. Its row is the truth; Redis and Celery carry hints.
+
+    request, result: the caller's body and the provider's answer, JSON text, verbatim. attempt: the number of the last claimed attempt.
+    tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves.
+    queued_at: its place in the order. holder: the process that runs it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="jobs")
+    model = models.CharField(max_length=128)
+    endpoint = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Endpoint])
+    lane = models.SmallIntegerField(choices=[(lane.value, lane.label) for lane in Lane], default=Lane.NORMAL)
+    state = models.CharField(max_length=16, choices=State)
+    request = models.TextField()
+    result = models.TextField(null=True)  # noqa: DJ001 - no answer yet is not an empty answer
+
+    path = models.CharField(max_length=64)
+    input_tokens = models.PositiveIntegerField()
+    output_tokens = models.PositiveIntegerField()
+    max_output_tokens = models.PositiveIntegerField()
+
+    user = models.CharField(max_length=128, blank=True, default="")
+    team = models.CharField(max_length=128, blank=True, default="")
+    rolegroup = models.CharField(max_length=128, blank=True, default="")
+    role = models.CharField(max_length=128, blank=True, default="")
+    cost_center = models.CharField(max_length=128, blank=True, default="")
+    labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    metadata: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    api_key_id = models.BigIntegerField(null=True)
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    via = models.CharField(max_length=8, default="rest")
+
+    submitted_at = models.DateTimeField(db_default=Now())
+    queued_at = models.DateTimeField(db_default=Now())
+    run_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    timeout_s = models.PositiveIntegerField()
+    max_tries = models.PositiveSmallIntegerField()
+    delivery = models.CharField(max_length=16, choices=Delivery, default=Delivery.AT_LEAST_ONCE)
+
+    attempt = models.PositiveIntegerField(default=0)
+    tries = models.PositiveSmallIntegerField(default=0)
+    abandoned = models.PositiveSmallIntegerField(default=0)
+    holder = models.CharField(max_length=64, blank=True, default="")
+    cancel_requested = models.BooleanField(default=False)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+
+    deployment = models.CharField(max_length=64, blank=True, default="")
+    used_input_tokens = models.BigIntegerField(default=0)
+    used_output_tokens = models.BigIntegerField(default=0)
+    nano_usd = models.BigIntegerField(default=0)
+    latency_ms = models.PositiveIntegerField(null=True)
+    queue_ms = models.PositiveBigIntegerField(null=True)
+
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - unique where given
+    request_hash = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=State.values), name="job_state"),
+            models.CheckConstraint(condition=Q(lane__in=[lane.value for lane in Lane]), name="job_lane"),
+            models.CheckConstraint(
+                condition=Q(state__in=ENDED, finished_at__isnull=False) | (~Q(state__in=ENDED) & Q(finished_at__isnull=True)),
+                name="job_ended_has_time",
+            ),
+            models.CheckConstraint(condition=~Q(state=State.SCHEDULED) | Q(run_at__isnull=False), name="job_scheduled_has_time"),
+            models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="job_idempotency"),
+        )
+        indexes = (
+            models.Index(fields=["run_at"], condition=Q(state=State.SCHEDULED), name="job_due"),
+            models.Index(fields=["queued_at", "id"], condition=Q(state=State.QUEUED), name="job_queued"),
+            models.Index(fields=["holder"], condition=Q(state=State.RUNNING), name="job_running"),
+            models.Index(
+                fields=["deadline_at"],
+                condition=Q(state__in=[State.QUEUED, State.SCHEDULED], deadline_at__isnull=False),
+                name="job_deadline",
+            ),
+            models.Index(fields=["tenant", "-submitted_at"], name="job_tenant_submitted"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.state}"
+
+
+class Attempt(models.Model):
+    """One try of a job (or of a synchronous call: job null) at one deployment. Open while `running`; its end is written once.
+
+    reservation_id: the job's id, or the call's own. reserved_nano_usd: the most it can cost. late_usage: learned after it was abandoned.
+    """
+
+    reservation_id = models.UUIDField()
+    number = models.PositiveIntegerField()
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, null=True, related_name="attempts")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="attempts")
+    state = models.CharField(max_length=16, choices=AttemptState, default=AttemptState.RUNNING)
+    model = models.CharField(max_length=128)
+    deployment_id = models.BigIntegerField()
+    deployment = models.CharField(max_length=64)
+    holder = models.CharField(max_length=64)
+    reserved_input_tokens = models.PositiveIntegerField()
+    reserved_output_tokens = models.PositiveIntegerField()
+    reserved_max_output_tokens = models.PositiveIntegerField()
+    reserved_nano_usd = models.BigIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    input_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    nano_usd = models.BigIntegerField(default=0)
+    is_estimated = models.BooleanField(default=False)
+    latency_ms = models.PositiveIntegerField(null=True)
+    provider_request_id = models.CharField(max_length=128, blank=True, default="")
+    late_usage: models.JSONField[Any, Any] = models.JSONField(null=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=AttemptState.values), name="attempt_state"),
+            models.UniqueConstraint(fields=["reservation_id", "number"], name="attempt_once"),
+        )
+        indexes = (
+            models.Index(fields=["started_at"], name="attempt_started"),
+            models.Index(fields=["holder"], condition=Q(state=AttemptState.RUNNING), name="attempt_running"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id}.{self.number} {self.state}"
+
+
+class JobEvent(models.Model):
+    """One thing that happened to a job, written in the transaction in which it happened. kind: a transition's name."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=16)
+    attempt = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField(db_default=Now())
+    detail: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["job", "at"], name="event_job_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.kind}"
+
+
+class Lease(models.Model):
+    """Who does a duty of which there is one (`caretaker`), until when by the database's clock. swept_at: the last sweep of new rows."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    holder = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+    swept_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"

@@ -1,0 +1,132 @@
+-- Each statement: what it does, its parameters, what it returns. Times as Django writes them.
+
+-- name: claim
+-- queued → running, only with the gate's epoch unchanged and a number above the last; then opens the attempts, writes the events, reads what a call needs.
+-- parameters of the first part: holder, rows json [{id, attempt, deployment, deployment_id, cost}], epoch; returns the ids. Of the rest: holder, rows json.
+update rateguard_jobs_job
+set state = 'running', attempt = json_extract(row.value, '$.attempt'), holder = %s, started_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
+    deployment = json_extract(row.value, '$.deployment')
+from json_each(%s) as row
+where rateguard_jobs_job.id = json_extract(row.value, '$.id') and rateguard_jobs_job.state = 'queued'
+  and rateguard_jobs_job.attempt < json_extract(row.value, '$.attempt')
+  and (rateguard_jobs_job.deadline_at is null or rateguard_jobs_job.deadline_at > strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'))
+  and exists (select 1 from rateguard_tenants_gateepoch where id = 1 and number = %s)
+returning id
+-- part
+insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
+    reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id)
+select job.id, job.attempt, job.id, job.tenant_id, 'running', job.model, json_extract(row.value, '$.deployment_id'), job.deployment, job.holder,
+    job.input_tokens, job.output_tokens, job.max_output_tokens, json_extract(row.value, '$.cost'), job.started_at, '', '', 0, 0, 0, 0, 0, 0, ''
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
+-- part
+insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+select job.id, 'started', job.attempt, job.started_at, '{}'
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
+-- part
+select job.id, job.attempt, job.endpoint, job.model, job.request, json_extract(row.value, '$.deployment_id'), job.tenant_id, job.input_tokens,
+    job.max_output_tokens, json_extract(row.value, '$.cost'), job.timeout_s, job.tries, job.max_tries, job.delivery,
+    (julianday(job.deadline_at) - julianday('now')) * 86400, cast((julianday('now') - julianday(job.queued_at)) * 86400000 as integer)
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
+
+-- name: settle
+-- The end of attempts: closes each that is still open (the fence), then moves its job, writes the charge, the rollups and the event. One transaction.
+-- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt).
+update rateguard_jobs_attempt
+set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
+    error_code = json_extract(row.value, '$.error_code'), error_message = json_extract(row.value, '$.error_message'),
+    input_tokens = json_extract(row.value, '$.input_tokens'), cached_tokens = json_extract(row.value, '$.cached_tokens'),
+    cache_write_tokens = json_extract(row.value, '$.cache_write_tokens'), output_tokens = json_extract(row.value, '$.output_tokens'),
+    nano_usd = json_extract(row.value, '$.nano_usd'), is_estimated = json_extract(row.value, '$.is_estimated'),
+    latency_ms = json_extract(row.value, '$.latency_ms'), provider_request_id = json_extract(row.value, '$.provider_request_id')
+from json_each(%s) as row
+where rateguard_jobs_attempt.reservation_id = json_extract(row.value, '$.job_id')
+  and rateguard_jobs_attempt.number = json_extract(row.value, '$.attempt') and rateguard_jobs_attempt.state = 'running'
+returning reservation_id, number
+-- part
+insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, "user", cost_center, labels, created_at)
+select job.tenant_id, job.id, job.id, json_extract(row.value, '$.attempt'), 'charge', json_extract(row.value, '$.nano_usd'),
+    json_extract(row.value, '$.input_tokens'), json_extract(row.value, '$.cached_tokens'), json_extract(row.value, '$.cache_write_tokens'),
+    json_extract(row.value, '$.output_tokens'), json_extract(row.value, '$.is_estimated'), json_extract(row.value, '$.is_overrun'), job.model,
+    job.deployment, job.api_key_id, job.team, job."user", job.cost_center, job.labels, strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+-- part
+insert into rateguard_tenants_usagequarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd)
+select job.tenant_id, job.model, job.deployment, coalesce(job.api_key_id, 0), job.team,
+    strftime('%%Y-%%m-%%d %%H:%%M:%%S', cast(strftime('%%s', 'now') / 900 as integer) * 900, 'unixepoch'),
+    sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
+    sum(json_extract(row.value, '$.job_state') = 'succeeded'), sum(json_extract(row.value, '$.job_state') = 'failed'),
+    sum(json_extract(row.value, '$.input_tokens')), sum(json_extract(row.value, '$.cached_tokens')),
+    sum(json_extract(row.value, '$.cache_write_tokens')), sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+where true
+group by 1, 2, 3, 4, 5, 6
+on conflict (tenant_id, model, deployment, api_key_id, team, starts_at) do update set
+    jobs = jobs + excluded.jobs, succeeded = succeeded + excluded.succeeded, failed = failed + excluded.failed,
+    input_tokens = input_tokens + excluded.input_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
+    cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    nano_usd = nano_usd + excluded.nano_usd
+-- part
+insert into rateguard_tenants_usagequarterbin (quarter_id, measure, bin, count)
+select quarter.id, measured.measure,
+    json_extract(row.value, case measured.measure when 1 then '$.latency_bin' when 2 then '$.wait_bin' else '$.output_bin' end), count(*)
+from json_each(%s) as row
+join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+join rateguard_tenants_usagequarter quarter on quarter.tenant_id = job.tenant_id and quarter.model = job.model
+    and quarter.deployment = job.deployment and quarter.api_key_id = coalesce(job.api_key_id, 0) and quarter.team = job.team
+    and quarter.starts_at = strftime('%%Y-%%m-%%d %%H:%%M:%%S', cast(strftime('%%s', 'now') / 900 as integer) * 900, 'unixepoch')
+cross join (select 1 as measure union all select 2 union all select 3) as measured
+where json_extract(row.value, '$.job_state') = 'succeeded'
+group by 1, 2, 3
+on conflict (quarter_id, measure, bin) do update set count = count + excluded.count
+-- part
+insert into rateguard_tenants_usageday (tenant_id, day, dimension, value, jobs, input_tokens, output_tokens, nano_usd)
+select job.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'user', job."user",
+    sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
+    sum(json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens') + json_extract(row.value, '$.cache_write_tokens')),
+    sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
+from json_each(%s) as row
+join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+where job."user" <> ''
+group by 1, 2, 3, 4
+on conflict (tenant_id, day, dimension, value) do update set
+    jobs = jobs + excluded.jobs, input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    nano_usd = nano_usd + excluded.nano_usd
+-- part
+insert into rateguard_tenants_usageday (tenant_id, day, dimension, value, jobs, input_tokens, output_tokens, nano_usd)
+select job.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'label', label.key || '=' || label.value,
+    sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
+    sum(json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens') + json_extract(row.value, '$.cache_write_tokens')),
+    sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
+from json_each(%s) as row
+join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+join json_each(job.labels) as label
+where true
+group by 1, 2, 3, 4
+on conflict (tenant_id, day, dimension, value) do update set
+    jobs = jobs + excluded.jobs, input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    nano_usd = nano_usd + excluded.nano_usd
+-- part
+insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+select json_extract(row.value, '$.job_id'), json_extract(row.value, '$.transition'), json_extract(row.value, '$.attempt'),
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
+    case when json_extract(row.value, '$.error_code') = '' then '{}' else json_object('error', json_extract(row.value, '$.error_code')) end
+from json_each(%s) as row
+-- part
+update rateguard_jobs_job
+set state = json_extract(row.value, '$.job_state'), holder = '', tries = tries + json_extract(row.value, '$.tries'),
+    abandoned = abandoned + json_extract(row.value, '$.abandoned'),
+    result = coalesce(json_extract(row.value, '$.result'), result), error_code = json_extract(row.value, '$.error_code'),
+    error_message = json_extract(row.value, '$.error_message'),
+    used_input_tokens = used_input_tokens + json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens')
+        + json_extract(row.value, '$.cache_write_tokens'),
+    used_output_tokens = used_output_tokens + json_extract(row.value, '$.output_tokens'), nano_usd = nano_usd + json_extract(row.value, '$.nano_usd'),
+    latency_ms = json_extract(row.value, '$.latency_ms'), queue_ms = json_extract(row.value, '$.queue_ms'),
+    run_at = case when json_extract(row.value, '$.job_state') = 'scheduled'
+        then strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+' || (json_extract(row.value, '$.retry_ms') / 1000.0) || ' seconds') else run_at end,
+    finished_at = case when json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')
+        then strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') end
+from json_each(%s) as row
+where rateguard_jobs_job.id = json_extract(row.value, '$.job_id') and rateguard_jobs_job.state = 'running'

@@ -1,0 +1,56 @@
+"""The directory: which models there are, where their deployments live, what they cost. Rows read once, kept as values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+
+from django.utils import timezone
+
+from rateguard.engine import money
+from rateguard.engine.providers.base import Target
+from tenants.models import ConfigVersion, Deployment, ModelRoute, RouteTarget
+from tenants.prices import prices_at
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A deployment: where a call goes and what it costs. tenant_id: whose account it is, None for all tenants."""
+
+    id: int
+    name: str
+    account_id: int
+    target: Target
+    price: money.Price
+    tenant_id: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Directory:
+    """Routes by public name and places by deployment id, as of `version` of the configuration."""
+
+    version: int
+    routes: dict[str, tuple[Place, ...]]
+    places: dict[int, Place]
+
+
+def read_directory() -> Directory:
+    """Read the directory from the rows. Disabled models and deployments are left out."""
+    version = ConfigVersion.current()
+    prices = prices_at(timezone.now())
+    deployments = Deployment.objects.filter(is_enabled=True).select_related("account")
+    places = {row.pk: _place(row, prices) for row in deployments}
+    routes: dict[str, list[Place]] = defaultdict(list)
+    for name in ModelRoute.objects.filter(is_enabled=True).values_list("name", flat=True):
+        routes[name] = []
+    for target in RouteTarget.objects.filter(route__is_enabled=True).select_related("route").order_by("route", "position"):
+        if target.deployment_id in places:
+            routes[target.route.name].append(places[target.deployment_id])
+    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places)
+
+
+def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place:
+    account = row.account
+    target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model)
+    price = prices.get((account.provider, row.upstream_model), money.Price())
+    return Place(row.pk, row.name, account.pk, target, price, account.tenant_id)
