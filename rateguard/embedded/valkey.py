@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from rateguard.embedded import process
 from rateguard.embedded.errors import ServerStartError
@@ -83,7 +85,7 @@ def start_valkey(state_dir: Path, port: int = 0, *, settings: Mapping[str, str] 
 
 def is_answering(port: int, pid: int | None = None) -> bool:
     """Whether a server with its data loaded answers at the port, and is the process `pid` if that is given."""
-    with redis.Redis(port=port, socket_timeout=1, retry=None) as client:
+    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), retries=0)) as client:
         try:
             facts = client.info()
         except redis.RedisError:

@@ -1,0 +1,1 @@
+"""One module a command; each is thin and calls one function of the inside."""
