@@ -77,6 +77,16 @@ def forget_directory() -> None:
     _directory = None
 
 
+@functools.lru_cache(maxsize=10_000)
+def _limits_of_tenant(tenant_id: int, version: int) -> tuple[LimitRecord, ...]:  # noqa: ARG001 - part of the key: an older answer is unreachable
+    return path_records(Tenant.objects.filter(pk=tenant_id))[0]
+
+
+def limits_of_tenant(tenant_id: int) -> tuple[LimitRecord, ...]:
+    """The limits and budgets on a tenant's path, as new as the directory."""
+    return _limits_of_tenant(tenant_id, directory().version)
+
+
 # ---- rows to records
 
 
@@ -137,7 +147,7 @@ def model_records(found: Directory) -> tuple[tuple[LimitRecord, ...], tuple[Mode
     pools = _pools(found)
     models_ = tuple(
         ModelRecord(name, pools[name], tuple(_deployment_record(place, by_account, by_deployment) for place in places))
-        for name, places in found.routes.items()
+        for name, places in found.gate_models().items()
     )
     return tuple(map(limit_record, rows)), models_
 
@@ -163,7 +173,7 @@ def deployment_target(deployment_id: int) -> str:
 def _pools(found: Directory) -> dict[str, str]:
     """Models that reach a common account, directly or through others, share a pool; it is named by its least account."""
     groups: list[tuple[set[int], set[str]]] = []
-    for name, places in found.routes.items():
+    for name, places in found.gate_models().items():
         accounts, names = {place.account_id for place in places}, {name}
         apart = [group for group in groups if not group[0] & accounts]
         for near in (group for group in groups if group[0] & accounts):
@@ -191,7 +201,7 @@ def push_configuration(configuration: Configuration | None = None) -> None:
         logger.warning("configuration not pushed, the caretaker will: %s", error)
 
 
-def _changed(  # noqa: D417
+def _changed(
     sender: type[models.Model], instance: models.Model | None, version: int, pk: int | None, *, is_deleted: bool, **_: Any
 ) -> None:
     """One change was committed: push what it touches."""

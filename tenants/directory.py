@@ -33,6 +33,25 @@ class Directory:
     routes: dict[str, tuple[Place, ...]]
     places: dict[int, Place]
 
+    def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...] | None:
+        """The deployments of a model that a tenant may use, in order of preference; None: there is no such model."""
+        places = self.routes.get(model)
+        return None if places is None else tuple(place for place in places if place.tenant_id in (None, tenant_id))
+
+    def gate_model(self, model: str, tenant_id: int) -> str:
+        """What the gate calls the model: a tenant with deployments of its own has a list of its own."""
+        is_own = any(place.tenant_id == tenant_id for place in self.routes.get(model, ()))
+        return f"{model}@{tenant_id}" if is_own else model
+
+    def gate_models(self) -> dict[str, tuple[Place, ...]]:
+        """All lists of deployments by what the gate calls them."""
+        found: dict[str, tuple[Place, ...]] = {}
+        for model, places in self.routes.items():
+            found[model] = tuple(place for place in places if place.tenant_id is None)
+            for owner in {place.tenant_id for place in places if place.tenant_id is not None}:
+                found[self.gate_model(model, owner)] = self.places_for(model, owner) or ()
+        return found
+
 
 def read_directory() -> Directory:
     """Read the directory from the rows. Disabled models and deployments are left out."""

@@ -14,7 +14,6 @@ from rateguard.jobs.ids import new_id
 from rateguard.jobs.states import TERMINAL, AttemptState, State
 from tenants.models import Tenant
 
-
 ENDED = sorted(TERMINAL)
 
 

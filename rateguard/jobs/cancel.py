@@ -1,0 +1,40 @@
+"""Cancel: a waiting job ends at once; a running one is asked to, and its holder ends it within a second."""
+
+from __future__ import annotations
+
+import logging
+
+import redis
+from django.conf import settings
+
+from rateguard.conf import conf
+from rateguard.engine.gate.redis import connect
+from rateguard.engine.keys import cancel_channel
+from rateguard.jobs.finished import announce
+from rateguard.jobs.models import Job
+from rateguard.jobs.pump import process_pump
+from rateguard.jobs.states import CANCEL, State
+from rateguard.jobs.submit import waiting_of
+from rateguard.jobs.transition import end
+
+logger = logging.getLogger(__name__)
+
+
+def cancel(job: Job, *, by: str = "") -> Job:
+    """Cancel a job and return its row as it is now. An ended job stays as it is."""
+    ended = end(Job.objects.filter(pk=job.pk), CANCEL, by=by)
+    if ended:
+        process_pump().withdraw([waiting_of(job)])
+        announce(ended)
+    elif Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True):
+        _tell_holders(job)
+    job.refresh_from_db()
+    return job
+
+
+def _tell_holders(job: Job) -> None:
+    """By publish/subscribe; a holder that misses it reads the row at its next heartbeat."""
+    try:
+        connect(settings.REDIS_URL, conf().gate_timeout_ms).publish(cancel_channel(conf().partition), job.pk.bytes)
+    except redis.RedisError as error:
+        logger.warning("the holder of %s was not told, it will see at its next heartbeat: %s", job.pk, error)

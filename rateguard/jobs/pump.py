@@ -1,0 +1,251 @@
+"""The pump: each process's one line to the gate. It gathers what was sent, what ended and what comes in, and takes back what was granted.
+
+One thread, one call outstanding: a call that was not answered is repeated, the very same, until it is. Nobody leads and nothing polls:
+whoever submits or finishes pumps; a worker also sets a timer for the moment that the reply names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+
+from django.db import close_old_connections
+
+from rateguard import wiring
+from rateguard.engine.errors import GateEpochLost, GateError
+from rateguard.engine.gate.contract import Gate, Refused, Sent, Settlement, Step, StepReply, Waiting
+from rateguard.jobs.publisher import Publisher
+
+logger = logging.getLogger(__name__)
+
+WANT = 100
+"""Jobs admitted in one call at most."""
+BATCH = 500
+"""Settlements, enqueues or withdrawals in one call at most."""
+MOST_HINTS = 50_000
+"""Enqueues kept while the gate is away; beyond that the sweeper brings the rows in."""
+SENT_DELAY_S = 0.02
+"""A report of sending waits so long for company; a settlement or an enqueue goes at once."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+OnRefused = Callable[[tuple[Refused, ...]], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SentMark:
+    """An attempt's request left at `at` (time.monotonic())."""
+
+    sent: Sent
+    at: float
+
+
+@dataclasses.dataclass(slots=True)
+class _Gathered:
+    """What waits for the next call."""
+
+    sent: list[SentMark] = dataclasses.field(default_factory=list)
+    settle: list[tuple[Settlement, float | None]] = dataclasses.field(default_factory=list)
+    withdraw: list[Waiting] = dataclasses.field(default_factory=list)
+    enqueue: list[Waiting] = dataclasses.field(default_factory=list)
+
+    def take(self) -> _Gathered:
+        """At most BATCH of each, the oldest first; the rest stays."""
+        taken = _Gathered(self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:BATCH])
+        del self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:BATCH]
+        return taken
+
+    def is_urgent(self) -> bool:
+        return bool(self.settle or self.withdraw or self.enqueue)
+
+
+class Pump:
+    """One line to the gate. `is_timed`: keep a timer for `next_ready` (workers). `on_refused`: what never gets a grant, in this thread."""
+
+    def __init__(self, gate: Gate, publisher: Publisher, *, on_refused: OnRefused, is_timed: bool = False) -> None:
+        self._gate = gate
+        self._publisher = publisher
+        self._on_refused = on_refused
+        self._is_timed = is_timed
+        self._channel = uuid.uuid4().hex
+        self._number = 0
+        self._gathered = _Gathered()
+        self._condition = threading.Condition()
+        self._is_kicked = False
+        self._is_stopping = False
+        self._is_idle = True
+        self._wake_at: float | None = None
+        self._gate_now = (0.0, 0)
+        self._thread: threading.Thread | None = None
+
+    # ---- what callers report; each returns at once
+
+    def enqueue(self, jobs: Iterable[Waiting]) -> None:
+        """Jobs came in."""
+        with self._condition:
+            room = MOST_HINTS - len(self._gathered.enqueue)
+            self._gathered.enqueue.extend(list(jobs)[: max(0, room)])
+            self._wake()
+
+    def withdraw(self, jobs: Iterable[Waiting]) -> None:
+        """Waiting jobs left (cancelled, expired)."""
+        with self._condition:
+            self._gathered.withdraw.extend(jobs)
+            self._wake()
+
+    def sent(self, sent: Sent, at: float) -> None:
+        """A request left at `at` (time.monotonic())."""
+        with self._condition:
+            self._gathered.sent.append(SentMark(sent, at))
+            if len(self._gathered.sent) == 1 and not self._is_kicked:
+                self._wake_at = min(self._wake_at or at + SENT_DELAY_S, time.monotonic() + SENT_DELAY_S)
+                self._condition.notify()
+
+    def settle(self, settlements: Iterable[tuple[Settlement, float | None]]) -> None:
+        """Attempts ended and are committed. With each: when the provider counted it at the latest (time.monotonic()), or None."""
+        with self._condition:
+            self._gathered.settle.extend(settlements)
+            self._wake()
+
+    def kick(self) -> None:
+        """There may be something to admit."""
+        with self._condition:
+            self._wake()
+
+    def gate_now_ms(self) -> int:
+        """The gate's time now, never behind it; 0 before the first reply."""
+        sent_at, now_ms = self._gate_now
+        return now_ms + int((time.monotonic() - sent_at) * 1000) if now_ms else 0
+
+    # ---- life
+
+    def start(self) -> None:
+        """Open the line. Calling again does nothing."""
+        with self._condition:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="rateguard-pump", daemon=True)
+                self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Send what is gathered, admit no more, close the line. Returns whether everything was sent in time."""
+        with self._condition:
+            self._is_stopping = True
+            self._wake()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was gathered so far is with the gate. Returns whether it is."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._is_idle and not self._gathered.is_urgent(), timeout_s)
+
+    # ---- the thread
+
+    def _wake(self) -> None:
+        self._is_kicked = True
+        self._is_idle = False
+        self._condition.notify_all()
+
+    def _run(self) -> None:
+        while self._wait():
+            with self._condition:
+                gathered = self._gathered.take()
+                self._is_kicked = self._gathered.is_urgent()
+            reply = self._call(gathered)
+            if reply is not None:
+                self._act_on(reply)
+            with self._condition:
+                self._is_idle = not self._is_kicked
+                self._condition.notify_all()
+        close_old_connections()
+
+    def _wait(self) -> bool:
+        """Until there is something to say or the timer is due. False: stopped, and all is said."""
+        with self._condition:
+            while not self._is_kicked:
+                if self._is_stopping:
+                    return bool(self._gathered.sent)
+                timeout = None if self._wake_at is None else self._wake_at - time.monotonic()
+                if timeout is not None and timeout <= 0:
+                    break
+                self._condition.wait(timeout)
+            self._wake_at = None
+            return True
+
+    def _call(self, gathered: _Gathered) -> StepReply | None:
+        """One call, repeated until it is answered. None: stopped meanwhile."""
+        self._number += 1
+        built_at = time.monotonic()
+        step = self._step(gathered, built_at)
+        pause_s = FIRST_PAUSE_S
+        while True:
+            sent_at = time.monotonic()
+            try:
+                reply = self._gate.step(step)
+            except GateError as error:
+                if self._is_stopping:
+                    return None
+                logger.log(logging.INFO if isinstance(error, GateEpochLost) else logging.WARNING, "gate: %s", error)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                self._gate_now = (sent_at, reply.now_ms)
+                return reply
+
+    def _step(self, gathered: _Gathered, now: float) -> Step:
+        return Step(
+            channel=self._channel,
+            number=self._number,
+            want=0 if self._is_stopping else WANT,
+            sent=tuple(dataclasses.replace(mark.sent, ago_ms=_age_ms(mark.at, now)) for mark in gathered.sent),
+            settle=tuple(_aged(settlement, counted_at, now) for settlement, counted_at in gathered.settle),
+            withdraw=tuple(gathered.withdraw),
+            enqueue=tuple(gathered.enqueue),
+        )
+
+    def _act_on(self, reply: StepReply) -> None:
+        wiring.note_version(reply.version)
+        if reply.granted:
+            self._publisher.publish(reply.granted, reply.epoch)
+        if reply.refused:
+            self._refuse(reply.refused)
+        with self._condition:
+            if reply.has_more:
+                self._is_kicked = True
+            if self._is_timed and reply.next_ready_ms is not None:
+                due = time.monotonic() + (reply.next_ready_ms - reply.now_ms) / 1000
+                self._wake_at = due if self._wake_at is None else min(self._wake_at, due)
+            if self._gathered.sent:
+                soon = time.monotonic() + SENT_DELAY_S
+                self._wake_at = soon if self._wake_at is None else min(self._wake_at, soon)
+
+    def _refuse(self, refused: tuple[Refused, ...]) -> None:
+        try:
+            close_old_connections()
+            self._on_refused(refused)
+        except Exception:
+            logger.exception("%d refused jobs not written; the sweeper brings them in again", len(refused))
+
+
+def _age_ms(at: float, now: float) -> int:
+    return max(0, int((now - at) * 1000))
+
+
+def _aged(settlement: Settlement, counted_at: float | None, now: float) -> Settlement:
+    return settlement if counted_at is None else dataclasses.replace(settlement, counted_ago_ms=_age_ms(counted_at, now))
+
+
+@functools.cache
+def process_pump() -> Pump:
+    """The pump of this process when it is no worker: web, a shell, a script. Started at first use."""
+    from rateguard.jobs.refuse import refuse  # noqa: PLC0415 - refuse uses the pump
+
+    pump = Pump(wiring.gate(), Publisher(), on_refused=refuse)
+    pump.start()
+    return pump

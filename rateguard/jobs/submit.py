@@ -1,0 +1,267 @@
+"""Submit: validate, estimate, insert the row; on commit one hint to the waiting room. The one way in for REST and `.delay()` alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from rateguard import wiring
+from rateguard.conf import conf
+from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.gate.contract import Waiting
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.money import most_nano_usd
+from rateguard.engine.providers.base import Endpoint
+from rateguard.engine.tokens import count_input
+from rateguard.jobs.ids import new_id
+from rateguard.jobs.models import Delivery, Job, JobEvent
+from rateguard.jobs.pump import process_pump
+from rateguard.jobs.states import SCHEDULE, SUBMIT, State
+from tenants.directory import Place
+from tenants.models import Tenant
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job as a caller asks for it.
+
+    body: the request in OpenAI's shape; `model` in it is the public name. timeout_s: of the call at the provider, seconds.
+    id: given by a Celery canvas, else made. idempotency_key: the same key and body give the same job.
+    """
+
+    tenant: Tenant
+    endpoint: Endpoint
+    body: dict[str, Any]
+    lane: Lane = Lane.NORMAL
+    user: str = ""
+    team: str = ""
+    rolegroup: str = ""
+    role: str = ""
+    cost_center: str = ""
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    run_at: dt.datetime | None = None
+    deadline: dt.datetime | None = None
+    max_tries: int | None = None
+    timeout_s: int | None = None
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    idempotency_key: str | None = None
+    api_key_id: int | None = None
+    request_id: str = ""
+    via: str = "rest"
+    id: uuid.UUID | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job, and whether this call made it (False: an earlier one with the same idempotency key did)."""
+
+    job: Job
+    is_new: bool
+
+
+def submit(submission: Submission) -> Submitted:
+    """Accept one job. In a transaction it is submitted when that commits.
+
+    Raises InvalidRequest: `unknown_model`, `exceeds_limit`, `idempotency_mismatch` and what validation finds.
+    """
+    row = build(submission)
+    if submission.idempotency_key is None:
+        _insert([row])
+        return Submitted(row, is_new=True)
+    return _insert_once(row)
+
+
+def submit_many(submissions: Sequence[Submission]) -> list[Job]:
+    """Accept many jobs in one insert; all or none. Idempotency keys are for single jobs."""
+    rows = [build(submission) for submission in submissions]
+    _insert(rows)
+    return rows
+
+
+def _insert_once(row: Job) -> Submitted:
+    """Of racing twins one inserts; the others find its row."""
+    found = _find_twin(row)
+    if found is None:
+        try:
+            with transaction.atomic():
+                _insert([row])
+        except IntegrityError:
+            found = _find_twin(row)
+            if found is None:
+                raise
+        else:
+            return Submitted(row, is_new=True)
+    if found.request_hash != row.request_hash:
+        raise InvalidRequest(
+            "this Idempotency-Key came with another body before: use a new key for a new request", code="idempotency_mismatch"
+        )
+    return Submitted(found, is_new=False)
+
+
+def _find_twin(row: Job) -> Job | None:
+    """The job of the same key. A key older than IDEMPOTENCY_HOURS is forgotten and may be used again."""
+    mine = Job.objects.filter(tenant_id=row.tenant_id, idempotency_key=row.idempotency_key)
+    old = timezone.now() - dt.timedelta(hours=conf().idempotency_hours)
+    mine.filter(submitted_at__lt=old).update(idempotency_key=None)
+    return mine.first()
+
+
+def _insert(rows: list[Job]) -> None:
+    with transaction.atomic():
+        Job.objects.bulk_create(rows, batch_size=1_000)
+        JobEvent.objects.bulk_create(
+            [JobEvent(job=row, kind=SCHEDULE.name if row.state == State.SCHEDULED else SUBMIT.name) for row in rows], batch_size=1_000
+        )
+        hints = [waiting_of(row) for row in rows if row.state == State.QUEUED]
+        if hints:
+            transaction.on_commit(lambda: process_pump().enqueue(hints), robust=True)
+
+
+def waiting_of(row: Job) -> Waiting:
+    """A queued row as the waiting room knows it."""
+    return Waiting(
+        job=row.id,
+        model=wiring.directory().gate_model(row.model, row.tenant_id),
+        path=row.path,
+        lane=Lane(row.lane),
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        max_output_tokens=row.max_output_tokens,
+        order_ms=int(row.queued_at.timestamp() * 1000),
+        attempt=row.attempt,
+    )
+
+
+# ---- the row
+
+
+def build(submission: Submission) -> Job:
+    """The row of a submission, not yet inserted. Raises InvalidRequest."""
+    model, places = _route(submission)
+    body = _with_max_tokens(submission.body, submission.endpoint)
+    input_tokens = count_input(body, places[0].target.upstream_model)
+    max_output_tokens = _max_output_tokens(body, submission.endpoint)
+    now = timezone.now()
+    _check_times(submission, now)
+    row = Job(
+        id=submission.id or new_id(),
+        tenant=submission.tenant,
+        model=model,
+        endpoint=submission.endpoint.value,
+        lane=submission.lane,
+        state=State.SCHEDULED if submission.run_at and submission.run_at > now else State.QUEUED,
+        request=orjson.dumps(body).decode(),
+        path=wiring.path_id(submission.tenant.pk),
+        input_tokens=input_tokens,
+        output_tokens=max_output_tokens,
+        max_output_tokens=max_output_tokens,
+        submitted_at=now,
+        queued_at=now,
+        run_at=submission.run_at,
+        deadline_at=submission.deadline,
+        timeout_s=submission.timeout_s or conf().call_timeout_s,
+        max_tries=submission.max_tries or conf().max_tries,
+        request_hash=_hash(submission),
+        **_carried(submission),
+    )
+    _check_limits(row, places)
+    return row
+
+
+_CARRIED = (
+    "user",
+    "team",
+    "rolegroup",
+    "role",
+    "cost_center",
+    "labels",
+    "metadata",
+    "delivery",
+    "idempotency_key",
+    "api_key_id",
+    "request_id",
+    "via",
+)
+
+
+def _carried(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in _CARRIED}
+
+
+def _route(submission: Submission) -> tuple[str, tuple[Place, ...]]:
+    model = submission.body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("name a model", code="missing_model", pointer="/model")
+    mine = wiring.directory().places_for(model, submission.tenant.pk)
+    if mine is None:
+        known = ", ".join(sorted(wiring.directory().routes)[:20]) or "none are configured yet"
+        raise InvalidRequest(f"there is no model {model!r}; the models are: {known}", code="unknown_model", pointer="/model")
+    if not mine:
+        raise InvalidRequest(f"model {model!r} has no deployment that this tenant may use", code="no_deployment", pointer="/model")
+    return model, mine
+
+
+def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """A completion always says how long it may get: a budget reserves the most that it can cost."""
+    if endpoint != Endpoint.CHAT or any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens")):
+        return body
+    return {**body, "max_tokens": conf().default_max_tokens}
+
+
+def _max_output_tokens(body: dict[str, Any], endpoint: Endpoint) -> int:
+    """The most output tokens over all choices: what a provider counts at admission and a budget reserves."""
+    if endpoint == Endpoint.EMBEDDINGS:
+        return 0
+    given = body.get("max_completion_tokens")
+    most = body.get("max_tokens") if given is None else given
+    name = "max_tokens" if given is None else "max_completion_tokens"
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10_000_000:
+        raise InvalidRequest(f"{name} is a whole number from 1 to 10000000", code="invalid_field", pointer=f"/{name}")
+    choices = body.get("n", 1)
+    if isinstance(choices, bool) or not isinstance(choices, int) or not 1 <= choices <= 128:
+        raise InvalidRequest("n is a whole number from 1 to 128", code="invalid_field", pointer="/n")
+    return most * choices
+
+
+def _check_times(submission: Submission, now: dt.datetime) -> None:
+    if submission.deadline and submission.deadline <= now:
+        raise InvalidRequest("the deadline has passed already", code="deadline_passed", pointer="/job/deadline")
+
+
+def _check_limits(row: Job, places: tuple[Place, ...]) -> None:
+    """A need above a limit itself can never be met: it is refused now, not after a wait."""
+    cost = max(most_nano_usd(place.price, row.input_tokens, row.max_output_tokens) for place in places)
+    need = Need(row.input_tokens, row.output_tokens, row.max_output_tokens, cost)
+    for record in wiring.limits_of_tenant(row.tenant_id):
+        wanted = need.of(record.metric)
+        if wanted > record.amount:
+            what = "money left in the budget" if record.kind == Kind.BUDGET else f"{record.metric.name.lower()} per window"
+            raise InvalidRequest(
+                f"this request needs {wanted} of {what}, and {record.amount} is all there is: make it smaller",
+                code="exceeds_limit",
+                pointer="/max_tokens",
+            )
+
+
+def _hash(submission: Submission) -> str:
+    """What must be the same for an idempotency key to answer again: the body and how it is to be run."""
+    told = [
+        submission.endpoint,
+        submission.body,
+        submission.lane,
+        submission.user,
+        submission.team,
+        submission.labels,
+        submission.cost_center,
+    ]
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,31 @@
+"""Transitions outside the hot path: a conditional UPDATE that names its sources, and the event row, in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.states import TERMINAL, Transition
+
+
+def end(jobs: QuerySet[Job], transition: Transition, *, by: str = "", **columns: Any) -> list[uuid.UUID]:
+    """Move these jobs; returns the ids of those that moved. Others were in another state already: somebody was first.
+
+    by: who did it, for the event. columns: further columns to set.
+    """
+    with transaction.atomic():
+        moved = list(jobs.filter(state__in=transition.sources).select_for_update().order_by("pk").values_list("pk", "attempt"))
+        if transition.target in TERMINAL:
+            columns["finished_at"] = Now()
+        ids = [pk for pk, _ in moved]
+        Job.objects.filter(pk__in=ids).update(state=transition.target, **columns)
+        detail = {"by": by} if by else {}
+        if columns.get("error_code"):
+            detail["error"] = columns["error_code"]
+        JobEvent.objects.bulk_create([JobEvent(job_id=pk, kind=transition.name, attempt=attempt, detail=detail) for pk, attempt in moved])
+    return ids
