@@ -17,6 +17,7 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 10.0
 _STEADY_S = 10.0  # a child that lived this long starts again with the first backoff
 _POLL_S = 0.05
+_LAST_WORDS_S = 2.0  # a daemon that left the group may hold the pipe for ever: nobody waits longer for its words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +107,10 @@ class Supervisor:
 
     def _wait_ready(self, life: "_Life") -> None:
         child, deadline = life.child, time.monotonic() + life.child.ready_timeout_s
+        if child.ready is None:
+            return
         while life.deaths == 0:
-            if child.ready is None or child.ready() or self._is_interrupted():
+            if child.ready() or self._is_interrupted():
                 return
             if time.monotonic() > deadline:
                 raise ChildFailedError(f"{child.name} was not ready within {child.ready_timeout_s:g} s:\n{process.last_lines(life.log)}")
@@ -176,7 +179,7 @@ class _Life:
         pump.start()
         running.wait()
         code = process.kill(running)  # what it had started goes with it, and with that the last holder of the pipe
-        pump.join()
+        pump.join(_LAST_WORDS_S)
         return code
 
     def _pump(self, lines: BinaryIO) -> None:

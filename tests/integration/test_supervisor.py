@@ -99,6 +99,25 @@ def test_what_a_dead_child_had_started_dies_with_it(supervisor, deaths, tmp_path
     assert not is_alive(int(note.read_text()))
 
 
+def test_a_daemon_that_left_the_group_does_not_hold_up_the_restart(supervisor, deaths, tmp_path):
+    note = tmp_path / "daemon"
+    leave = """
+import os, sys, time
+if os.fork():
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+else:
+    os.setsid()
+    with open(sys.argv[1] + ".new", "w") as note:
+        note.write(str(os.getpid()))
+    os.rename(sys.argv[1] + ".new", sys.argv[1])
+    time.sleep(300)
+"""
+    supervisor.start(Child(name="leaving", argv=[sys.executable, "-c", leave, str(note)], restart=False))
+    assert deaths.get(timeout=10).reason == "exit code 0"
+    os.kill(int(note.read_text()), signal.SIGKILL)
+
+
 def test_output_goes_line_by_line_to_the_log_and_to_the_callback(tmp_path):
     lines = queue.Queue()
     with Supervisor(tmp_path, on_line=lambda name, line: lines.put((name, line))) as supervisor:
