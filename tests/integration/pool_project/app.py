@@ -10,6 +10,7 @@ import redis
 import redis.asyncio
 from celery import Celery, current_task
 from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import task_prerun
 
 from rateguard.worker import lifecycle
 from rateguard.worker.pool import AsyncioPool
@@ -182,6 +183,16 @@ async def hot(text: str) -> str:
 
 
 hot.is_hot = True
+
+
+@task_prerun.connect(sender=hot)
+def say_traced(**_: object) -> None:
+    events.rpush("traced", "hot")
+
+
+@task_prerun.connect(sender=aadd)
+def say_asked(**_: object) -> None:
+    events.rpush("aadd was traced", "yes")
 
 
 @app.task
