@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -137,7 +138,7 @@ async def test_the_usage_chunk_is_handed_on_only_to_a_caller_who_asked(sim: SimH
 async def test_a_caller_who_stops_listening_ends_the_stream_at_the_provider(sim: SimHandle, provider):  # noqa: F811
     sim.control.configure(latency={"per_token_ms": 20}, output={"least": 1.0})
 
-    class Enough(Exception):  # noqa: N818
+    class Enough(Exception):
         pass
 
     async def leave(chunk: Chunk) -> None:
@@ -309,7 +310,12 @@ def test_a_key_that_a_provider_quotes_is_not_in_the_error():
 
 
 async def serve(handle) -> tuple[asyncio.Server, str]:
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async def handle_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle_and_close, "127.0.0.1", 0)
     return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
 
 

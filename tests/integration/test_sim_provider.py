@@ -127,9 +127,12 @@ def test_unknown_keys_and_models_are_refused(sim: SimHandle, client: openai.Open
     assert sim.control.stats()["requests"] == 0
 
 
-def test_a_request_that_makes_no_sense_is_refused(client: openai.OpenAI):
+@pytest.mark.parametrize(
+    "body", [{"model": "m"}, {"messages": []}, {"model": "m", "messages": [], "max_tokens": 0}, {"model": "m", "messages": ["x"]}]
+)
+def test_a_request_that_makes_no_sense_is_refused(client: openai.OpenAI, body: dict[str, object]):
     with pytest.raises(openai.BadRequestError):
-        client.post("/chat/completions", body={"model": "m"}, cast_to=object)
+        client.post("/chat/completions", body=body, cast_to=object)
 
 
 # Chance
@@ -421,6 +424,13 @@ def test_it_starts_alone_and_tells_the_token_that_it_made():
 
     assert SimControl(ready["url"], ready["control_token"]).stats()["requests"] == 0
     process.communicate(timeout=10)
+
+
+def test_the_witness_shares_no_code_with_our_money_limits_and_gate():
+    code = "import sys, rateguard.engine.providers.sim.__main__; print(*(name for name in sys.modules if name.startswith('rateguard.')))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+    ours = {".".join(name.split(".")[:3]) for name in modules} - {"rateguard.engine"}
+    assert ours == {"rateguard.engine.providers", "rateguard.engine.tokens", "rateguard.engine.encodings", "rateguard.engine.errors"}
 
 
 def test_a_handle_stops_its_process():

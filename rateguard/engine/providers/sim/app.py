@@ -16,7 +16,7 @@ from rateguard.engine.providers.sim.control_api import ControlApi
 from rateguard.engine.providers.sim.fault_replies import refusal
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.engine.providers.sim.journal import BillLine
-from rateguard.engine.providers.sim.state import SimState
+from rateguard.engine.providers.sim.state import MAX_TOKENS_FIELDS, SimState
 from rateguard.engine.providers.sim.wire import Exchange, Receive, Scope, Send, now_ms
 from rateguard.engine.providers.sim.words import Draw, make_vector, pick_words
 from rateguard.engine.tokens import count_input_async
@@ -75,6 +75,8 @@ class SimApp:
             await _refuse(exchange, 401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
         elif body is None:
             await _refuse(exchange, 400, "We could not parse the JSON body of your request.", "invalid_request_error", None)
+        elif any(isinstance(body.get(name), int) and body[name] < 1 for name in MAX_TOKENS_FIELDS):
+            await _refuse(exchange, 400, "max_tokens must be at least 1.", "invalid_request_error", "integer_below_min_value")
         elif config.models and body["model"] not in config.models:
             text = f"The model `{body['model']}` does not exist or you do not have access to it."
             await _refuse(exchange, 404, text, "invalid_request_error", "model_not_found")

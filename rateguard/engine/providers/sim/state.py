@@ -12,6 +12,8 @@ from rateguard.engine.providers.sim.journal import Arrival, BillLine, Journal, b
 from rateguard.engine.providers.sim.windows import Window
 from rateguard.engine.providers.sim.wire import Exchange
 
+MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
+
 
 class SimState:
     """One provider. Used by one event loop."""
@@ -36,7 +38,7 @@ class SimState:
 
     def max_tokens(self, body: Mapping[str, Any]) -> int:
         """The most that the answer may have, as counted at admission."""
-        asked = [body.get(name) for name in ("max_completion_tokens", "max_tokens")]
+        asked = [body.get(name) for name in MAX_TOKENS_FIELDS]
         return max((value for value in asked if isinstance(value, int)), default=self.config.output.default_max_tokens)
 
     def take_fault(self, exchange: Exchange, model: str) -> Fault | None:
