@@ -86,15 +86,17 @@ class Pump:
 
     def enqueue(self, jobs: Iterable[Waiting]) -> None:
         """Jobs came in."""
+        hints = list(jobs)
         with self._condition:
             room = MOST_HINTS - len(self._gathered.enqueue)
-            self._gathered.enqueue.extend(list(jobs)[: max(0, room)])
+            self._gathered.enqueue.extend(hints[: max(0, room)])
             self._wake()
 
     def withdraw(self, jobs: Iterable[Waiting]) -> None:
         """Waiting jobs left (cancelled, expired)."""
+        left = list(jobs)
         with self._condition:
-            self._gathered.withdraw.extend(jobs)
+            self._gathered.withdraw.extend(left)
             self._wake()
 
     def sent(self, sent: Sent, at: float) -> None:

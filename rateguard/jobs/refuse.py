@@ -1,4 +1,4 @@
-"""What the gate said can never be granted: the row ends as failed, with the limit in the way. A missing configuration is pushed instead."""
+"""What can never be granted ends as failed, with the limit in the way. Where the gate lacks configuration, that is pushed instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rateguard.jobs.transition import end
 
 _MESSAGES = {
     Refusal.EXCEEDS_LIMIT: "the request needs more than the whole limit {binding}: make it smaller, or raise the limit",
-    Refusal.BUDGET_EXHAUSTED: "the most that the request can cost does not fit the rest of budget {binding}: raise the budget, or ask for less",
+    Refusal.BUDGET_EXHAUSTED: "the most that it can cost does not fit the rest of budget {binding}: raise the budget, or ask for less",
 }
 
 

@@ -96,8 +96,12 @@ def bind(task: Task[..., Any], context: Context) -> tuple[Task[..., Any], Callab
 
 
 def coroutine_function(task: Task[..., Any]) -> Callable[..., Any]:
-    """The function as its author wrote it: `autoretry_for` puts a synchronous wrapper around it."""
-    return getattr(task, "_orig_run", task.run)
+    """The function as its author wrote it: `autoretry_for` puts a synchronous wrapper around it.
+
+    A task may name a coroutine function of its own, `on_loop`, for this pool; its `run` serves the others.
+    """
+    own: Callable[..., Any] | None = getattr(task, "on_loop", None)
+    return own or getattr(task, "_orig_run", task.run)
 
 
 class Tracer:

@@ -1,0 +1,300 @@
+"""Execute: from a message of job ids to committed ends. One record passes through named steps: claimed → called → ended → settled.
+
+Runs on an event loop; the database is one thread, the gate is the pump. It never waits for a limit and never retries by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import orjson
+
+from rateguard import wiring
+from rateguard.conf import conf
+from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.gate.contract import Cooldown, ReservationId, Sent, Settlement
+from rateguard.engine.money import Usage, cost_nano_usd
+from rateguard.engine.providers.base import Endpoint, Outcome, Request
+from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.engine.retry import Action, Failure, RetrySettings, decide
+from rateguard.jobs.claim import Claimed, claim
+from rateguard.jobs.models import Delivery
+from rateguard.jobs.publisher import Entry
+from rateguard.jobs.pump import Pump
+from rateguard.jobs.settle import Ended
+from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED, AttemptState
+from tenants.directory import Place
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+DEFAULT_COOLDOWN_MS = 1_000
+"""How long a 429 cools what it names where it says nothing itself."""
+SENT_TO_ARRIVED_MS = 100
+"""Where a provider says how long it worked, a later arrival than this after the sending is reported; the guard covers the rest."""
+
+
+class Database(Protocol):
+    """Runs a function in the database's thread."""
+
+    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run it and return what it returns."""
+        ...
+
+
+class Settler(Protocol):
+    """Takes ends over: commits them, then tells the gate."""
+
+    @property
+    def is_full(self) -> bool:
+        """Too many ends wait for the database: claim nothing."""
+        ...
+
+    def add(self, finished: Finished) -> None:
+        """Take one end over."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it."""
+
+    ended: Ended
+    settlement: Settlement
+    counted_at: float | None
+
+
+@dataclasses.dataclass(slots=True)
+class _Call:
+    """An attempt under way. sent_at: time.monotonic() when its request left, None before."""
+
+    claimed: Claimed
+    place: Place
+    began_at: float
+    sent_at: float | None = None
+
+    @property
+    def reservation(self) -> ReservationId:
+        return ReservationId(self.claimed.job, self.claimed.attempt)
+
+
+class Executor:
+    """Runs granted jobs for one holder."""
+
+    def __init__(self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump) -> None:
+        self._holder = holder
+        self._providers = providers
+        self._database = database
+        self._settler = settler
+        self._pump = pump
+        self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._cancelled: set[uuid.UUID] = set()
+        self.is_draining = False
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return len(self._tasks)
+
+    async def execute(self, entries: Sequence[Entry], epoch: int) -> None:
+        """Claim the jobs of a message and run them to their ends. What cannot be claimed or sent in time is left to come back."""
+        in_time = [entry for entry in entries if self._pump.gate_now_ms() < entry[4]]
+        if self.is_draining or self._settler.is_full or not in_time:
+            return
+        places, claimed = await self._database.run(self._claim, in_time, epoch)
+        calls = [self._begin(one, places[one.deployment_id]) for one in claimed]
+        if calls:
+            await asyncio.wait(calls)
+
+    def cancel(self, job: uuid.UUID) -> None:
+        """A person cancelled a running job: end its call; its usage so far is estimated."""
+        task = self._tasks.get(job)
+        if task is not None:
+            self._cancelled.add(job)
+            task.cancel()
+
+    def give_back_all(self) -> None:
+        """The worker leaves: end every running call; its job goes back to the waiting room."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def wait_idle(self, timeout_s: float | None) -> None:
+        """Until no call is under way, or the time is over."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
+
+    def _claim(self, entries: Sequence[Entry], epoch: int) -> tuple[dict[int, Place], list[Claimed]]:
+        places = wiring.directory().places
+        return places, claim(entries, epoch, self._holder, {place.id: place.name for place in places.values()})
+
+    def _begin(self, claimed: Claimed, place: Place) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._run(_Call(claimed, place, time.monotonic())))
+        self._tasks[claimed.job] = task
+        task.add_done_callback(lambda _: self._forget(claimed.job))
+        return task
+
+    def _forget(self, job: uuid.UUID) -> None:
+        self._tasks.pop(job, None)
+        self._cancelled.discard(job)
+
+    async def _run(self, call: _Call) -> None:
+        """One attempt, from its first byte to its end; whatever happens, there is an end."""
+        try:
+            outcome = await self._send(call)
+            finished = succeeded(call.claimed, call.place, outcome, _latency_ms(call))
+        except ProviderError as error:
+            finished = failed(call.claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+        except asyncio.CancelledError:
+            is_cancelled = call.claimed.job in self._cancelled
+            finished = stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, is_cancelled=is_cancelled)
+        except Exception as error:
+            logger.exception("attempt %s broke", call.reservation)
+            unforeseen = ProviderError(
+                f"{type(error).__name__}: {error}", kind=ErrorKind.BAD_REQUEST, may_be_billed=call.sent_at is not None
+            )
+            finished = failed(
+                call.claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random()
+            )
+        self._settler.add(finished)
+
+    async def _send(self, call: _Call) -> Outcome:
+        provider = self._providers.get(call.place.target.provider)
+        request = Request(
+            endpoint=Endpoint(call.claimed.endpoint),
+            body=orjson.loads(call.claimed.request),
+            attempt_id=str(call.reservation),
+            total_timeout_s=call.claimed.timeout_s,
+            first_byte_timeout_s=call.claimed.timeout_s,
+        )
+        return await provider.call(call.place.target, request, lambda at: self._sent(call, at))
+
+    def _sent(self, call: _Call, at: float) -> None:
+        if call.sent_at is None:
+            self._pump.sent(Sent(call.reservation, self._holder, 0), at)
+        call.sent_at = at
+
+
+def _latency_ms(call: _Call) -> int:
+    return int((time.monotonic() - (call.sent_at or call.began_at)) * 1000)
+
+
+# ---- what an outcome means
+
+
+def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int) -> Finished:
+    """The end of an answered call: billed as the provider counted."""
+    nano_usd = cost_nano_usd(place.price, outcome.usage)
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.SUCCEEDED,
+        transition=SUCCEED,
+        usage=outcome.usage,
+        nano_usd=nano_usd,
+        is_overrun=nano_usd > claimed.cost,
+        result=outcome.body.decode(),
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+        provider_request_id=outcome.provider_request_id,
+    )
+    usage = outcome.usage
+    settlement = Settlement(
+        ReservationId(claimed.job, claimed.attempt),
+        used=True,
+        input_tokens=usage.all_input_tokens,
+        output_tokens=usage.output_tokens,
+        cost=nano_usd,
+    )
+    return Finished(ended, settlement, _counted_at(outcome))
+
+
+def _counted_at(outcome: Outcome) -> float | None:
+    """The latest moment at which the provider can have counted the request, where that is later than the guard allows for."""
+    if outcome.processing_ms is None:
+        return None
+    latest = outcome.answered_at - outcome.processing_ms / 1000
+    return latest if latest - outcome.sent_at > SENT_TO_ARRIVED_MS / 1000 else None
+
+
+def failed(claimed: Claimed, place: Place, error: ProviderError, latency_ms: int, *, has_left: bool, chance: float) -> Finished:
+    """The end of a failed call. What may have been billed is charged as reserved and marked estimated; the rest costs nothing."""
+    failure = Failure(
+        kind=error.kind,
+        tries=claimed.tries,
+        may_have_arrived=has_left and error.kind != ErrorKind.CONNECT,
+        retry_after_ms=error.retry_after_ms,
+        deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
+        is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
+    )
+    settings = RetrySettings(conf().retry_base_ms, conf().retry_max_ms, claimed.max_tries)
+    verdict = decide(failure, settings, chance)
+    transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
+    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if error.may_be_billed else (Usage(), 0)
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.FAILED,
+        transition=transition,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code=error.code,
+        error_message=str(error),
+        retry_ms=verdict.wait_ms,
+        counts_try=verdict.action != Action.HOLD_BACK,
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+    )
+    return Finished(ended, _settlement(claimed, place, error, usage, nano_usd, has_left=has_left), None)
+
+
+def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool) -> Finished:
+    """The end of a call that was given up: charged as reserved if it had left.
+
+    Where a person cancelled it, its job is over; where its worker leaves, the job goes back, unless it may never be sent twice.
+    """
+    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if has_left else (Usage(), 0)
+    is_final = claimed.delivery == Delivery.AT_MOST_ONCE and has_left
+    transition = STOP if is_cancelled else FAIL if is_final else ORPHAN
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.CANCELLED if is_cancelled else AttemptState.ABANDONED,
+        transition=transition,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code=ErrorKind.CANCELLED.value,
+        error_message="cancelled while it ran" if is_cancelled else "its worker left",
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+    )
+    error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
+    return Finished(ended, _settlement(claimed, place, error, usage, nano_usd, has_left=has_left), None)
+
+
+def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tuple[Usage, int]:
+    """What an attempt of unknown usage is charged: all that was reserved, marked estimated, until a bill corrects it."""
+    return Usage(input_tokens=input_tokens, output_tokens=max_output_tokens, estimated=True), nano_usd
+
+
+def _settlement(claimed: Claimed, place: Place, error: ProviderError, usage: Usage, nano_usd: int, *, has_left: bool) -> Settlement:
+    """For the gate: a request that never arrived gives everything back; a 429 cools what it names."""
+    cooldown = None
+    if error.kind == ErrorKind.RATE_LIMITED:
+        target = wiring.account_target(place.account_id) if error.cools == "account" else wiring.deployment_target(place.id)
+        cooldown = Cooldown(target, error.retry_after_ms or DEFAULT_COOLDOWN_MS)
+    return Settlement(
+        ReservationId(claimed.job, claimed.attempt),
+        used=has_left and error.kind != ErrorKind.CONNECT,
+        input_tokens=usage.all_input_tokens,
+        output_tokens=usage.output_tokens,
+        cost=nano_usd,
+        cooldown=cooldown,
+    )

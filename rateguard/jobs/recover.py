@@ -1,0 +1,201 @@
+"""Recover: what the caretaker does so that a job ends whatever dies. Each function is one step over a bounded page; none decides twice.
+
+The reaper acts on the row: ended → settle with the row's usage; running under a live holder → the holder's; queued → enqueue again;
+running under a dead one → abandon, charge as reserved, requeue or fail.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement
+from rateguard.jobs.execute import as_reserved
+from rateguard.jobs.finished import announce
+from rateguard.jobs.models import Attempt, Delivery, Job
+from rateguard.jobs.pump import Pump
+from rateguard.jobs.settle import Ended, settle
+from rateguard.jobs.states import EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
+from rateguard.jobs.submit import waiting_of
+from rateguard.jobs.transition import end
+
+PAGE = 500
+MOST_ABANDONED = 3
+"""A job whose workers died so often is poison: it fails."""
+
+
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What the caretaker found and mended, for its log."""
+
+    expired: int = 0
+    released: int = 0
+    abandoned: int = 0
+    returned: int = 0
+    settled: int = 0
+    adopted: int = 0
+
+    def has_any(self) -> bool:
+        """Whether there was anything."""
+        return any(dataclasses.astuple(self))
+
+
+def expire(pump: Pump, counts: Counts) -> None:
+    """Jobs whose deadline passed before they started are over; nothing is charged."""
+    late = Job.objects.filter(state__in=EXPIRE.sources, deadline_at__lte=Now())
+    rows = list(late.order_by("deadline_at")[:PAGE])
+    if not rows:
+        return
+    ended = end(Job.objects.filter(pk__in=[row.pk for row in rows]), EXPIRE, error_code="deadline_passed")
+    pump.withdraw(waiting_of(row) for row in rows if row.state == State.QUEUED)
+    announce(ended)
+    counts.expired += len(ended)
+
+
+def release(pump: Pump, counts: Counts) -> None:
+    """Scheduled jobs whose time has come wait in line; a retried one keeps its old place."""
+    due = list(Job.objects.filter(state=State.SCHEDULED, run_at__lte=Now()).order_by("run_at").values_list("pk", flat=True)[:PAGE])
+    if not due:
+        return
+    first_time = Job.objects.filter(pk__in=due, attempt=0)
+    moved = end(first_time, RELEASE, queued_at=Now()) + end(Job.objects.filter(pk__in=due, attempt__gt=0), RELEASE)
+    pump.enqueue(waiting_of(row) for row in Job.objects.filter(pk__in=moved))
+    counts.released += len(moved)
+
+
+def sweep_new(pump: Pump, since: dt.datetime) -> None:
+    """Bring in rows that queued since then: their hint may have been lost. Enqueueing twice changes nothing."""
+    rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since).order_by("queued_at", "pk")
+    pump.enqueue(waiting_of(row) for row in rows.defer("request", "result")[: 4 * PAGE])
+
+
+def sweep_on(pump: Pump, after: tuple[dt.datetime, uuid.UUID] | None) -> tuple[dt.datetime, uuid.UUID] | None:
+    """Bring in the next page of all queued rows, in their order. Returns where it came to; None: the end, begin again."""
+    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk").defer("request", "result")
+    if after is not None:
+        rows = rows.filter(Q(queued_at__gt=after[0]) | Q(queued_at=after[0], pk__gt=after[1]))
+    page = list(rows[:PAGE])
+    pump.enqueue(map(waiting_of, page))
+    return (page[-1].queued_at, page[-1].pk) if len(page) == PAGE else None
+
+
+# ---- the reaper
+
+
+def reap(gate: Gate, pump: Pump, counts: Counts) -> None:
+    """Look at reservations that nobody claimed in time and at those of dead holders."""
+    mend(gate, pump, gate.suspects(PAGE), counts)
+
+
+def reconcile(gate: Gate, pump: Pump, counts: Counts) -> None:
+    """Compare all reservations with their rows: what a lost call left behind is settled."""
+    cursor = 0
+    while True:
+        cursor, page = gate.held(cursor, PAGE)
+        open_keys = _open_attempts(page)
+        mend(gate, pump, [held for held in page if held.holder and held.reservation not in open_keys], counts)
+        if cursor == 0:
+            return
+
+
+def _open_attempts(page: Sequence[HeldReservation]) -> set[ReservationId]:
+    rows = Attempt.objects.filter(reservation_id__in={held.reservation.job for held in page}, state=AttemptState.RUNNING)
+    return {ReservationId(job, number) for job, number in rows.values_list("reservation_id", "number")}
+
+
+def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts) -> None:
+    """Act on the rows of these reservations."""
+    if not page:
+        return
+    jobs = {held.reservation.job for held in page}
+    attempts = {(row.reservation_id, row.number): row for row in Attempt.objects.filter(reservation_id__in=jobs).select_related("job")}
+    unclaimed: list[ReservationId] = []
+    dead: list[Attempt] = []
+    for held in page:
+        attempt = attempts.get((held.reservation.job, held.reservation.attempt))
+        if attempt is None:
+            unclaimed.append(held.reservation)
+        elif attempt.state != AttemptState.RUNNING:
+            pump.settle([(_settlement_of(attempt), None)])
+            counts.settled += 1
+        elif not held.holder:
+            gate.adopt(held.reservation, attempt.holder)
+            counts.adopted += 1
+        elif not held.is_alive:
+            dead.append(attempt)
+    _give_back(pump, unclaimed, counts)
+    abandon(pump, dead, counts)
+
+
+def _settlement_of(attempt: Attempt) -> Settlement:
+    """The settlement that an ended row tells."""
+    return Settlement(
+        ReservationId(attempt.reservation_id, attempt.number),
+        used=True,
+        input_tokens=attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens,
+        output_tokens=attempt.output_tokens,
+        cost=attempt.nano_usd,
+    )
+
+
+def _give_back(pump: Pump, unclaimed: Sequence[ReservationId], counts: Counts) -> None:
+    """Grants that nobody claimed: first the row refuses their number, then the gate gets it back, then the job waits again."""
+    if not unclaimed:
+        return
+    for one in unclaimed:
+        Job.objects.filter(pk=one.job, state=State.QUEUED, attempt__lt=one.attempt).update(attempt=one.attempt)
+    pump.settle([(Settlement(one, used=False), None) for one in unclaimed])
+    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=[one.job for one in unclaimed], state=State.QUEUED)))
+    counts.returned += len(unclaimed)
+
+
+def abandon(pump: Pump, attempts: Sequence[Attempt], counts: Counts) -> None:
+    """Attempts of a dead holder: charged as reserved and marked estimated; the job goes back in front of its lane, or fails."""
+    if not attempts:
+        return
+    settled = settle([_abandoned(attempt) for attempt in attempts])
+    mine = [attempt for attempt in attempts if (attempt.reservation_id, attempt.number) in settled]
+    pump.settle([(_as_charged(attempt), None) for attempt in mine])
+    rows = list(Job.objects.filter(pk__in=[attempt.reservation_id for attempt in mine]))
+    pump.enqueue(waiting_of(row) for row in rows if row.state == State.QUEUED)
+    announce(row.pk for row in rows if row.state in TERMINAL)
+    counts.abandoned += len(mine)
+
+
+def _abandoned(attempt: Attempt) -> Ended:
+    usage, nano_usd = as_reserved(attempt.reserved_input_tokens, attempt.reserved_max_output_tokens, attempt.reserved_nano_usd)
+    job = attempt.job
+    is_poison = job is not None and job.abandoned + 1 >= MOST_ABANDONED
+    is_final = job is not None and (job.delivery == Delivery.AT_MOST_ONCE or is_poison)
+    is_cancelled = job is not None and job.cancel_requested
+    return Ended(
+        job=attempt.reservation_id,
+        attempt=attempt.number,
+        state=AttemptState.ABANDONED,
+        transition=STOP if is_cancelled else FAIL if is_final else ORPHAN,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code="poison" if is_poison else "abandoned",
+        error_message=f"its worker {attempt.holder} died",
+        counts_abandoned=True,
+    )
+
+
+def _as_charged(attempt: Attempt) -> Settlement:
+    return Settlement(
+        ReservationId(attempt.reservation_id, attempt.number),
+        used=True,
+        input_tokens=attempt.reserved_input_tokens,
+        output_tokens=attempt.reserved_max_output_tokens,
+        cost=attempt.reserved_nano_usd,
+    )
+
+
+def queued_again(ids: Iterable[uuid.UUID], pump: Pump) -> None:
+    """Rows that a settle put back in the queue wait again."""
+    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=list(ids), state=State.QUEUED)))

@@ -1,0 +1,128 @@
+"""The caretaker: a thread in every worker; the one that has the lease sweeps, reaps, repairs and reconciles, each second."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import uuid
+
+from django.db import DatabaseError, IntegrityError, connection
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rateguard import wiring
+from rateguard.engine.errors import GateError
+from rateguard.engine.gate.contract import Gate, Step
+from rateguard.jobs import rebuild, recover
+from rateguard.jobs.models import Lease
+from rateguard.jobs.pump import Pump
+from tenants.models import ConfigVersion
+
+logger = logging.getLogger(__name__)
+
+NAME = "caretaker"
+LEASE_S = 5
+HINT_MAY_TAKE = dt.timedelta(seconds=15)
+"""A row's hint reaches the gate within this time, or it is lost."""
+RECONCILE_EVERY = 30
+"""Rounds between two comparisons of all reservations with their rows."""
+
+
+class Caretaker:
+    """Takes part in the lease; does the rounds while it has it."""
+
+    def __init__(self, gate: Gate, pump: Pump, holder: str, period_s: float) -> None:
+        self._gate = gate
+        self._pump = pump
+        self._holder = holder
+        self._period_s = period_s
+        self._channel = uuid.uuid4().hex
+        self._rounds = 0
+        self._page: tuple[dt.datetime, uuid.UUID] | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        self._thread = threading.Thread(target=self._run, name="rateguard-caretaker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the round and give the lease up."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(LEASE_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if self._has_lease():
+                    self.round()
+            except GateError as error:
+                logger.info("the gate is away: %s", error)
+            except DatabaseError as error:
+                logger.warning("the database is away: %s", error)
+                connection.close()
+            except Exception:
+                logger.exception("a round of the caretaker failed")
+                connection.close()
+            self._stopping.wait(self._period_s)
+        self._give_up_lease()
+        connection.close()
+
+    def round(self) -> None:
+        """One round: the gate first, then what the rows say, then what the gate holds."""
+        self._rounds += 1
+        if rebuild.is_lost(self._gate):
+            rebuild.rebuild(self._gate)
+        self._repair_configuration()
+        counts = recover.Counts()
+        recover.expire(self._pump, counts)
+        recover.release(self._pump, counts)
+        self._sweep()
+        recover.reap(self._gate, self._pump, counts)
+        if self._rounds % RECONCILE_EVERY == 0:
+            recover.reconcile(self._gate, self._pump, counts)
+        if counts.has_any():
+            logger.info("caretaker: %s", counts)
+
+    # ---- the lease
+
+    def _has_lease(self) -> bool:
+        """Take or renew the lease, by the database's clock."""
+        expires = Now() + dt.timedelta(seconds=LEASE_S)
+        mine_or_free = Lease.objects.filter(Q(holder=self._holder) | Q(expires_at__lt=Now()), name=NAME)
+        if mine_or_free.update(holder=self._holder, expires_at=expires):
+            return True
+        if Lease.objects.filter(name=NAME).exists():
+            return False
+        try:
+            Lease.objects.create(name=NAME, holder=self._holder, expires_at=timezone.now() + dt.timedelta(seconds=LEASE_S))
+        except IntegrityError:
+            return False
+        return True
+
+    def _give_up_lease(self) -> None:
+        try:
+            Lease.objects.filter(name=NAME, holder=self._holder).update(expires_at=Now())
+        except DatabaseError as error:
+            logger.info("the lease runs out by itself: %s", error)
+
+    # ---- parts of a round
+
+    def _repair_configuration(self) -> None:
+        reply = self._gate.step(Step(self._channel, self._rounds))
+        wiring.note_version(reply.version)
+        if reply.version < ConfigVersion.current():
+            wiring.push_configuration()
+
+    def _sweep(self) -> None:
+        """New rows since the last sweep, whoever made it, and one page of all."""
+        lease = Lease.objects.get(name=NAME)
+        began = timezone.now()
+        since = (lease.swept_at or began) - HINT_MAY_TAKE
+        recover.sweep_new(self._pump, since)
+        Lease.objects.filter(name=NAME, holder=self._holder).update(swept_at=began)
+        self._page = recover.sweep_on(self._pump, self._page)

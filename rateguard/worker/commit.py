@@ -1,0 +1,95 @@
+"""Group commit: ends gather for some milliseconds, commit many at a time, and then settle with the gate.
+
+While the database is away ends wait in memory; they are the only copy, so they are bounded: a full worker claims nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from rateguard.jobs.execute import Database, Finished
+from rateguard.jobs.finished import announce
+from rateguard.jobs.pump import Pump
+from rateguard.jobs.recover import queued_again
+from rateguard.jobs.settle import Key, settle
+from rateguard.jobs.states import TERMINAL, State
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 500
+MOST_WAITING = 5_000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+
+
+class GroupCommit:
+    """Takes ends on the loop and writes them in the database's thread."""
+
+    def __init__(self, database: Database, pump: Pump, delay_s: float) -> None:
+        self._database = database
+        self._pump = pump
+        self._delay_s = delay_s
+        self._waiting: list[Finished] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Too many ends wait for the database."""
+        return len(self._waiting) >= MOST_WAITING
+
+    def add(self, finished: Finished) -> None:
+        """Take an end over."""
+        self._waiting.append(finished)
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def drain(self) -> None:
+        """Until all ends are written."""
+        while self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    async def _write(self) -> None:
+        try:
+            await asyncio.sleep(self._delay_s)
+            while self._waiting:
+                batch = self._waiting[:AT_ONCE]
+                await self._commit(batch)
+                del self._waiting[: len(batch)]
+                self._pump.settle([(one.settlement, one.counted_at) for one in batch])
+        finally:
+            self._writer = None
+
+    async def _commit(self, batch: Sequence[Finished]) -> None:
+        """Write a batch, however long the database is away. A batch that it refuses is written one by one."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._database.run(_write, batch, self._pump)
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("%d ends wait for the database: %s", len(self._waiting), error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            except DatabaseError:
+                if len(batch) == 1:
+                    logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
+                    return
+                for one in batch:
+                    await self._commit([one])
+                return
+            else:
+                return
+
+
+def _write(batch: Sequence[Finished], pump: Pump) -> None:
+    settled = settle([one.ended for one in batch])
+    announce(one.ended.job for one in batch if one.ended.transition.target in TERMINAL and _key(one) in settled)
+    queued = [one.ended.job for one in batch if one.ended.transition.target == State.QUEUED and _key(one) in settled]
+    if queued:
+        queued_again(queued, pump)
+
+
+def _key(one: Finished) -> Key:
+    return one.ended.job, one.ended.attempt

@@ -1,0 +1,137 @@
+"""What a worker process is made of: line to the gate, database thread, executor, heartbeat and caretaker, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import uuid
+
+from django.conf import settings
+
+from rateguard import wiring
+from rateguard.conf import conf
+from rateguard.engine.gate.redis import connect
+from rateguard.engine.keys import cancel_channel
+from rateguard.engine.lanes import Lane
+from rateguard.engine.providers.http import HttpClient
+from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.jobs.execute import Executor
+from rateguard.jobs.publisher import Publisher
+from rateguard.jobs.pump import Pump
+from rateguard.jobs.refuse import refuse
+from rateguard.worker.caretaker import Caretaker
+from rateguard.worker.commit import GroupCommit
+from rateguard.worker.database import DatabaseThread
+from rateguard.worker.heartbeat import CancelListener, Heartbeat
+
+logger = logging.getLogger(__name__)
+
+LEAVE_S = 28.0
+"""Calls in flight have so long to end when the worker leaves; then their jobs go back."""
+
+
+class Runtime:
+    """One a process. Made on the event loop that runs the calls."""
+
+    def __init__(self) -> None:
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        gate = wiring.gate()
+        self._publisher = Publisher()
+        self._pump = Pump(gate, self._publisher, on_refused=refuse, is_timed=True)
+        self._database = DatabaseThread()
+        self._http = HttpClient()
+        self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
+        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump)
+        self._heartbeat = Heartbeat(gate, self.holder, conf().worker_slots, tuple(Lane), conf().heartbeat_ms / 1000)
+        client = connect(settings.REDIS_URL, conf().gate_timeout_ms)
+        self._listener = CancelListener(client, cancel_channel(conf().partition), self._on_cancel)
+        self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Open everything; nothing here waits for Redis or the database."""
+        await self._http.open()
+        self._heartbeat.on_beat = self._pump.kick
+        self._heartbeat.on_cancel = self._on_cancel
+        self._pump.start()
+        for part in (self._heartbeat, self._listener, self._caretaker):
+            part.start()
+
+    async def drain(self) -> None:
+        """Claim nothing new; calls in flight end, or their jobs go back."""
+        self.executor.is_draining = True
+        self._heartbeat.take_no_more()
+        await self.executor.wait_idle(LEAVE_S)
+        self.executor.give_back_all()
+
+    async def stop(self) -> None:
+        """Write what ended, tell the gate, leave."""
+        self.executor.give_back_all()
+        await self.executor.wait_idle(None)
+        await self._commit.drain()
+        self._listener.stop()
+        await asyncio.to_thread(self._leave)
+        await self._http.close()
+
+    def _leave(self) -> None:
+        self._caretaker.stop()
+        self._pump.stop()
+        self._publisher.stop()
+        self._heartbeat.stop()
+        self._database.close()
+
+    def _on_cancel(self, job: uuid.UUID) -> None:
+        self._loop.call_soon_threadsafe(self.executor.cancel, job)
+
+
+# ---- one a process
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+_private_loop: asyncio.AbstractEventLoop | None = None
+
+
+async def start() -> None:
+    """Start the runtime on this loop, once."""
+    await started()
+
+
+async def started() -> Runtime:
+    """The runtime of this process, started on this loop where none runs yet."""
+    global _runtime  # noqa: PLW0603 - one a process
+    if _runtime is None:
+        _runtime = Runtime()
+        await _runtime.start()
+    return _runtime
+
+
+async def drain() -> None:
+    """See Runtime.drain."""
+    if _runtime is not None:
+        await _runtime.drain()
+
+
+async def stop() -> None:
+    """See Runtime.stop."""
+    global _runtime
+    if _runtime is not None:
+        running, _runtime = _runtime, None
+        await running.stop()
+
+
+def private_loop() -> asyncio.AbstractEventLoop:
+    """A loop in a thread of its own, for pools that have none (prefork, threads)."""
+    global _private_loop  # noqa: PLW0603 - one a process
+    with _lock:
+        if _private_loop is None:
+            _private_loop = asyncio.new_event_loop()
+            threading.Thread(target=_private_loop.run_forever, name="rateguard-loop", daemon=True).start()
+        return _private_loop
+
+
+def has_private_loop() -> bool:
+    """Whether this process uses a loop of its own."""
+    return _private_loop is not None
