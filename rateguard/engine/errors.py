@@ -4,6 +4,7 @@ RateguardError
 ├── InvalidRequest            the caller must change the request           (code, pointer)
 ├── ConfigurationError        an operator must change a setting or a row   (names it and the remedy)
 ├── SecretUnreadable          an operator must bring back an encryption key
+├── JobFailed                 a job that was waited for ended without an answer    (code)
 ├── GateError                 the gate gave no decision
 │   ├── GateUnavailable       wait and send the very same call again: it may have run
 │   └── GateEpochLost         the gate was emptied or is foreign: rebuild, then go on
@@ -46,6 +47,18 @@ class SecretUnreadable(RateguardError):
     """A stored secret was encrypted with a key that RATEGUARD["ENCRYPTION_KEYS"] does not hold; put that key back."""
 
     code = "secret_unreadable"
+
+
+class JobFailed(RateguardError):
+    """A job that was waited for ended without an answer; `code` is the job's own (`exceeds_limit`, `bad_request`, `expired`, …)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
 
 
 class GateError(RateguardError):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import hashlib
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,44 +19,13 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Need
 from rateguard.engine.money import most_nano_usd
 from rateguard.engine.providers.base import Endpoint
-from rateguard.engine.tokens import count_input
+from rateguard.engine.tokens import count_input, count_text
 from rateguard.jobs.ids import new_id
-from rateguard.jobs.models import Delivery, Job, JobEvent
+from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import SCHEDULE, SUBMIT, State
+from rateguard.jobs.submission import Submission, check, fingerprint
 from tenants.directory import Place
-from tenants.models import Tenant
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A job as a caller asks for it.
-
-    body: the request in OpenAI's shape; `model` in it is the public name. timeout_s: of the call at the provider, seconds.
-    id: given by a Celery canvas, else made. idempotency_key: the same key and body give the same job.
-    """
-
-    tenant: Tenant
-    endpoint: Endpoint
-    body: dict[str, Any]
-    lane: Lane = Lane.NORMAL
-    user: str = ""
-    team: str = ""
-    rolegroup: str = ""
-    role: str = ""
-    cost_center: str = ""
-    labels: dict[str, str] = dataclasses.field(default_factory=dict)
-    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
-    run_at: dt.datetime | None = None
-    deadline: dt.datetime | None = None
-    max_tries: int | None = None
-    timeout_s: int | None = None
-    delivery: Delivery = Delivery.AT_LEAST_ONCE
-    idempotency_key: str | None = None
-    api_key_id: int | None = None
-    request_id: str = ""
-    via: str = "rest"
-    id: uuid.UUID | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,46 +41,51 @@ def submit(submission: Submission) -> Submitted:
 
     Raises InvalidRequest: `unknown_model`, `exceeds_limit`, `idempotency_mismatch` and what validation finds.
     """
+    check(submission)
+    if submission.idempotency_key is not None:
+        return _submit_once(submission)
     row = build(submission)
-    if submission.idempotency_key is None:
-        _insert([row])
-        return Submitted(row, is_new=True)
-    return _insert_once(row)
+    _insert([row])
+    return Submitted(row, is_new=True)
 
 
 def submit_many(submissions: Sequence[Submission]) -> list[Job]:
     """Accept many jobs in one insert; all or none. Idempotency keys are for single jobs."""
+    for submission in submissions:
+        check(submission)
     rows = [build(submission) for submission in submissions]
     _insert(rows)
     return rows
 
 
-def _insert_once(row: Job) -> Submitted:
-    """Of racing twins one inserts; the others find its row."""
-    found = _find_twin(row)
+def _submit_once(submission: Submission) -> Submitted:
+    """Of racing twins one inserts; the others find its row, also when it could not be submitted a second time."""
+    found = _find_twin(submission)
     if found is None:
+        row = build(submission)
         try:
             with transaction.atomic():
                 _insert([row])
         except IntegrityError:
-            found = _find_twin(row)
+            found = _find_twin(submission)
             if found is None:
                 raise
         else:
             return Submitted(row, is_new=True)
-    if found.request_hash != row.request_hash:
+    if found.request_hash != fingerprint(submission):
         raise InvalidRequest(
-            "this Idempotency-Key came with another body before: use a new key for a new request", code="idempotency_mismatch"
+            "this Idempotency-Key came with another request before: use a new key for a new request", code="idempotency_mismatch"
         )
     return Submitted(found, is_new=False)
 
 
-def _find_twin(row: Job) -> Job | None:
+def _find_twin(submission: Submission) -> Job | None:
     """The job of the same key. A key older than IDEMPOTENCY_HOURS is forgotten and may be used again."""
-    mine = Job.objects.filter(tenant_id=row.tenant_id, idempotency_key=row.idempotency_key)
-    old = timezone.now() - dt.timedelta(hours=conf().idempotency_hours)
-    mine.filter(submitted_at__lt=old).update(idempotency_key=None)
-    return mine.first()
+    found = Job.objects.filter(tenant=submission.tenant, idempotency_key=submission.idempotency_key).first()
+    if found is None or found.submitted_at > timezone.now() - dt.timedelta(hours=conf().idempotency_hours):
+        return found
+    Job.objects.filter(pk=found.pk).update(idempotency_key=None)
+    return None
 
 
 def _insert(rows: list[Job]) -> None:
@@ -146,10 +118,10 @@ def waiting_of(row: Job) -> Waiting:
 
 
 def build(submission: Submission) -> Job:
-    """The row of a submission, not yet inserted. Raises InvalidRequest."""
+    """The row of a checked submission, not yet inserted. Raises InvalidRequest."""
     model, places = _route(submission)
     body = _with_max_tokens(submission.body, submission.endpoint)
-    input_tokens = count_input(body, places[0].target.upstream_model)
+    input_tokens = _count(body, places[0].target.upstream_model)
     max_output_tokens = _max_output_tokens(body, submission.endpoint)
     now = timezone.now()
     _check_times(submission, now)
@@ -171,7 +143,7 @@ def build(submission: Submission) -> Job:
         deadline_at=submission.deadline,
         timeout_s=submission.timeout_s or conf().call_timeout_s,
         max_tries=submission.max_tries or conf().max_tries,
-        request_hash=_hash(submission),
+        request_hash=fingerprint(submission),
         **_carried(submission),
     )
     _check_limits(row, places)
@@ -211,6 +183,14 @@ def _route(submission: Submission) -> tuple[str, tuple[Place, ...]]:
     return model, mine
 
 
+def _count(body: dict[str, Any], model: str) -> int:
+    """A schema of a tool may be of a form that the counter does not read: then the body costs what its text costs."""
+    try:
+        return count_input(body, model)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return count_text(orjson.dumps(body).decode(), model)
+
+
 def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     """A completion always says how long it may get: a budget reserves the most that it can cost."""
     if endpoint != Endpoint.CHAT or any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens")):
@@ -227,7 +207,7 @@ def _max_output_tokens(body: dict[str, Any], endpoint: Endpoint) -> int:
     name = "max_tokens" if given is None else "max_completion_tokens"
     if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10_000_000:
         raise InvalidRequest(f"{name} is a whole number from 1 to 10000000", code="invalid_field", pointer=f"/{name}")
-    choices = body.get("n", 1)
+    choices = 1 if body.get("n") is None else body["n"]
     if isinstance(choices, bool) or not isinstance(choices, int) or not 1 <= choices <= 128:
         raise InvalidRequest("n is a whole number from 1 to 128", code="invalid_field", pointer="/n")
     return most * choices
@@ -251,17 +231,3 @@ def _check_limits(row: Job, places: tuple[Place, ...]) -> None:
                 code="exceeds_limit",
                 pointer="/max_tokens",
             )
-
-
-def _hash(submission: Submission) -> str:
-    """What must be the same for an idempotency key to answer again: the body and how it is to be run."""
-    told = [
-        submission.endpoint,
-        submission.body,
-        submission.lane,
-        submission.user,
-        submission.team,
-        submission.labels,
-        submission.cost_center,
-    ]
-    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
