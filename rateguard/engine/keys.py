@@ -33,7 +33,7 @@ GATE_KEYS = {
     "beats": "beats",  # zset holder → last heartbeat, ms; -1 left
     "running": "running",  # hash holder → claimed jobs
     "unsent": "unsent",  # hash lane → granted jobs not yet claimed
-    "pulse": "pulse",  # hash last_beat, resumed_at
+    "pulse": "pulse",  # hash last_heard, resumed_at
     "cooling": "cooling",  # hash target → until, ms
     "credits": "credits",  # hash pool|lane → grants to others since its last
     "last_pool": "last_pool",  # string

@@ -188,8 +188,39 @@ class World:
         assert inspection.waiting == len(self.waiting)
         assert inspection.reservations == len(self.running)
 
+    def disturb(self) -> None:
+        """What the reaper, the reconciler and people who edit limits do in between."""
+        rnd, kind = self.rnd, self.rnd.randrange(8)
+        if kind == 0:
+            self.both(lambda gate: gate.suspects(3))
+        elif kind == 1:
+            self.both(lambda gate: sorted(gate.held(0, 100_000)[1], key=lambda held: held.reservation))
+        elif kind == 2 and self.running:
+            reservation = rnd.choice(list(self.running))
+            self.both(lambda gate: gate.adopt(reservation, "w1"))
+        elif kind == 3:
+            self.both(lambda gate: gate.leave("w2"))
+        elif kind == 4:
+            self.edit(limits=(self.edited_limit(),))
+        elif kind == 5:
+            path = rnd.choice(self.configuration.paths)
+            names = [limit.id for limit in self.configuration.limits if limit.id[0] in "tu" and limit.id[1] == path.tenant]
+            self.edit(paths=(dataclasses.replace(path, limits=tuple(rnd.sample(names, rnd.randint(0, 4)))),))
+
+    def edited_limit(self) -> LimitRecord:
+        """Another amount or length for a limit, never of a budget: that may be over its new amount."""
+        rnd = self.rnd
+        record = rnd.choice([limit for limit in self.configuration.limits if limit.kind != Kind.BUDGET])
+        if record.kind == Kind.WINDOW and rnd.random() < 0.3:
+            return dataclasses.replace(record, window_ms=rnd.choice([1_000, 7_777, 60_000]))
+        return dataclasses.replace(record, amount=max(1, int(record.amount * rnd.choice([0.5, 1, 2]))))
+
+    def edit(self, **records) -> None:
+        self.both(lambda gate: gate.configure(Configuration(1, **records)))
+
     def random_step(self) -> None:
         rnd = self.rnd
+        self.disturb()
         self.clock.now_ms += rnd.choice([0, 1, 7, 100, 1_500, 9_000])
         if rnd.random() < 0.4:
             self.beat()

@@ -61,6 +61,7 @@ class Admission:
     last_pool: str
     now_ms: int
     want: int
+    is_reserved: Callable[[ReservationId], bool]
     reserve: Callable[[ReservationId, Reservation, int], None]
     granted: list[Grant] = dataclasses.field(default_factory=list)
     refused: list[Refused] = dataclasses.field(default_factory=list)
@@ -111,22 +112,31 @@ class Admission:
     # ---- choosing
 
     def _best_tree(self) -> str | None:
-        """Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, name."""
-        open_trees = [(tree, head[1]) for tree in sorted(self.room.trees) if (head := self._open_head(tree)) is not None]
-        if not open_trees:
-            return None
-        pools = sorted({self._pool(tree) for tree, _ in open_trees} | {self.last_pool})
-        last = pools.index(self.last_pool)
+        """Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
 
-        def rank(entry: tuple[str, int]) -> tuple[int, int, int, int, str]:
+        Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
+        """
+
+        def rank(entry: tuple[str, int]) -> tuple[int, int, tuple[int, str], int, int, str]:
             tree, tag = entry
             _, work_class, lane = split_tree(tree)
             pool = self._pool(tree)
             owed = self.credits.get((pool, lane), 0) >= FLOOR_CREDIT
-            turn = (pools.index(pool) - last - 1) % len(pools)
-            return (-lane if owed else lane, work_class, turn, tag, tree)
+            return (-lane if owed else lane, work_class, self._turn(pool), tag, self._came(tree), tree)
 
-        return min(open_trees, key=rank)[0]
+        open_trees = [(tree, head[1]) for tree in sorted(self.room.trees) if (head := self._open_head(tree)) is not None]
+        return min(open_trees, key=rank)[0] if open_trees else None
+
+    def _turn(self, pool: str) -> tuple[int, str]:
+        """Pools go round by name: first those behind the one served last, that one at the end."""
+        return (0 if pool > self.last_pool else 1 if pool < self.last_pool else 2), pool
+
+    def _came(self, tree: str) -> int:
+        """The order of the head job of a tree; 0 where a node has to be put right first."""
+        tenant, _ = self.room.first_tenant(tree) or ("", 0)
+        path, _ = self.room.leaves[tree, tenant].first() or ("", 0)
+        _, order_ms = self.room.jobs[tree, path].first() or (b"", 0)
+        return order_ms
 
     def _open_head(self, tree: str) -> tuple[str, int] | None:
         model, work_class, lane = split_tree(tree)
@@ -170,6 +180,9 @@ class Admission:
             self.room.drop_leaf(tree, tenant, leaf[0])
             return None
         job_id, input_tokens, output_tokens, max_output_tokens, attempt = unpack_member(job[0])
+        if self.is_reserved(ReservationId(job_id, attempt + 1)):  # it came in twice, with two estimates
+            self.room.take_job(tree, leaf[0], job[0])
+            return None
         cost = self._most(split_tree(tree)[0], input_tokens, max_output_tokens)
         need = Need(input_tokens, output_tokens, max_output_tokens, cost)
         return Head(tree, tenant, self.room.paths[leaf[0]], job[0], need, ReservationId(job_id, attempt + 1))

@@ -8,7 +8,7 @@ from rateguard.engine.gate.contract import Holder
 from rateguard.engine.lanes import Lane
 
 GAP_SHARE = 2
-"""A silence of all heartbeats longer than dead_after ÷ GAP_SHARE means that the gate itself was away."""
+"""A silence of all heartbeats and of all who ask for them, longer than dead_after ÷ GAP_SHARE, means that the gate itself was away."""
 
 LEFT = -1
 """The heartbeat of a holder that stopped by itself."""
@@ -35,16 +35,20 @@ class Holders:
         self.beats: dict[str, int] = {}
         self.running: dict[str, int] = {}
         self.unsent: dict[Lane, int] = dict.fromkeys(Lane, 0)
-        self.last_beat = 0
+        self.last_heard = 0
         self.resumed_at = 0
 
     def beat(self, holder: Holder, now_ms: int) -> None:
-        """A holder lives. After a silence of all, nobody is called dead before a whole dead_after has passed."""
-        if now_ms - self.last_beat > self.settings.dead_after_ms // GAP_SHARE:
-            self.resumed_at = now_ms
-        self.last_beat = now_ms
+        """A holder lives."""
+        self.note_gap(now_ms)
         self.records[holder.id] = holder
         self.beats[holder.id] = now_ms
+
+    def note_gap(self, now_ms: int) -> None:
+        """Somebody asks or beats. After a silence of all, nobody is called dead before a whole dead_after has passed."""
+        if now_ms - self.last_heard > self.settings.dead_after_ms // GAP_SHARE:
+            self.resumed_at = now_ms
+        self.last_heard = now_ms
 
     def is_alive(self, holder: str, now_ms: int) -> bool:
         """Whether a holder was heard in time."""
@@ -64,6 +68,10 @@ class Holders:
 
     def _takes_work(self, holder: str, now_ms: int) -> bool:
         return now_ms - self.beats.get(holder, 0) <= self.settings.dead_after_ms
+
+    def claim(self, holder: str) -> None:
+        """A holder holds something. Where it was never heard (a rebuild), its silence counts from the rebuild on."""
+        self.beats.setdefault(holder, 0)
 
     def leave(self, holder: str) -> None:
         """A holder stops by itself: it is as silent as a dead one from now on."""

@@ -16,6 +16,7 @@ from rateguard.engine.gate.contract import (
     Holder,
     Inspection,
     LimitUse,
+    PathRecord,
     Refusal,
     Refused,
     ReservationId,
@@ -114,6 +115,7 @@ class MemoryGate:
             last_pool=self._last_pool,
             now_ms=now_ms,
             want=want,
+            is_reserved=self._reservations.__contains__,
             reserve=self._reserve,
         )
 
@@ -137,6 +139,7 @@ class MemoryGate:
             return
         reservation.holder = holder
         self._send_by.pop(reservation_id, None)
+        self._holders.claim(holder)
         if reservation.work_class == WorkClass.JOB:
             self._holders.unsent[reservation.lane] -= 1
             self._holders.running[holder] = self._holders.running.get(holder, 0) + 1
@@ -219,13 +222,20 @@ class MemoryGate:
         with self._lock:
             self._open_epoch()
             now_ms = self._now()
+            self._holders.note_gap(now_ms)
             late = [rid for rid, send_by in sorted(self._send_by.items(), key=lambda item: (item[1], item[0])) if send_by < now_ms]
-            orphaned = [rid for rid in sorted(self._reservations) if self._is_orphan(self._reservations[rid], now_ms)]
+            orphaned = sorted((rid for rid in self._reservations if self._is_orphan(rid, now_ms)), key=self._silence)
             self._forget_the_dead(now_ms)
             return tuple(self._seen(rid, now_ms) for rid in [*late, *orphaned][:most])
 
-    def _is_orphan(self, reservation: Reservation, now_ms: int) -> bool:
-        return bool(reservation.holder) and not self._holders.is_alive(reservation.holder, now_ms)
+    def _is_orphan(self, reservation_id: ReservationId, now_ms: int) -> bool:
+        holder = self._reservations[reservation_id].holder
+        return bool(holder) and not self._holders.is_alive(holder, now_ms)
+
+    def _silence(self, reservation_id: ReservationId) -> tuple[int, str, ReservationId]:
+        """Who has been silent longest comes first."""
+        holder = self._reservations[reservation_id].holder
+        return self._holders.beats.get(holder, 0), holder, reservation_id
 
     def _forget_the_dead(self, now_ms: int) -> None:
         holding = {reservation.holder for reservation in self._reservations.values()}
@@ -238,6 +248,7 @@ class MemoryGate:
         with self._lock:
             self._open_epoch()
             now_ms = self._now()
+            self._holders.note_gap(now_ms)
             page = sorted(self._reservations)[cursor : cursor + most]
             following = cursor + most if cursor + most < len(self._reservations) else 0
             return following, tuple(self._seen(rid, now_ms) for rid in page)
@@ -255,26 +266,35 @@ class MemoryGate:
             now_ms = self._now()
             for record in configuration.limits:
                 old = self._limits.get(record.id)
-                self._limits[record.id] = new = edited(old, record) if old else new_state(record)
+                self._limits[record.id] = new = edited(old, record, now_ms) if old else new_state(record)
                 if new.has_parked:
                     self._room.wake_at(new, now_ms)
             for limit_id in configuration.forget_limits:
-                self._forget_limit(limit_id)
-            self._room.paths.update((path.id, path) for path in configuration.paths)
+                self._free_parked(limit_id)
+                self._limits.pop(limit_id, None)
+            for path in configuration.paths:
+                self._write_path(path)
             self._room.models.update((model.name, model) for model in configuration.models)
             for name in configuration.forget_models:
                 self._room.models.pop(name, None)
             self._version = max(self._version, configuration.version)
 
-    def _forget_limit(self, limit_id: str) -> None:
+    def _write_path(self, path: PathRecord) -> None:
+        """What is parked under a limit that the path has no longer is tried again."""
+        old = self._room.paths.get(path.id)
+        self._room.paths[path.id] = path
+        for limit_id in old.limits if old else ():
+            if limit_id not in path.limits:
+                self._free_parked(limit_id)
+
+    def _free_parked(self, limit_id: str) -> None:
         limit = self._limits.get(limit_id)
-        if limit is None:
+        if limit is None or not limit.has_parked:
             return
         self._room.unpark_jobs(limit, list(self._room.parked_jobs[limit_id]))
         while self._room.parked[limit_id]:
             self._room.unpark(limit)
         self._room.wake.remove(limit_id)
-        del self._limits[limit_id]
 
     def clear(self) -> None:
         """See contract.Gate."""

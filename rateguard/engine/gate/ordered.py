@@ -42,17 +42,15 @@ class SortedSet(Generic[M]):
         score, member = self._order[0]
         return member, score
 
-    def pop_first(self) -> M | None:
-        """Take the first member out."""
-        found = self.first()
-        if found is None:
-            return None
-        self.remove(found[0])
-        return found[0]
-
     def up_to(self, score: int, most: int) -> list[M]:
         """Members with scores not above `score`, in order."""
         return [member for found, member in self._order[:most] if found <= score]
+
+    def between(self, lowest: int, highest: int) -> list[M]:
+        """Members with scores from `lowest` to `highest`, in order."""
+        start = bisect.bisect_left(self._order, lowest, key=lambda entry: entry[0])
+        end = bisect.bisect_right(self._order, highest, key=lambda entry: entry[0])
+        return [member for _, member in self._order[start:end]]
 
     def above(self, score: int, most: int) -> list[M]:
         """Members with scores above `score`, in order."""

@@ -32,6 +32,9 @@ from rateguard.engine.keys import GATE_KEYS, gate_prefix
 RESTORE_AT_ONCE = 2_000
 """Rows in one call of a rebuild: a few milliseconds of the server's time."""
 
+MAY_NOT_WRITE = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+"""A server out of memory, or one that became a replica: as good as away."""
+
 
 def connect(url: str, timeout_ms: int) -> redis.Redis:
     """A client that never retries by itself and gives up after `timeout_ms`: outages must show at once."""
@@ -48,6 +51,8 @@ def _errors_mapped() -> Iterator[None]:
     except redis.ResponseError as error:
         if str(error).startswith("EPOCH"):
             raise GateEpochLost(str(error)) from error
+        if isinstance(error, MAY_NOT_WRITE):
+            raise GateUnavailable(f"the gate may not write: {error}") from error
         raise
     except (redis.RedisError, OSError) as error:
         raise GateUnavailable(f"the gate did not answer: {type(error).__name__}: {error}") from error
@@ -72,7 +77,7 @@ class RedisGate:
         with _errors_mapped():
             value: Any = self._client.get(self._epoch_key)
         layout, _, epoch = (value or b"").decode().partition(":")
-        return int(epoch) if layout == str(LAYOUT) else None
+        return int(epoch) if layout == str(LAYOUT) and epoch.isdigit() else None
 
     def step(self, step: Step) -> StepReply:
         """See contract.Gate."""

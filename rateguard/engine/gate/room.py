@@ -163,17 +163,22 @@ class Room:
             self.wake.add(limit.record.id, at_ms)
 
     def unpark(self, limit: LimitState) -> None:
-        """The first node parked under the limit is ready again."""
-        node = self.parked[limit.record.id].pop_first()
-        if node is not None:
+        """The first node parked under the limit is ready again; under a tenant's limit all that stand level with it, his other models."""
+        parked = self.parked[limit.record.id]
+        first = parked.first()
+        nodes = parked.between(first[1], first[1]) if first and limit.record.level == Level.TENANT else [first[0]] if first else []
+        for node in nodes:
+            parked.remove(node)
             del self.parked_at[node]
-            tree, tenant, path = node.split("\n")
-            if path and self.jobs[tree, path]:
-                self.leaf_ready(tree, tenant, path)
-            elif not path and self.leaves[tree, tenant]:
-                self.tenant_ready(tree, tenant)
-        if not self.parked[limit.record.id]:
+            self._node_ready(*node.split("\n"))
+        if not parked:
             limit.has_parked = False
+
+    def _node_ready(self, tree: str, tenant: str, path: str) -> None:
+        if path and self.jobs[tree, path]:
+            self.leaf_ready(tree, tenant, path)
+        elif not path and self.leaves[tree, tenant]:
+            self.tenant_ready(tree, tenant)
 
     def first_parked_lane(self, limit: LimitState) -> int:
         """The lane of the first node parked under a limit; beyond the last lane where there is none."""

@@ -49,10 +49,12 @@ local function load_limits(ids)
       limits[ids[i]] = false
     end
   end
-  if #keys == 0 then return end
-  local raws = call('MGET', unpack(keys))
-  for i = 1, #missing do
-    if raws[i] then limits[missing[i]] = unpack_limit(missing[i], raws[i]) end
+  for from = 1, #keys, 2000 do
+    local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
+    for i = 1, #raws do
+      local id = missing[from + i - 1]
+      if raws[i] then limits[id] = unpack_limit(id, raws[i]) end
+    end
   end
 end
 
@@ -188,9 +190,11 @@ end
 local function edited(old, record)
   local new = new_limit(record)
   if old.kind == WINDOW and new.kind == WINDOW then
+    new.pace_us = old.pace_us
     for number = old.head - old.ring + 1, old.head do
       local amount = slot(old, number)
-      if amount > 0 then add_to_slice(new, slice_at(new, math.ceil(number * old.window_ms / old.slices)), amount) end
+      -- a charge of an old slice can have come in that slice's last millisecond
+      if amount > 0 then recall(new, amount, math.ceil((number + 1) * old.window_ms / old.slices) - 1) end
     end
   elseif old.kind == new.kind then
     new.total, new.reserved = old.total, old.reserved

@@ -186,10 +186,12 @@ def new_state(record: LimitRecord) -> LimitState:
     return kinds[record.kind](record)
 
 
-def edited(old: LimitState, record: LimitRecord) -> LimitState:
-    """A limit after an edit: what is used stays, in the slices of the new window where the length has changed."""
+def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
+    """A limit after an edit: what is used stays, in the slices of the new window where the length has changed, and so does its pace."""
     new = new_state(record)
     if isinstance(old, Window) and isinstance(new, Window):
+        new.advance(now_ms)
+        new.pace_us = old.pace_us
         _carry_ring(old, new)
     elif type(old) is type(new):
         new.total = old.total
@@ -200,9 +202,9 @@ def edited(old: LimitState, record: LimitRecord) -> LimitState:
 
 
 def _carry_ring(old: Window, new: Window) -> None:
-    new.head = new.slice_at(math.ceil(old.head * old.record.window_ms / old.record.slices))
+    """A charge of an old slice can have come in that slice's last millisecond."""
     for number in range(old.head - len(old.ring) + 1, old.head + 1):
         amount = old.ring[number % len(old.ring)]
         if amount:
-            started_ms = math.ceil(number * old.record.window_ms / old.record.slices)
-            new._add(new.slice_at(started_ms), amount)  # noqa: SLF001 - the same class
+            last_ms = math.ceil((number + 1) * old.record.window_ms / old.record.slices) - 1
+            new.recall(amount, last_ms)

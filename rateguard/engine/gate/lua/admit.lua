@@ -70,50 +70,45 @@ local function open_head(tree)
 end
 
 local last_pool
-local function pool_turns(open)
+local function turn_of(pool)
   last_pool = last_pool or call('GET', P .. K.last_pool) or ''
-  local seen, names = {[last_pool] = true}, {last_pool}
-  for i = 1, #open do
-    local pool = pool_of(open[i])
-    if not seen[pool] then seen[pool] = true; names[#names + 1] = pool end
+  return pool > last_pool and 0 or pool < last_pool and 1 or 2
+end
+
+-- The order of the head job of a tree; 0 where a node has to be put right first.
+local function came(tree)
+  local head = heads[tree]
+  if not head[3] then
+    local leaf = call('ZRANGE', P .. K.leaves .. tree .. '\n' .. head[1], 0, 0)
+    local job = leaf[1] and call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 0, 'WITHSCORES') or {}
+    head[3] = tonumber(job[2] or 0)
   end
-  if #names == 1 then return {[last_pool] = 0} end
-  table.sort(names)
-  local last, turns = 0, {}
-  for i = 1, #names do if names[i] == last_pool then last = i end end
-  for i = 1, #names do turns[names[i]] = (i - last - 1) % #names end
-  return turns
+  return head[3]
 end
 
-local function open_trees()
-  local open = {}
-  for tree in pairs(known_trees()) do open[#open + 1] = tree end
-  table.sort(open)
-  local found = {}
-  for i = 1, #open do if open_head(open[i]) then found[#found + 1] = open[i] end end
-  return found
+local function lane_rank(pool, lane) return credit_of(pool, lane) >= FLOOR_CREDIT and -lane or lane end
+
+-- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
+-- Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
+local function goes_before(tree, other)
+  local pool, other_pool = pool_of(tree), pool_of(other)
+  local rank, other_rank = lane_rank(pool, tree_lane(tree)), lane_rank(other_pool, tree_lane(other))
+  if rank ~= other_rank then return rank < other_rank end
+  if tree_class(tree) ~= tree_class(other) then return tree_class(tree) < tree_class(other) end
+  if pool ~= other_pool then
+    local turn, other_turn = turn_of(pool), turn_of(other_pool)
+    if turn ~= other_turn then return turn < other_turn end
+    return pool < other_pool
+  end
+  if heads[tree][2] ~= heads[other][2] then return heads[tree][2] < heads[other][2] end
+  if came(tree) ~= came(other) then return came(tree) < came(other) end
+  return tree < other
 end
 
--- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, name.
 local function best_tree()
-  local open = open_trees()
-  if #open < 2 then return open[1] end
-  local turns = pool_turns(open)
-  local best, best_rank
-  for i = 1, #open do
-    local tree = open[i]
-    local pool, lane = pool_of(tree), tree_lane(tree)
-    local rank = {credit_of(pool, lane) >= FLOOR_CREDIT and -lane or lane, tree_class(tree), turns[pool], heads[tree][2]}
-    if not best then
-      best, best_rank = tree, rank
-    else
-      for part = 1, 4 do
-        if rank[part] ~= best_rank[part] then
-          if rank[part] < best_rank[part] then best, best_rank = tree, rank end
-          break
-        end
-      end
-    end
+  local best
+  for tree in pairs(known_trees()) do
+    if open_head(tree) and (not best or goes_before(tree, best)) then best = tree end
   end
   return best
 end
@@ -144,10 +139,15 @@ local function head_of(tree)
   local jobs = call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 1)
   if #jobs == 0 then drop_leaf(tree, tenant, leaf[1]); return nil end
   local input, output, max_output, attempt = struct.unpack('>I4I4I4I2', jobs[1], 17)
+  local rid = string.sub(jobs[1], 1, 16) .. struct.pack('>I2', attempt + 1)
+  if reservation_of(rid) then -- it came in twice, with two estimates
+    take_job(tree, leaf[1], jobs[1])
+    return nil
+  end
   local need = {input = input, output = output, max_output = max_output}
   need.cost = most_cost(model_of(tree_model(tree)), input, max_output)
   return {tree = tree, tenant = tenant, path = leaf[1], record = path_of(leaf[1]), member = jobs[1], is_last = #jobs == 1, need = need,
-    rid = string.sub(jobs[1], 1, 16) .. struct.pack('>I2', attempt + 1), attempt = attempt, tenant_tag = tag, leaf_tag = tonumber(leaf[2])}
+    rid = rid, attempt = attempt, tenant_tag = tag, leaf_tag = tonumber(leaf[2])}
 end
 
 local function refuse(head, reason, what)
@@ -173,7 +173,7 @@ end
 local function set_aside(head, l, wait)
   if l.kind == BUDGET then
     park_job(l, head.tree, head.path, head.member, head.need.cost)
-  elseif l.level == 0 then
+  elseif l.level == SHARED then
     closed_limits[l.id] = wait
     close(tree_model(head.tree), l.id, wait)
   else
@@ -223,10 +223,9 @@ local function count_floor(tree)
   local pool, lane = pool_of(tree), tree_lane(tree)
   set_credit(pool, lane, math.max(0, credit_of(pool, lane) - FLOOR_CREDIT))
   local counted = {[lane] = true}
-  local open = open_trees()
-  for i = 1, #open do
-    local other = tree_lane(open[i])
-    if pool_of(open[i]) == pool and not counted[other] then
+  for other_tree in pairs(known_trees()) do
+    local other = tree_lane(other_tree)
+    if not counted[other] and pool_of(other_tree) == pool and open_head(other_tree) then
       counted[other] = true
       set_credit(pool, other, math.min(2 * FLOOR_CREDIT, credit_of(pool, other) + 1))
     end

@@ -4,6 +4,25 @@
 --   limits [[id, kind, metric, amount, level, window_ms, burst, gives_back, slices, ring], …]
 --   paths  [[id, packed], …]   models [[name, packed], …]   forget [id, …]
 -- Returns 1.
+local function free_parked(l)
+  if l.has_parked == 0 then return end
+  unpark_jobs(l, call('ZRANGE', P .. K.parked_jobs .. l.id, 0, -1))
+  while call('EXISTS', P .. K.parked .. l.id) == 1 do unpark(l) end
+  call('ZREM', P .. K.wake, l.id)
+end
+
+-- What is parked under a limit that the path has no longer is tried again.
+local function write_path(id, packed)
+  local old, new, kept = path_of(id), cmsgpack.unpack(packed), {}
+  call('SET', P .. K.path .. id, packed)
+  paths[id] = new
+  for i = 1, #new[3] do kept[new[3][i]] = true end
+  for i = 1, old and #old[3] or 0 do
+    local l = not kept[old[3][i]] and limit_of(old[3][i])
+    if l then free_parked(l) end
+  end
+end
+
 for i = 1, #args[3] do
   local record = args[3][i]
   local old = limit_of(record[1])
@@ -17,21 +36,19 @@ end
 for i = 1, #args[6] do
   local l = limit_of(args[6][i])
   if l then
-    unpark_jobs(l, call('ZRANGE', P .. K.parked_jobs .. l.id, 0, -1))
-    while call('EXISTS', P .. K.parked .. l.id) == 1 do unpark(l) end
-    call('ZREM', P .. K.wake, l.id)
+    free_parked(l)
     call('DEL', P .. K.limit .. l.id)
     call('SREM', P .. K.limit_ids, l.id)
     l.dirty = true -- never written again
     limits[l.id] = false
   end
 end
+for i = 1, #args[4] do write_path(args[4][i][1], args[4][i][2]) end
 for i = #dirty, 1, -1 do
   if limits[dirty[i].id] ~= dirty[i] then table.remove(dirty, i) end
 end
 flush_limits()
 flush_room()
-for i = 1, #args[4] do call('SET', P .. K.path .. args[4][i][1], args[4][i][2]) end
 for i = 1, #args[5] do call('SET', P .. K.model .. args[5][i][1], args[5][i][2]) end
 for i = 1, #args[7] do call('DEL', P .. K.model .. args[7][i]) end
 local version = tonumber(call('GET', P .. K.version) or 0)

@@ -3,6 +3,7 @@
 -- ARGV[1] msgpack [now|false, cursor, most, settings]. Returns msgpack [next cursor, [[reservation, holder, 0|1 alive, age_ms], …]].
 if not open_epoch() then return refuse_closed() end
 settings = args[4]
+note_gap()
 local page = call('HSCAN', P .. K.reservations, args[2], 'COUNT', args[3])
 local seen = {}
 for i = 1, #page[2], 2 do

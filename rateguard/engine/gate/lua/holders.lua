@@ -3,6 +3,7 @@ local settings -- set by the operation: {send_by_ms, dead_after_ms, unsent_per_w
 
 local GAP_SHARE, LEFT = 2, -1
 local holder_table, running, unsent
+local running_change, unsent_change = {}, {} -- of this call, written at its end
 
 local function load_holders()
   if holder_table then return end
@@ -20,6 +21,8 @@ local function load_holders()
   for lane = 1, 5 do unsent[lane] = 0 end
   flat = call('HGETALL', P .. K.unsent)
   for i = 1, #flat, 2 do unsent[tonumber(flat[i])] = tonumber(flat[i + 1]) end
+  for holder, change in pairs(running_change) do running[holder] = (running[holder] or 0) + change end
+  for lane, change in pairs(unsent_change) do unsent[lane] = unsent[lane] + change end
 end
 
 -- base room of each lane before unsent grants, and the lanes whose unsent grants count against it
@@ -47,6 +50,13 @@ local function lane_room(lane)
   local room = base[1]
   for served in pairs(base[2]) do room = room - unsent[served] end
   return room
+end
+
+-- Somebody asks or beats. After a silence of all, nobody is called dead before a whole dead_after has passed.
+local function note_gap()
+  local last_heard = tonumber(call('HGET', P .. K.pulse, 'last_heard') or 0)
+  if now - last_heard > math.floor(settings[2] / GAP_SHARE) then call('HSET', P .. K.pulse, 'resumed_at', whole(now)) end
+  call('HSET', P .. K.pulse, 'last_heard', whole(now))
 end
 
 local resumed_at

@@ -3,7 +3,6 @@
 
 local JOB = 2
 local records = {}
-local unsent_change, running_change = {}, {}
 
 local function reservation_of(rid)
   if records[rid] == nil then
@@ -38,6 +37,7 @@ local function claim(rid, record, holder)
   record[8] = holder
   call('ZREM', P .. K.send_by, rid)
   call('SADD', P .. K.held .. holder, rid)
+  call('ZADD', P .. K.beats, 'NX', 0, holder) -- never heard (a rebuild): its silence counts from the rebuild on
   if tree_class(record[2]) == JOB then
     count_unsent(tree_lane(record[2]), -1)
     count_running(holder, 1)

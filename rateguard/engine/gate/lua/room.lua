@@ -1,6 +1,7 @@
 -- The waiting room: room.py, name by name. Trees (model|class|lane) → tenants → leaves → jobs, and the nodes parked under limits.
 
 local SECOND_LOOK_MS, LANE_RANK = 100, 10 ^ 15
+local SHARED, TENANT = 0, 1
 local trees, paths, models, heads = nil, {}, {}, {}
 local waiting_change = 0
 
@@ -68,6 +69,11 @@ local function set_virtual(plane, tag)
   virtual[plane] = tag; virtual_changed[plane] = tag
 end
 
+-- {tenant, tag, order of its head job or nil} of each tree that this call has looked at
+local function forget_head_job(tree)
+  if heads[tree] then heads[tree][3] = nil end
+end
+
 local function tenant_ready(tree, tenant)
   if call('HEXISTS', P .. K.parked_at, node_name(tree, tenant, '')) == 1 then return end
   local key = P .. K.tenants .. tree
@@ -80,6 +86,7 @@ local function tenant_ready(tree, tenant)
 end
 
 local function leaf_ready(tree, tenant, path)
+  forget_head_job(tree)
   if call('HEXISTS', P .. K.parked_at, node_name(tree, tenant, path)) == 1 then return end
   local place = tree .. '\n' .. tenant
   local key = P .. K.leaves .. place
@@ -121,6 +128,7 @@ local function withdraw(tree, path, member)
 end
 
 local function take_job(tree, path, member)
+  forget_head_job(tree)
   call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
   waiting_change = waiting_change - 1
 end
@@ -147,6 +155,7 @@ local function drop_tenant(tree, tenant)
 end
 
 local function drop_leaf(tree, tenant, path)
+  forget_head_job(tree)
   local key = P .. K.leaves .. tree .. '\n' .. tenant
   call('ZREM', key, path)
   if call('EXISTS', key) == 0 then drop_tenant(tree, tenant) end
@@ -179,7 +188,7 @@ end
 
 local function park(l, tree, tenant, path, tenant_tag, leaf_tag, opens_at)
   local node, tag
-  if l.level == 1 then
+  if l.level == TENANT then
     node, tag = node_name(tree, tenant, ''), tenant_tag
     call('ZREM', P .. K.tenants .. tree, tenant)
   else
@@ -196,18 +205,24 @@ local function park(l, tree, tenant, path, tenant_tag, leaf_tag, opens_at)
   wake_at(l, opens_at)
 end
 
+local function node_ready(tree, tenant, path)
+  if path ~= '' then
+    if call('EXISTS', P .. K.jobs .. tree .. '\n' .. path) == 1 then leaf_ready(tree, tenant, path) end
+  elseif call('EXISTS', P .. K.leaves .. tree .. '\n' .. tenant) == 1 then
+    tenant_ready(tree, tenant)
+  end
+end
+
+-- The first node parked under the limit is ready again; under a tenant's limit all that stand level with it, his other models.
 local function unpark(l)
   local key = P .. K.parked .. l.id
-  local popped = call('ZPOPMIN', key)
-  if #popped > 0 then
-    local node = popped[1]
-    call('HDEL', P .. K.parked_at, node)
-    local tree, tenant, path = string.match(node, '^([^\n]*)\n([^\n]*)\n([^\n]*)$')
-    if path ~= '' then
-      if call('EXISTS', P .. K.jobs .. tree .. '\n' .. path) == 1 then leaf_ready(tree, tenant, path) end
-    elseif call('EXISTS', P .. K.leaves .. tree .. '\n' .. tenant) == 1 then
-      tenant_ready(tree, tenant)
-    end
+  local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  local nodes = {first[1]}
+  if first[1] and l.level == TENANT then nodes = call('ZRANGEBYSCORE', key, first[2], first[2]) end
+  for i = 1, #nodes do
+    call('ZREM', key, nodes[i])
+    call('HDEL', P .. K.parked_at, nodes[i])
+    node_ready(string.match(nodes[i], '^([^\n]*)\n([^\n]*)\n([^\n]*)$'))
   end
   if call('EXISTS', key) == 0 and l.has_parked == 1 then l.has_parked = 0; touch(l) end
 end
@@ -219,6 +234,7 @@ local function first_parked_lane(l)
 end
 
 local function park_job(l, tree, path, member, cost)
+  forget_head_job(tree)
   local key = P .. K.jobs .. tree .. '\n' .. path
   local order = tonumber(call('ZSCORE', key, member))
   call('ZREM', key, member)

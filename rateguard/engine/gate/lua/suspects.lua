@@ -3,6 +3,7 @@
 -- ARGV[1] msgpack [now|false, most, settings]. Returns msgpack [[reservation, holder, 0|1 alive, age_ms], …].
 if not open_epoch() then return refuse_closed() end
 settings = args[3]
+note_gap()
 local found = call('ZRANGEBYSCORE', P .. K.send_by, '-inf', '(' .. whole(now), 'LIMIT', 0, args[2])
 local holders = call('ZRANGE', P .. K.beats, 0, -1)
 for i = 1, #holders do

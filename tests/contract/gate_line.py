@@ -1,0 +1,145 @@
+"""One caller's line to a gate under an injected clock, and short names for the records that contract tests need."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import uuid
+
+from rateguard.engine.gate.contract import (
+    Configuration,
+    DeploymentRecord,
+    Gate,
+    Grant,
+    Holder,
+    ModelRecord,
+    PathRecord,
+    ReservationId,
+    Sent,
+    Settlement,
+    Step,
+    StepReply,
+    Waiting,
+    WorkClass,
+)
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Level, LimitRecord, Metric
+from tests.contract.gate_world import Clock, budget, places, window
+
+__all__ = ["Line", "budget", "deployment", "ended", "ids", "model", "path", "places", "requests", "reservation", "sent", "tokens", "window"]
+
+MANY_SLOTS = 1_000_000
+
+
+def requests(name: str, amount: int, window_ms: int = 60_000, level: Level = Level.SHARED, **more) -> LimitRecord:
+    return window(name, Metric.REQUESTS, amount, window_ms, level, **more)
+
+
+def tokens(name: str, amount: int, window_ms: int = 60_000, level: Level = Level.SHARED, **more) -> LimitRecord:
+    return window(name, Metric.TOKENS, amount, window_ms, level, **more)
+
+
+def path(name: str, *limits: str, tenant: str = "", weight: int = 1) -> PathRecord:
+    return PathRecord(name, tenant or name, weight, limits)
+
+
+def deployment(*limits: str, name: str = "1", input_pico: int = 0, output_pico: int = 0) -> DeploymentRecord:
+    return DeploymentRecord(name, limits, (f"a{name}", f"d{name}"), input_pico, output_pico)
+
+
+def model(name: str, *deployments: DeploymentRecord, pool: str = "x") -> ModelRecord:
+    return ModelRecord(name, pool, deployments)
+
+
+def ids(reply: StepReply) -> list[uuid.UUID]:
+    return [grant.reservation.job for grant in reply.granted]
+
+
+def sent(grants, holder: str = "w", ago_ms: int = 0) -> tuple[Sent, ...]:
+    return tuple(Sent(grant.reservation, holder, ago_ms) for grant in grants)
+
+
+def ended(grants, **figures) -> tuple[Settlement, ...]:
+    return tuple(Settlement(grant.reservation, used=True, **figures) for grant in grants)
+
+
+@dataclasses.dataclass
+class Line:
+    """A gate with its clock; numbers its own steps."""
+
+    gate: Gate
+    clock: Clock
+    number: int = 0
+    workers: dict[str, Holder] = dataclasses.field(default_factory=dict)
+    made: itertools.count = dataclasses.field(default_factory=lambda: itertools.count(1))
+
+    def open(self, *limits: LimitRecord, paths=(), models=(), slots: int = MANY_SLOTS) -> None:
+        """A gate with these records (default: one path without limits, one model) and one worker that serves all lanes."""
+        self.gate.clear()
+        configuration = Configuration(1, limits, tuple(paths) or (path("p"),), tuple(models) or (model("m", deployment()),))
+        self.gate.configure(configuration)
+        self.gate.open(1)
+        if slots:
+            self.beat(slots=slots)
+
+    def configure(self, *limits: LimitRecord, version: int = 2, **more) -> None:
+        self.gate.configure(Configuration(version, limits, **more))
+
+    def beat(self, holder: str = "w", slots: int = MANY_SLOTS, lanes=tuple(Lane)) -> None:
+        self.workers[holder] = Holder(holder, slots, lanes)
+        self.gate.beat(self.workers[holder])
+
+    def die(self, holder: str) -> None:
+        """The worker's heart stops."""
+        del self.workers[holder]
+
+    def go_to(self, at_ms: int) -> None:
+        """It is `at_ms` now, and the workers' hearts have beaten."""
+        self.clock.now_ms = max(self.clock.now_ms, at_ms)
+        for holder in self.workers.values():
+            self.gate.beat(holder)
+
+    def wait(self, ms: int) -> None:
+        """`ms` pass, and the workers' hearts beat."""
+        self.go_to(self.clock.now_ms + ms)
+
+    def job(self, on: str = "p", *, to: str = "m", lane: Lane = Lane.NORMAL, size: int = 2, answer: int | None = None, **more) -> Waiting:
+        """A job of `size` tokens: one of input, the rest of output (or `answer` of estimated output)."""
+        count = next(self.made)
+        fields = {"attempt": 0, "work_class": WorkClass.JOB, "order_ms": count, **more}
+        return Waiting(uuid.UUID(int=count), to, on, lane, 1, size - 1 if answer is None else answer, size - 1, **fields)
+
+    def jobs(self, count: int, on: str = "p", **more) -> tuple[Waiting, ...]:
+        return tuple(self.job(on, **more) for _ in range(count))
+
+    def step(self, want: int = 0, **parts) -> StepReply:
+        self.number += 1
+        reply = self.gate.step(Step("c", self.number, want, **parts))
+        assert reply.next_ready_ms is None or reply.next_ready_ms > reply.now_ms
+        return reply
+
+    def enqueue(self, *jobs: Waiting) -> tuple[Waiting, ...]:
+        for at in range(0, len(jobs), 1_000):
+            self.step(enqueue=jobs[at : at + 1_000])
+        return jobs
+
+    def admit_all(self, want: int = 100) -> list[Grant]:
+        """Admit until the gate says that there is no more."""
+        granted: list[Grant] = []
+        for _ in range(10_000):
+            reply = self.step(want)
+            granted += reply.granted
+            if not reply.has_more:
+                return granted
+        raise AssertionError(f"the gate never ran out: {reply}")
+
+    def used(self, limit: str) -> int:
+        return self.gate.inspect((limit,)).limits[0].used
+
+    def reserved(self, limit: str) -> int:
+        return self.gate.inspect((limit,)).limits[0].reserved
+
+
+def reservation(job: Waiting) -> ReservationId:
+    """The reservation that the job's next grant has."""
+    return ReservationId(job.job, job.attempt + 1)
