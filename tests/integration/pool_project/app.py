@@ -140,8 +140,8 @@ async def _released(key: str) -> None:
 
 
 async def _hold(name: str, *, release: str) -> None:
-    await _clients[0].rpush("started", name)
     try:
+        await _clients[0].rpush("started", name)
         await _released(release)
     except asyncio.CancelledError:
         events.rpush("cancelled", name)
