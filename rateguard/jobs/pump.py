@@ -6,9 +6,11 @@ whoever submits or finishes pumps; a worker also sets a timer for the moment tha
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import logging
+import os
 import threading
 import time
 import uuid
@@ -31,6 +33,7 @@ MOST_HINTS = 50_000
 """Enqueues kept while the gate is away; beyond that the sweeper brings the rows in."""
 SENT_DELAY_S = 0.02
 """A report of sending waits so long for company; a settlement or an enqueue goes at once."""
+EXIT_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 OnRefused = Callable[[tuple[Refused, ...]], None]
@@ -248,6 +251,17 @@ def process_pump() -> Pump:
     """The pump of this process when it is no worker: web, a shell, a script. Started at first use."""
     from rateguard.jobs.refuse import refuse  # noqa: PLC0415 - refuse uses the pump
 
-    pump = Pump(wiring.gate(), Publisher(), on_refused=refuse)
+    publisher = Publisher()
+    pump = Pump(wiring.gate(), publisher, on_refused=refuse)
     pump.start()
+    atexit.register(_leave, pump, publisher)
     return pump
+
+
+def _leave(pump: Pump, publisher: Publisher) -> None:
+    """A script that ends has handed over what it submitted, where the gate answers in time; the sweeper finds the rest."""
+    pump.stop(EXIT_S)
+    publisher.stop(EXIT_S)
+
+
+os.register_at_fork(after_in_child=process_pump.cache_clear)  # threads do not survive a fork

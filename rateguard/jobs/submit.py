@@ -20,6 +20,7 @@ from rateguard.engine.limits.limit import Kind, Need
 from rateguard.engine.money import most_nano_usd
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
+from rateguard.jobs.expect import expected_output_tokens
 from rateguard.jobs.ids import new_id
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.pump import process_pump
@@ -135,7 +136,7 @@ def build(submission: Submission) -> Job:
         request=orjson.dumps(body).decode(),
         path=wiring.path_id(submission.tenant.pk),
         input_tokens=input_tokens,
-        output_tokens=max_output_tokens,
+        output_tokens=expected_output_tokens(submission.tenant.pk, model, max_output_tokens),
         max_output_tokens=max_output_tokens,
         submitted_at=now,
         queued_at=now,
