@@ -45,4 +45,5 @@ _forget_the_shell()
 _choose_database()
 os.environ["REDIS_URL"] = VALKEY.url
 os.environ["RATEGUARD_STATE_DIR"] = str(STATE_DIR)
+os.environ["RATEGUARD_BOOTSTRAP"] = "0"  # a test's child processes run in this environment as it is
 os.environ["DJANGO_SETTINGS_MODULE"] = "rateguard.settings"

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Runs the tests: quick ones by default; --long, --postgres, --require NAMES, and any argument of pytest's."
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Replace this process by pytest in the project's folder; one worker a core, a file's tests in one worker."""
+        """Replace this process by pytest in the project's folder; a worker a core, each stealing work when it has none."""
         os.chdir(PROJECT)
-        parallel = ["-n", str(max(2, os.cpu_count() or 2)), "--dist", "loadfile"]
+        parallel = ["-n", str(max(2, os.cpu_count() or 2)), "--dist", "worksteal"]
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *parallel, *argv[2:]])  # noqa: S606 - our own interpreter
