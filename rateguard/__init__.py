@@ -3,7 +3,7 @@
 from rateguard import complete, embed
 """
 
-from importlib import import_module
+import importlib
 from typing import Any
 
 _PLACES = {
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name at its first use: Django is not needed for the engine, nor ready while apps load."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(_PLACES[name]), name)
+    found = getattr(importlib.import_module(_PLACES[name]), name)
     globals()[name] = found
     return found
 

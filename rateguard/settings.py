@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "rateguard.api.middleware.RequestIdMiddleware",  # first: whatever refuses a request, the answer bears its id
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -28,6 +28,8 @@ from rateguard.jobs.states import SCHEDULE, SUBMIT, State
 from rateguard.jobs.submission import Submission, check, fingerprint
 from tenants.directory import Place
 
+__all__ = ["Submission", "Submitted", "build", "submit", "submit_many", "waiting_of"]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Submitted:

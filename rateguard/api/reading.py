@@ -1,0 +1,143 @@
+"""A request as a Submission: the body in OpenAI's shape, and beside it one object `job`. What a job may hold is judged by `submit`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from django.utils.dateparse import parse_datetime
+from rest_framework.request import Request
+
+from rateguard.api.authentication import Caller
+from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.lanes import Lane, parse_lane
+from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.models import Delivery
+from rateguard.jobs.submission import NAMES, Submission
+
+MOST_BODY_BYTES = 8 * 1024 * 1024
+LONGEST_WAIT_S = 60
+
+_AS_THEY_ARE = {
+    **{name: name for name in NAMES},
+    "labels": "labels",
+    "metadata": "metadata",
+    "max_tries": "max_tries",
+    "timeout": "timeout_s",
+}
+_TIMES = ("run_at", "deadline")
+JOB_FIELDS = (*_AS_THEY_ARE, *_TIMES, "lane", "delivery")
+
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+
+
+def read_submission(request: Request, caller: Caller, request_id: str) -> Submission:
+    """The job that a POST asks for. Raises InvalidRequest."""
+    body = _read_object(request)
+    job = body.pop("job", None)
+    return Submission(
+        tenant=caller.tenant,
+        endpoint=_endpoint(body),
+        body=body,
+        idempotency_key=_read_key(request),
+        api_key_id=caller.key.pk,
+        request_id=request_id,
+        **_read_job({} if job is None else job),
+    )
+
+
+def read_wait(request: Request) -> int:
+    """The seconds of `?wait=`; 0 where it is absent. Raises InvalidRequest."""
+    text = request.query_params.get("wait", "0")
+    if not re.fullmatch(r"[0-9]{1,2}", text) or int(text) > LONGEST_WAIT_S:
+        raise InvalidRequest(f"wait is a whole number of seconds from 0 to {LONGEST_WAIT_S}", code="invalid_parameter")
+    return int(text)
+
+
+def read_preferred_wait(request: Request) -> int:
+    """The seconds of `Prefer: wait=N`, at most LONGEST_WAIT_S. A preference that cannot be read is passed over (RFC 7240)."""
+    found = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(found[1]), LONGEST_WAIT_S) if found else 0
+
+
+# ---- the body
+
+
+def _read_object(request: Request) -> dict[str, Any]:
+    if (request.content_type or "").partition(";")[0].strip().lower() != "application/json":
+        raise InvalidRequest("send the body as application/json", code="unsupported_media_type")
+    raw = request.read(MOST_BODY_BYTES + 1)
+    if len(raw) > MOST_BODY_BYTES:
+        raise InvalidRequest(f"the body has more than {MOST_BODY_BYTES} bytes", code="body_too_large")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json", pointer="") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body is a JSON object", code="invalid_field", pointer="")
+    return body
+
+
+def _endpoint(body: Mapping[str, Any]) -> Endpoint:
+    """Messages make a chat completion, an input makes embeddings."""
+    if "messages" in body and "input" in body:
+        raise InvalidRequest("send messages (a chat completion) or input (embeddings), not both", code="invalid_field", pointer="/input")
+    if "messages" not in body and "input" not in body:
+        raise InvalidRequest("send messages (a chat completion) or input (embeddings)", code="missing_field", pointer="/messages")
+    return Endpoint.CHAT if "messages" in body else Endpoint.EMBEDDINGS
+
+
+def _read_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequest("an Idempotency-Key has 1 to 255 visible ASCII characters", code="invalid_header")
+    return key
+
+
+# ---- the object `job`
+
+
+def _read_job(job: object) -> dict[str, Any]:
+    if not isinstance(job, dict):
+        raise InvalidRequest("job is an object", code="invalid_field", pointer="/job")
+    given = {name: value for name, value in job.items() if value is not None}
+    if unknown := [name for name in given if name not in JOB_FIELDS]:
+        place = unknown[0].replace("~", "~0").replace("/", "~1")[:100]
+        raise InvalidRequest(
+            f"job has no such field; its fields are {', '.join(JOB_FIELDS)}", code="unknown_field", pointer=f"/job/{place}"
+        )
+    read = {_AS_THEY_ARE[name]: value for name, value in given.items() if name in _AS_THEY_ARE}
+    read |= {name: _read_time(given[name], name) for name in _TIMES if name in given}
+    if "lane" in given:
+        read["lane"] = _read_lane(given["lane"])
+    if "delivery" in given:
+        read["delivery"] = _read_delivery(given["delivery"])
+    return read
+
+
+def _read_time(value: object, name: str) -> dt.datetime:
+    """RFC 3339, in UTC from here on."""
+    try:
+        time = parse_datetime(value) if isinstance(value, str) else None
+        if time is not None and time.tzinfo is not None:
+            return time.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidRequest("write a time with its zone, such as 2030-01-31T12:00:00Z", code="invalid_field", pointer=f"/job/{name}")
+
+
+def _read_lane(value: object) -> Lane:
+    names = [lane.label for lane in Lane]
+    if not isinstance(value, str) or value.lower() not in names:
+        raise InvalidRequest(f"the lanes are {', '.join(names)}", code="unknown_lane", pointer="/job/lane")
+    return parse_lane(value)
+
+
+def _read_delivery(value: object) -> Delivery:
+    if value not in Delivery.values:
+        raise InvalidRequest(f"delivery is one of {', '.join(Delivery.values)}", code="invalid_field", pointer="/job/delivery")
+    return Delivery(value)

@@ -1,0 +1,71 @@
+"""A job as callers see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from rest_framework.renderers import BaseRenderer
+
+from rateguard.engine.lanes import Lane
+from rateguard.engine.money import format_usd
+from rateguard.jobs.models import Job
+
+
+class JsonRenderer(BaseRenderer):
+    """JSON by orjson: a provider's answer goes out byte by byte as it came in."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None) -> bytes:
+        """The body."""
+        return orjson.dumps(data)
+
+
+_AS_THEY_ARE = ("model", "endpoint", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "deployment", "request_id")
+
+
+def render_job(job: Job) -> dict[str, Any]:
+    """The job's representation. Times are RFC 3339 in UTC; cost_usd is exact, cost_nano_usd the same as a whole number."""
+    return {
+        "id": str(job.pk),
+        "object": "job",
+        "status": job.state,
+        **{name: getattr(job, name) for name in _AS_THEY_ARE},
+        "lane": Lane(job.lane).label,
+        "submitted_at": _time(job.submitted_at),
+        "run_at": _time(job.run_at),
+        "deadline": _time(job.deadline_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "delivery": job.delivery,
+        "timeout": job.timeout_s,
+        "max_tries": job.max_tries,
+        "tries": job.tries,
+        "attempts": job.attempts.count() if job.attempt else 0,
+        "cancel_requested": job.cancel_requested,
+        "result": None if job.result is None else orjson.Fragment(job.result),
+        "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+        "usage": _usage(job),
+        "cost_usd": format_usd(job.nano_usd),
+        "cost_nano_usd": job.nano_usd,
+        "queue_ms": job.queue_ms,
+        "latency_ms": job.latency_ms,
+    }
+
+
+def _usage(job: Job) -> dict[str, int]:
+    """As billed, over all attempts."""
+    return {
+        "prompt_tokens": job.used_input_tokens,
+        "completion_tokens": job.used_output_tokens,
+        "total_tokens": job.used_input_tokens + job.used_output_tokens,
+    }
+
+
+def _time(time: dt.datetime | None) -> str | None:
+    return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if time else None

@@ -1,0 +1,87 @@
+"""The web process: `uvicorn rateguard.asgi:application`.
+
+A small dispatcher maps prefixes to applications and owns `lifespan`, which Django's own handler refuses. Django answers the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, cast
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+STOP_S = 5.0
+"""How long what was submitted last may take to reach the gate; the sweeper brings in the rest."""
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One ASGI application out of several. `mounts`: by prefix of the path, the longest that fits wins; `default` gets the rest."""
+
+    def __init__(
+        self, default: Application, mounts: Mapping[str, Application], *, on_start: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
+        self._default = default
+        self._mounts = sorted(mounts.items(), key=lambda mount: -len(mount[0]))
+        self._on_start = on_start
+        self._on_stop = on_stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the connection to whom it belongs."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._application_for(scope["path"])(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    def _application_for(self, path: str) -> Application:
+        for prefix, application in self._mounts:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return application
+        return self._default
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start what a web process needs beside its requests, and end it; both may block, so both in a thread."""
+        while True:
+            message = await receive()
+            phase = message["type"].removeprefix("lifespan.")
+            try:
+                await asyncio.to_thread(self._on_start if phase == "startup" else self._on_stop)
+            except Exception as error:
+                logger.exception("%s failed", phase)
+                await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+                return
+            await send({"type": f"lifespan.{phase}.complete"})
+            if phase == "shutdown":
+                return
+
+
+def _start() -> None:
+    """Open this process's line to the gate."""
+    from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- Django is ready only now
+
+    process_pump()
+
+
+def _stop() -> None:
+    """Let go who waits; send what is gathered, a few seconds at most."""
+    from rateguard.jobs.follow import stop_following  # noqa: PLC0415 -- as above
+    from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- as above
+
+    stop_following()
+    process_pump().stop(STOP_S)
+
+
+application = Dispatcher(cast("Application", get_asgi_application()), {}, on_start=_start, on_stop=_stop)
