@@ -68,9 +68,9 @@ def release(pump: Pump, counts: Counts) -> None:
     counts.released += len(moved)
 
 
-def sweep_new(pump: Pump, since: dt.datetime) -> None:
-    """Bring in rows that queued since then: their hint may have been lost. Enqueueing twice changes nothing."""
-    rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since).order_by("queued_at", "pk")
+def sweep_new(pump: Pump, since: dt.datetime, until: dt.datetime) -> None:
+    """Bring in rows that queued in that time: their hint may have been lost. Enqueueing twice changes nothing."""
+    rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since, queued_at__lt=until).order_by("queued_at", "pk")
     pump.enqueue(waiting_of(row) for row in rows.defer("request", "result")[: 4 * PAGE])
 
 

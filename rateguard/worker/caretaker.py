@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 NAME = "caretaker"
 LEASE_S = 5
-HINT_MAY_TAKE = dt.timedelta(seconds=15)
-"""A row's hint reaches the gate within this time, or it is lost."""
+HINT_MAY_TAKE = dt.timedelta(seconds=1)
+"""A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
 RECONCILE_EVERY = 30
 """Rounds between two comparisons of all reservations with their rows."""
 
@@ -122,7 +122,7 @@ class Caretaker:
         """New rows since the last sweep, whoever made it, and one page of all."""
         lease = Lease.objects.get(name=NAME)
         began = timezone.now()
-        since = (lease.swept_at or began) - HINT_MAY_TAKE
-        recover.sweep_new(self._pump, since)
+        since = (lease.swept_at or began) - 2 * HINT_MAY_TAKE
+        recover.sweep_new(self._pump, since, began - HINT_MAY_TAKE)
         Lease.objects.filter(name=NAME, holder=self._holder).update(swept_at=began)
         self._page = recover.sweep_on(self._pump, self._page)
