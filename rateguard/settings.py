@@ -130,7 +130,10 @@ CELERY_TASK_DEFAULT_QUEUE = "celery"
 # Each with its own routing key: without one Celery gives all the default key, and a message would reach every queue.
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", *map(queue_name, Lane))]
 # With a pool set here Celery obeys `-P threads` and `-P solo` but not `-P prefork`: choose that by the variable.
-CELERY_WORKER_POOL = env.str("RATEGUARD_WORKER_POOL", default="rateguard.worker.pool:AsyncioPool")
+ASYNCIO_POOL = "rateguard.worker.pool:AsyncioPool"
+CELERY_WORKER_POOL = env.str("RATEGUARD_WORKER_POOL", default=ASYNCIO_POOL)
+if CELERY_WORKER_POOL == ASYNCIO_POOL:
+    CELERY_WORKER_CONCURRENCY = 64  # a host's own tasks on the loop, not processes; granted jobs are bounded by WORKER_SLOTS
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False

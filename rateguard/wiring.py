@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,19 +51,28 @@ def gate() -> Gate:
 
 _directory_lock = threading.Lock()
 _directory: Directory | None = None
+_read_at = 0.0
 _known_version = 0
+
+DIRECTORY_S = 60.0
+"""The directory is read anew after so long even where nothing changed: a price may have come into force."""
 
 
 def directory() -> Directory:
     """The models, deployments and prices, not older than the newest version that this process has heard of."""
-    global _directory  # noqa: PLW0603 - one a process, guarded by the lock
+    global _directory, _read_at  # noqa: PLW0603 - one a process, guarded by the lock
     found = _directory
-    if found is None or found.version < _known_version:
+    if found is None or _is_stale(found):
         with _directory_lock:
             found = _directory
-            if found is None or found.version < _known_version:
+            if found is None or _is_stale(found):
                 _directory = found = read_directory()
+                _read_at = time.monotonic()
     return found
+
+
+def _is_stale(found: Directory) -> bool:
+    return found.version < _known_version or time.monotonic() - _read_at > DIRECTORY_S
 
 
 def note_version(version: int) -> None:

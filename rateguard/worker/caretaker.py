@@ -28,6 +28,8 @@ HINT_MAY_TAKE = dt.timedelta(seconds=1)
 """A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
 RECONCILE_EVERY = 30
 """Rounds between two comparisons of all reservations with their rows."""
+PUSH_EVERY = 60
+"""Rounds between two pushes of the whole configuration: prices come into force by themselves."""
 
 
 class Caretaker:
@@ -115,7 +117,7 @@ class Caretaker:
     def _repair_configuration(self) -> None:
         reply = self._gate.step(Step(self._channel, self._rounds))
         wiring.note_version(reply.version)
-        if reply.version < ConfigVersion.current():
+        if reply.version < ConfigVersion.current() or self._rounds % PUSH_EVERY == 0:
             wiring.push_configuration()
 
     def _sweep(self) -> None:
