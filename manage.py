@@ -53,10 +53,22 @@ def make_venv() -> None:
 
 def install(lock: Path) -> None:
     """Install a lock's wheels, each checked by its hash: with uv, or where that is absent or fails with the pip in deploy/."""
-    wheels = ["--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(lock)]
-    pip = [str(PYTHON), str(next(DEPLOY.glob("pip-*.whl")) / "pip"), "install", "--no-compile", "--no-input", "--disable-pip-version-check"]
-    uv = [[shutil.which("uv") or "", "pip", "install", "--python", str(PYTHON)]] if shutil.which("uv") else []
-    if not any(subprocess.run([*installer, *wheels], check=False).returncode == 0 for installer in [*uv, pip]):
+    wheels = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(lock)]
+    pip = [
+        str(PYTHON),
+        str(next(DEPLOY.glob("pip-*.whl")) / "pip"),
+        "install",
+        "-qq",
+        "--no-compile",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
+    uv = shutil.which("uv")
+    if uv:
+        if subprocess.run([uv, "pip", "install", "--quiet", "--python", str(PYTHON), *wheels], check=False).returncode == 0:
+            return
+        print("rateguard: uv could not (see above); trying pip ...", file=sys.stderr, flush=True)
+    if subprocess.run([*pip, *wheels], check=False).returncode != 0:
         sys.exit("rateguard: the install did not finish; the reason stands above. The next start begins it again.")
 
 
