@@ -41,5 +41,5 @@ class RequestIdMiddleware:
 
 
 def _is_djangos_own_error(request: HttpRequest, response: HttpResponseBase) -> bool:
-    is_ours = response.headers.get("Content-Type", "") == PROBLEM_TYPE
-    return request.path.startswith(API_PREFIX) and response.status_code >= 400 and not is_ours
+    is_under_api = f"{request.path}/".startswith(API_PREFIX)
+    return is_under_api and response.status_code >= 400 and response.headers.get("Content-Type", "") != PROBLEM_TYPE

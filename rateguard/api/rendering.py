@@ -10,7 +10,6 @@ import orjson
 from rest_framework.renderers import BaseRenderer
 
 from rateguard.engine.lanes import Lane
-from rateguard.engine.money import format_usd
 from rateguard.jobs.models import Job
 
 
@@ -51,7 +50,7 @@ def render_job(job: Job) -> dict[str, Any]:
         "result": None if job.result is None else orjson.Fragment(job.result),
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "usage": _usage(job),
-        "cost_usd": format_usd(job.nano_usd),
+        "cost_usd": _usd(job.nano_usd),
         "cost_nano_usd": job.nano_usd,
         "queue_ms": job.queue_ms,
         "latency_ms": job.latency_ms,
@@ -65,6 +64,11 @@ def _usage(job: Job) -> dict[str, int]:
         "completion_tokens": job.used_output_tokens,
         "total_tokens": job.used_input_tokens + job.used_output_tokens,
     }
+
+
+def _usd(nano_usd: int) -> str:
+    """Dollars as a decimal number with all nine places: a JSON number would lose some."""
+    return f"{nano_usd // 10**9}.{nano_usd % 10**9:09d}"
 
 
 def _time(time: dt.datetime | None) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import redis
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connections
 from redis.client import PubSub
 
 from rateguard.conf import conf
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 """Between two looks at a row that nobody has announced."""
+LISTEN_S = 1.0
+"""How long the end of the process may go unnoticed by the listening thread."""
 RECONNECT_S = 1.0
 ID_BYTES = 16
 
@@ -53,7 +55,7 @@ class Follower:
                 rest_s = deadline - time.monotonic()
                 if rest_s <= 0 or self._is_stopping.is_set():
                     return False
-                close_old_connections()
+                _release_connections()
                 woken.wait(min(rest_s, LOOK_AGAIN_S))
                 woken.clear()
         return True
@@ -102,7 +104,7 @@ class Follower:
     def _listen(self, subscription: PubSub) -> None:
         subscription.subscribe(finished_channel(conf().partition))
         while not self._is_stopping.is_set():
-            message = subscription.get_message(timeout=LOOK_AGAIN_S)
+            message = subscription.get_message(timeout=LISTEN_S)
             if message is None:
                 continue
             if message["type"] == "subscribe":
@@ -121,6 +123,13 @@ class Follower:
         with self._lock:
             for woken in [one for waiting in self._waiters.values() for one in waiting]:
                 woken.set()
+
+
+def _release_connections() -> None:
+    """A pooled connection goes back to the pool. One in a transaction stays: `close_old_connections` would close it."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _has_ended(job_id: uuid.UUID) -> bool:

@@ -1,0 +1,44 @@
+"""A tenant with a key and two models, for tests of what callers meet: `from tests.tenancy import acme` gives a module the fixture."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from rateguard import wiring
+from tenants.keys import issue_key
+from tenants.models import ApiKey, Deployment, ModelRoute, ProviderAccount, RouteTarget, Tenant
+
+__all__ = ["CHAT_MODEL", "EMBEDDING_MODEL", "acme", "add_tenant"]
+
+CHAT_MODEL = "gpt-5.4-mini"
+EMBEDDING_MODEL = "text-embedding-3-small"
+
+
+@dataclasses.dataclass(frozen=True)
+class Customer:
+    """A tenant, its key, and the key's secret."""
+
+    tenant: Tenant
+    key: ApiKey
+    secret: str
+
+
+def add_tenant(name: str) -> Customer:
+    tenant = Tenant.objects.create(name=name)
+    return Customer(tenant, *issue_key(tenant, "tests"))
+
+
+@pytest.fixture
+def acme(db) -> Customer:
+    """Tenant `acme`, in a world with a chat model and an embedding model at one account."""
+    account = ProviderAccount.objects.create(name="main", provider="openai", base_url="https://api.example.com/v1", credentials="sk-test")
+    for model in (CHAT_MODEL, EMBEDDING_MODEL):
+        deployment = Deployment.objects.create(account=account, name=model.replace(".", "-"), upstream_model=model)
+        RouteTarget.objects.create(route=ModelRoute.objects.create(name=model), deployment=deployment)
+    customer = add_tenant("acme")
+    # A test that is rolled back takes the version back too, and the next would meet this process's memory of it.
+    wiring.forget_directory()
+    wiring._limits_of_tenant.cache_clear()
+    return customer
