@@ -100,8 +100,8 @@ class ErrorKind(enum.StrEnum):
 class ProviderError(RateguardError):
     """One call at a provider failed.
 
-    kind: what it means. status: the HTTP status, 0 where there was none. retry_after_ms: the provider's own wait, None where it named none.
-    cools: "account", "deployment" or "" — what a passing limit applies to. may_be_billed: the provider may charge for it although it failed.
+    kind: what it means. status: the HTTP status, 0 where there was none. retry_after_ms: the wait that it asked for, or None.
+    cools: "account", "deployment" or "" — what a passing limit applies to. may_be_billed: the provider may charge for it all the same.
     """
 
     def __init__(

@@ -100,8 +100,11 @@ def coroutine_function(task: Task[..., Any]) -> Callable[..., Any]:
 
     A task may name a coroutine function of its own, `on_loop`, for this pool; its `run` serves the others.
     """
-    own: Callable[..., Any] = getattr(task, "on_loop", None) or getattr(task, "_orig_run", task.run)
-    return own
+    own: Callable[..., Any] | None = getattr(task, "on_loop", None)
+    if own is not None:
+        return own
+    written: Callable[..., Any] = getattr(task, "_orig_run", task.run)
+    return written
 
 
 class Tracer:
