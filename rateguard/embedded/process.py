@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,9 +10,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 _KEEPER_FILE = Path(__file__).with_name("keeper.py")
+_REGISTER = 'echo "+$$" >&0; exec "$@" </dev/null'
 
 
 class Leash:
@@ -23,11 +25,23 @@ class Leash:
         self._keeper: subprocess.Popen[bytes] | None = None
         os.register_at_fork(after_in_child=self._forget)
 
+    def pipe(self) -> IO[bytes]:
+        """The end of the pipe that a new group writes its own number into; starts the keeper where none is."""
+        with self._lock:
+            if self._keeper is None or self._keeper.poll() is not None:
+                command = [sys.executable, "-I", "-S", str(_KEEPER_FILE)]
+                # in its own session, where no Ctrl-C reaches it; unbuffered, so that one call is one line in the pipe
+                self._keeper = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0, start_new_session=True
+                )
+                for group in self._groups:
+                    self._tell(group)
+            return cast("IO[bytes]", self._keeper.stdin)
+
     def hold(self, group: int) -> None:
-        """From now on the process group dies with us."""
+        """Remember a group that has written its number itself, for a keeper that must be started again."""
         with self._lock:
             self._groups.add(group)
-            self._tell(group)
 
     def release(self, group: int) -> None:
         """The group has ended; its number may come back as somebody else's."""
@@ -36,18 +50,8 @@ class Leash:
             self._tell(-group)
 
     def _tell(self, number: int) -> None:
-        if self._keeper is None or self._keeper.poll() is not None:
-            command = [sys.executable, "-I", "-S", str(_KEEPER_FILE)]
-            # in its own session, where no Ctrl-C reaches it; unbuffered, so that one call is one line in the pipe
-            self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0, start_new_session=True)
-            for group in self._groups:
-                self._write(self._keeper, group)
-        self._write(self._keeper, number)
-
-    @staticmethod
-    def _write(keeper: subprocess.Popen[bytes], number: int) -> None:
-        if keeper.stdin is not None:
-            keeper.stdin.write(b"%+d\n" % number)
+        if self._keeper is not None and self._keeper.stdin is not None and self._keeper.poll() is None:
+            self._keeper.stdin.write(b"%+d\n" % number)
 
     def _forget(self) -> None:
         self._lock = threading.RLock()
@@ -69,10 +73,16 @@ def launch(
     cwd: Path | None = None,
     user_id: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program at the head of its own session, its two outputs in `output`; as another user where root must not run it."""
+    """Start a program at the head of its own session, its two outputs in `output`; as another user where root must not run it.
+
+    The new process gives its number to the keeper before it becomes the program: there is no moment at which our death would be missed.
+    Raises FileNotFoundError where there is no such program.
+    """
+    if shutil.which(argv[0], path=None if env is None else env.get("PATH")) is None:
+        raise FileNotFoundError(f"there is no program {argv[0]}")
     process = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.DEVNULL,
+        ["/bin/sh", "-c", _REGISTER, "sh", *argv],
+        stdin=_leash.pipe(),
         stdout=output,
         stderr=subprocess.STDOUT,
         env=None if env is None else dict(env),
