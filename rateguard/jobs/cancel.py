@@ -13,7 +13,7 @@ from rateguard.engine.keys import cancel_channel
 from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Job
 from rateguard.jobs.pump import process_pump
-from rateguard.jobs.states import CANCEL, State
+from rateguard.jobs.states import CANCEL, TERMINAL, State
 from rateguard.jobs.submit import waiting_of
 from rateguard.jobs.transition import end
 
@@ -22,14 +22,28 @@ logger = logging.getLogger(__name__)
 
 def cancel(job: Job, *, by: str = "") -> Job:
     """Cancel a job and return its row as it is now. An ended job stays as it is."""
-    ended = end(Job.objects.filter(pk=job.pk), CANCEL, by=by)
-    if ended:
-        process_pump().withdraw([waiting_of(job)])
-        announce(ended)
-    elif Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True):
-        _tell_holders(job)
+    while not (_end_waiting(job, by) or _ask_running(job)):
+        job.refresh_from_db()
+        if job.state in TERMINAL:
+            break  # else it moved between the two looks: look again
     job.refresh_from_db()
     return job
+
+
+def _end_waiting(job: Job, by: str) -> bool:
+    ended = end(Job.objects.filter(pk=job.pk), CANCEL, by=by)
+    if ended:
+        job.refresh_from_db(fields=["attempt"])
+        process_pump().withdraw([waiting_of(job)])
+        announce(ended)
+    return bool(ended)
+
+
+def _ask_running(job: Job) -> bool:
+    is_asked = bool(Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True))
+    if is_asked:
+        _tell_holders(job)
+    return is_asked
 
 
 def _tell_holders(job: Job) -> None:

@@ -39,13 +39,14 @@ class Claimed:
 def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
     """Claim the jobs of a message for `holder`; names: deployment id → name. Returns those that were still to be had.
 
-    A grant of an older epoch takes nothing, nor does a number that is not above the row's last.
+    A grant of an older epoch takes nothing, nor does a number that is not above the row's last. A job that stands twice is taken once.
     """
-    rows = [
-        {"id": job, "attempt": attempt, "deployment": names[deployment], "deployment_id": deployment, "cost": cost}
-        for job, attempt, deployment, cost, *_ in entries
+    by_job = {
+        job: {"id": job, "attempt": attempt, "deployment": names[deployment], "deployment_id": deployment, "cost": cost}
+        for job, attempt, deployment, cost, *_ in sorted(entries, key=lambda entry: int(entry[1]))
         if deployment in names
-    ]
+    }
+    rows = list(by_job.values())
     found = _claim_at_once(rows, epoch, holder) if connection.vendor == "postgresql" else _claim_in_parts(rows, epoch, holder)
     return [Claimed(_as_uuid(row[0]), *row[1:]) for row in found]
 

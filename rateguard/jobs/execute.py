@@ -136,14 +136,17 @@ class Executor:
         return places, claim(entries, epoch, self._holder, {place.id: place.name for place in places.values()})
 
     def _begin(self, claimed: Claimed, place: Place) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._run(_Call(claimed, place, time.monotonic())))
+        call = _Call(claimed, place, time.monotonic())
+        task = asyncio.get_running_loop().create_task(self._run(call))
         self._tasks[claimed.job] = task
-        task.add_done_callback(lambda _: self._forget(claimed.job))
+        task.add_done_callback(lambda done: self._forget(call, done))
         return task
 
-    def _forget(self, job: uuid.UUID) -> None:
-        self._tasks.pop(job, None)
-        self._cancelled.discard(job)
+    def _forget(self, call: _Call, done: asyncio.Task[None]) -> None:
+        if done.cancelled():  # before its first step: nothing of it has run, and nobody else ends it
+            self._settler.add(self._stopped(call))
+        self._tasks.pop(call.claimed.job, None)
+        self._cancelled.discard(call.claimed.job)
 
     async def _run(self, call: _Call) -> None:
         """One attempt, from its first byte to its end; whatever happens, there is an end."""
@@ -153,8 +156,7 @@ class Executor:
         except ProviderError as error:
             finished = failed(call.claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
         except asyncio.CancelledError:
-            is_cancelled = call.claimed.job in self._cancelled
-            finished = stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, is_cancelled=is_cancelled)
+            finished = self._stopped(call)
         except Exception as error:
             logger.exception("attempt %s broke", call.reservation)
             unforeseen = ProviderError(
@@ -164,6 +166,10 @@ class Executor:
                 call.claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random()
             )
         self._settler.add(finished)
+
+    def _stopped(self, call: _Call) -> Finished:
+        is_cancelled = call.claimed.job in self._cancelled
+        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, is_cancelled=is_cancelled)
 
     async def _send(self, call: _Call) -> Outcome:
         provider = self._providers.get(call.place.target.provider)

@@ -184,7 +184,7 @@ class Pump:
             return True
 
     def _call(self, gathered: _Gathered) -> StepReply | None:
-        """One call, repeated until it is answered. None: stopped meanwhile."""
+        """One call, repeated until it is answered. None: stopped meanwhile, or the call itself was broken."""
         self._number += 1
         built_at = time.monotonic()
         step = self._step(gathered, built_at)
@@ -199,6 +199,10 @@ class Pump:
                 logger.log(logging.INFO if isinstance(error, GateEpochLost) else logging.WARNING, "gate: %s", error)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            except Exception:
+                # One broken call must not close the line for good. The caretaker finds in the rows whatever it was to say.
+                logger.exception("a call to the gate broke; it is dropped")
+                return None
             else:
                 self._gate_now = (sent_at, reply.now_ms)
                 return reply

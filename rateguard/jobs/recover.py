@@ -20,7 +20,7 @@ from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Attempt, Delivery, Job
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.settle import Ended, settle
-from rateguard.jobs.states import EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
+from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
 from rateguard.jobs.submit import waiting_of
 from rateguard.jobs.transition import end
 
@@ -144,27 +144,42 @@ def _settlement_of(attempt: Attempt) -> Settlement:
 
 
 def _give_back(pump: Pump, unclaimed: Sequence[ReservationId], counts: Counts) -> None:
-    """Grants that nobody claimed: first the row refuses their number, then the gate gets it back, then the job waits again."""
+    """Grants that nobody claimed: first the row refuses their number, then the gate gets it back, then the job waits again.
+
+    Whoever claimed one before its row refused has its attempt open: that grant is his.
+    """
     if not unclaimed:
         return
     for one in unclaimed:
         Job.objects.filter(pk=one.job, state=State.QUEUED, attempt__lt=one.attempt).update(attempt=one.attempt)
-    pump.settle([(Settlement(one, used=False), None) for one in unclaimed])
-    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=[one.job for one in unclaimed], state=State.QUEUED)))
-    counts.returned += len(unclaimed)
+    claimed = Attempt.objects.filter(reservation_id__in=[one.job for one in unclaimed]).values_list("reservation_id", "number")
+    returned = set(unclaimed) - {ReservationId(job, number) for job, number in claimed}
+    pump.settle([(Settlement(one, used=False), None) for one in sorted(returned)])
+    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=[one.job for one in returned], state=State.QUEUED)))
+    counts.returned += len(returned)
 
 
 def abandon(pump: Pump, attempts: Sequence[Attempt], counts: Counts) -> None:
     """Attempts of a dead holder: charged as reserved and marked estimated; the job goes back in front of its lane, or fails."""
+    counts.abandoned += _close(pump, attempts, [_abandoned(attempt) for attempt in attempts])
+
+
+def give_up(pump: Pump, attempts: Sequence[Attempt]) -> None:
+    """Attempts whose own end no database takes (an absurd usage): their jobs fail, charged as reserved and marked estimated."""
+    _close(pump, attempts, [_unwritable(attempt) for attempt in attempts])
+
+
+def _close(pump: Pump, attempts: Sequence[Attempt], ended: Sequence[Ended]) -> int:
+    """Settle rows and gate as reserved; returns how many attempts were still open."""
     if not attempts:
-        return
-    settled = settle([_abandoned(attempt) for attempt in attempts])
+        return 0
+    settled = settle(ended)
     mine = [attempt for attempt in attempts if (attempt.reservation_id, attempt.number) in settled]
     pump.settle([(_as_charged(attempt), None) for attempt in mine])
-    rows = list(Job.objects.filter(pk__in=[attempt.reservation_id for attempt in mine]))
-    pump.enqueue(waiting_of(row) for row in rows if row.state == State.QUEUED)
-    announce(row.pk for row in rows if row.state in TERMINAL)
-    counts.abandoned += len(mine)
+    ids = [attempt.reservation_id for attempt in mine]
+    wait_again(ids, pump)
+    announce(Job.objects.filter(pk__in=ids, state__in=TERMINAL).values_list("pk", flat=True))
+    return len(mine)
 
 
 def _abandoned(attempt: Attempt) -> Ended:
@@ -186,6 +201,20 @@ def _abandoned(attempt: Attempt) -> Ended:
     )
 
 
+def _unwritable(attempt: Attempt) -> Ended:
+    usage, nano_usd = as_reserved(attempt.reserved_input_tokens, attempt.reserved_max_output_tokens, attempt.reserved_nano_usd)
+    return Ended(
+        job=attempt.reservation_id,
+        attempt=attempt.number,
+        state=AttemptState.FAILED,
+        transition=FAIL,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code="unwritable",
+        error_message="the provider's answer or its usage cannot be stored",
+    )
+
+
 def _as_charged(attempt: Attempt) -> Settlement:
     return Settlement(
         ReservationId(attempt.reservation_id, attempt.number),
@@ -196,6 +225,8 @@ def _as_charged(attempt: Attempt) -> Settlement:
     )
 
 
-def queued_again(ids: Iterable[uuid.UUID], pump: Pump) -> None:
-    """Rows that a settle put back in the queue wait again."""
-    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=list(ids), state=State.QUEUED)))
+def wait_again(ids: Iterable[uuid.UUID], pump: Pump) -> None:
+    """Rows that a settle put back wait again; those that somebody asked to cancel while they ran are over."""
+    rows = Job.objects.filter(pk__in=list(ids))
+    announce(end(rows.filter(cancel_requested=True), CANCEL))
+    pump.enqueue(map(waiting_of, rows.filter(state=State.QUEUED)))

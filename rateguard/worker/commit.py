@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 
 from rateguard.jobs.execute import Database, Finished
 from rateguard.jobs.finished import announce
+from rateguard.jobs.models import Attempt
 from rateguard.jobs.pump import Pump
-from rateguard.jobs.recover import queued_again
-from rateguard.jobs.settle import Key, settle
-from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.recover import give_up, wait_again
+from rateguard.jobs.settle import Ended, Key, settle
+from rateguard.jobs.states import TERMINAL, WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -58,37 +60,52 @@ class GroupCommit:
                 batch = self._waiting[:AT_ONCE]
                 await self._commit(batch)
                 del self._waiting[: len(batch)]
-                self._pump.settle([(one.settlement, one.counted_at) for one in batch])
         finally:
             self._writer = None
 
     async def _commit(self, batch: Sequence[Finished]) -> None:
-        """Write a batch, however long the database is away. A batch that it refuses is written one by one."""
+        """Write a batch, then tell the gate. A batch that cannot be written is written one by one, so that one holds up no other."""
+        try:
+            await self._outlast(_write, batch, self._pump)
+        except Exception:
+            if len(batch) == 1:
+                logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
+                await self._write_as_reserved(batch[0].ended)
+                return
+            for one in batch:
+                await self._commit([one])
+        else:
+            self._pump.settle([(one.settlement, one.counted_at) for one in batch])
+
+    async def _write_as_reserved(self, ended: Ended) -> None:
+        """The job ends all the same. If not even that can be written, its attempt is open until its holder's end."""
+        try:
+            await self._outlast(_give_up, ended, self._pump)
+        except Exception:
+            logger.exception("%s.%d stays open", ended.job, ended.attempt)
+
+    async def _outlast(self, function: Callable[..., None], *args: Any) -> None:
+        """Run it in the database's thread, however long the database is away."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                await self._database.run(_write, batch, self._pump)
+                return await self._database.run(function, *args)
             except (OperationalError, InterfaceError) as error:
                 logger.warning("%d ends wait for the database: %s", len(self._waiting), error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            except DatabaseError:
-                if len(batch) == 1:
-                    logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
-                    return
-                for one in batch:
-                    await self._commit([one])
-                return
-            else:
-                return
 
 
 def _write(batch: Sequence[Finished], pump: Pump) -> None:
     settled = settle([one.ended for one in batch])
     announce(one.ended.job for one in batch if one.ended.transition.target in TERMINAL and _key(one) in settled)
-    queued = [one.ended.job for one in batch if one.ended.transition.target == State.QUEUED and _key(one) in settled]
-    if queued:
-        queued_again(queued, pump)
+    back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled]
+    if back:
+        wait_again(back, pump)
+
+
+def _give_up(ended: Ended, pump: Pump) -> None:
+    give_up(pump, list(Attempt.objects.filter(reservation_id=ended.job, number=ended.attempt)))
 
 
 def _key(one: Finished) -> Key:
