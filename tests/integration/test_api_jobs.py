@@ -1,7 +1,13 @@
 """The door for jobs: what callers may send, what they get, and that nothing they send breaks it."""
 
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
+import contextlib
 import datetime as dt
+import http.client
+import signal
 import threading
+import time
 import uuid
 
 import orjson
@@ -21,7 +27,10 @@ from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import CANCEL, State
 from rateguard.jobs.transition import end
 from tenants.keys import issue_key, revoke_key
+from tests.following import follower, looking  # noqa: F401
+from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
+from tests.webprocess import start_web  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +56,7 @@ class Api:
 
 
 @pytest.fixture
-def api(acme):  # noqa: F811
+def api(acme):
     return Api(acme.secret)
 
 
@@ -263,12 +272,12 @@ class TestWhoMayCome:
     @pytest.mark.parametrize(
         "authorization", ["", "Bearer", "Bearer rg_unknown", "Basic cmc6cmc=", "Bearer rg_" + "x" * 5_000, "Bearer rg_ä"]
     )
-    def test_without_a_key_in_force_nothing_is_answered(self, acme, authorization):  # noqa: F811
+    def test_without_a_key_in_force_nothing_is_answered(self, acme, authorization):
         response = Client().post("/api/v1/jobs", HELLO, content_type="application/json", headers={"Authorization": authorization})
         problem_of(response, 401, "unauthenticated")
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
-    def test_a_revoked_key_is_none(self, acme, api):  # noqa: F811
+    def test_a_revoked_key_is_none(self, acme, api):
         revoke_key(acme.key)
         problem_of(api.submit(HELLO), 401, "unauthenticated")
 
@@ -367,7 +376,7 @@ class TestCancel:
 
 
 @pytest.fixture
-def queued(transactional_db, redis_url, acme):  # noqa: F811
+def queued(transactional_db, redis_url, acme):
     """A committed job that waits."""
     return Job.objects.get(pk=Api(acme.secret).submit(HELLO).json()["id"])
 
@@ -386,27 +395,15 @@ def in_thread(action):
     return thread
 
 
-@pytest.fixture
-def follower(redis_url, monkeypatch):
-    """This test's own in place of the process's, ended with it."""
-    follower = follow.Follower()
-    monkeypatch.setattr(follow, "_follower", follower)
-    monkeypatch.setattr(follow, "LISTEN_S", 0.05)
-    yield follower
-    follower.stop()
-
-
-def is_followed(url):
+def subscribers(url):
     with redis.Redis.from_url(url) as client:
-        return dict(client.pubsub_numsub(finished_channel("default"))).popitem()[1] > 0
+        return client.pubsub_numsub(finished_channel("default"))[0][1]
 
 
 class TestWaiting:
-    def test_who_waits_is_woken_by_the_end(self, queued, follower, monkeypatch):
+    def test_who_waits_is_woken_by_the_end(self, queued, follower, looking, monkeypatch):
         monkeypatch.setattr(follow, "LOOK_AGAIN_S", 60)  # nothing but the announcement can wake it
-        looked = threading.Event()
-        monkeypatch.setattr(follow, "_has_ended", announcing(looked))
-        ender = in_thread(lambda: looked.wait(20) and cancel(queued))
+        ender = in_thread(lambda: looking.wait(20) and cancel(queued))
         assert follower.wait(queued.pk, 30)
         ender.join()
 
@@ -415,18 +412,14 @@ class TestWaiting:
             end(Job.objects.filter(pk=queued.pk), CANCEL)
             assert follower.wait(queued.pk, 0)
 
-    def test_an_end_that_nobody_announced_is_seen_at_the_next_look(self, queued, follower, monkeypatch):
-        looked = threading.Event()
-        monkeypatch.setattr(follow, "_has_ended", announcing(looked))
-        ender = in_thread(lambda: looked.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
+    def test_an_end_that_nobody_announced_is_seen_at_the_next_look(self, queued, follower, looking):
+        ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
         assert follower.wait(queued.pk, 30)
         ender.join()
 
-    def test_waiting_works_without_redis(self, queued, follower, monkeypatch):
+    def test_waiting_works_without_redis(self, queued, follower, looking, monkeypatch):
         monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-        looked = threading.Event()
-        monkeypatch.setattr(follow, "_has_ended", announcing(looked))
-        ender = in_thread(lambda: looked.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
+        ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
         assert follower.wait(queued.pk, 30)
         ender.join()
 
@@ -437,28 +430,87 @@ class TestWaiting:
         assert not follower.wait(uuid.uuid4(), 0.05)
 
     def test_one_subscription_serves_all_and_is_closed_at_the_end(self, queued, follower, redis_url):
+        others = subscribers(redis_url)
         waiters = [in_thread(lambda: follower.wait(queued.pk, 30)) for _ in range(5)]
         with follower._subscribed(queued.pk):
-            with redis.Redis.from_url(redis_url) as client:
-                assert client.pubsub_numsub(finished_channel("default"))[0][1] == 1
+            assert subscribers(redis_url) == others + 1
             cancel(queued)
         for waiter in waiters:
             waiter.join(20)
         follower.stop()
-        assert not is_followed(redis_url)
+        assert subscribers(redis_url) == others
         assert not follower._waiters
-
-
-def announcing(looked, real=follow._has_ended):
-    """`_has_ended`, which also says that a look was made and the row still waits."""
-
-    def look(job_id):
-        found = real(job_id)
-        looked.set()
-        return found
-
-    return look
 
 
 def test_the_lanes_are_named_as_everywhere(api):
     assert {api.submit({**HELLO, "job": {"lane": lane.label}}).json()["lane"] for lane in Lane} == {lane.label for lane in Lane}
+
+
+class TestWebProcess:
+    def test_a_job_is_submitted_waited_for_and_ended_over_http(self, start_web, acme, redis_url):
+        others, web = subscribers(redis_url), start_web()
+        with session(web, acme) as http:
+            status, job = call(http, "POST", "/api/v1/jobs", orjson.dumps(HELLO))
+            assert (status, job["status"]) == (202, "queued")
+            ender = in_thread(lambda: wait_for(lambda: subscribers(redis_url) > others) and cancel(Job.objects.get(pk=job["id"])))
+            assert call(http, "GET", f"/api/v1/jobs/{job['id']}?wait=60")[1]["status"] == "cancelled"
+            ender.join()
+        assert web.stop() == -signal.SIGTERM  # how uvicorn ends: by the signal that it got
+        assert "exception" not in web.log.read_text()
+
+    def test_a_body_in_chunks_is_a_body(self, start_web, acme):
+        with session(start_web(), acme) as http:
+            sent = orjson.dumps(HELLO)
+            assert call(http, "POST", "/api/v1/jobs", iter([sent[:10], sent[10:]]))[0] == 202
+            assert call(http, "POST", "/api/v1/jobs", iter([b" " * 1_000_000] * 9))[0] == 413
+
+    def test_without_redis_a_job_is_accepted_at_once_and_waited_for(self, start_web, acme):
+        with session(start_web(REDIS_URL="redis://127.0.0.1:1/0"), acme) as http:
+            call(http, "GET", "/api/v1/jobs/1")  # the first request of a process loads what it needs
+            started = time.monotonic()
+            status, job = call(http, "POST", "/api/v1/jobs", orjson.dumps(HELLO))
+            assert (status, time.monotonic() - started < 1) == (202, True)
+            end(Job.objects.filter(pk=job["id"]), CANCEL)
+            assert call(http, "GET", f"/api/v1/jobs/{job['id']}?wait=60")[1]["status"] == "cancelled"
+
+    def test_who_waits_holds_no_connection_of_the_database(self, start_web, acme, redis_url):
+        others, web = subscribers(redis_url), start_web(DATABASE_POOL_MAX="2")
+        with contextlib.ExitStack() as stack:
+            first, *waiting = [stack.enter_context(session(web, acme)) for _ in range(6)]
+            job = call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[1]
+            for one in waiting:
+                send(one, "GET", f"/api/v1/jobs/{job['id']}?wait=60")
+            wait_for(lambda: subscribers(redis_url) > others)
+            assert call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[0] == 202
+            cancel(Job.objects.get(pk=job["id"]))
+            assert {answer(one)[1]["status"] for one in waiting} == {"cancelled"}
+
+    def test_who_waits_does_not_hold_up_the_end_of_the_process(self, start_web, acme, redis_url):
+        others, web = subscribers(redis_url), start_web(UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN="1")
+        with session(web, acme) as first:
+            job = call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[1]
+            send(first, "GET", f"/api/v1/jobs/{job['id']}?wait=60")
+            wait_for(lambda: subscribers(redis_url) > others)
+            assert web.stop(grace_s=15) == -signal.SIGTERM
+
+
+@contextlib.contextmanager
+def session(web, customer):
+    """A connection to a web process; every request on it carries the customer's key."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)) as connection_:
+        connection_.authorization = f"Bearer {customer.secret}"
+        yield connection_
+
+
+def call(connection_, method, path, body=None):
+    send(connection_, method, path, body)
+    return answer(connection_)
+
+
+def send(connection_, method, path, body=None):
+    connection_.request(method, path, body, {"Authorization": connection_.authorization, "Content-Type": "application/json"})
+
+
+def answer(connection_):
+    response = connection_.getresponse()
+    return response.status, orjson.loads(response.read())

@@ -1,0 +1,207 @@
+"""`.delay()`: jobs from any Django app, in the form of Celery tasks."""
+
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
+import datetime as dt
+import subprocess
+import sys
+import threading
+import uuid
+
+import orjson
+import pytest
+from celery import Celery, group
+from celery.contrib.testing.app import TestApp
+from django.db import connection, transaction
+from django.test import override_settings
+from django.utils import timezone
+
+from rateguard import complete, embed
+from rateguard.engine.errors import ConfigurationError, InvalidRequest
+from rateguard.engine.lanes import Lane
+from rateguard.jobs.delay import job_result
+from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.states import State
+from tenants.models import TenantStatus
+from tests.conftest import PROJECT
+from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+
+def submitted(result):
+    return Job.objects.get(pk=result.id)
+
+
+class TestCall:
+    def test_a_text_is_one_message_of_the_user(self, acme):
+        job = submitted(complete.delay("Hello", model=CHAT_MODEL, tenant="acme", max_tokens=5, temperature=0.1))
+        assert orjson.loads(job.request) == {
+            "model": CHAT_MODEL,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 5,
+            "temperature": 0.1,
+        }
+        assert (job.state, job.tenant, job.via, job.endpoint) == (State.QUEUED, acme.tenant, "delay", "chat")
+
+    def test_messages_go_as_they_are(self, acme):
+        messages = ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"})
+        assert orjson.loads(submitted(complete.delay(messages, model=CHAT_MODEL, tenant="acme")).request)["messages"] == list(messages)
+
+    def test_texts_are_embedded(self, acme):
+        job = submitted(embed.delay(["a", "b"], model=EMBEDDING_MODEL, tenant=acme.tenant))
+        assert (job.endpoint, orjson.loads(job.request)["input"]) == ("embeddings", ["a", "b"])
+
+    def test_what_is_said_of_the_job_is_carried(self, acme):
+        run_at = timezone.now() + dt.timedelta(hours=1)
+        said = {
+            "user": "ada",
+            "team": "red",
+            "role": "lead",
+            "labels": {"a": "b"},
+            "cost_center": "7",
+            "metadata": {"n": 1},
+            "max_tries": 2,
+        }
+        job = submitted(complete.delay("Hello", model=CHAT_MODEL, tenant="acme", lane="high", timeout=9, run_at=run_at, **said))
+        assert {name: getattr(job, name) for name in said} == said
+        assert (job.lane, job.timeout_s, job.run_at, job.state) == (Lane.HIGH, 9, run_at, State.SCHEDULED)
+
+    def test_without_a_tenant_the_setting_says_who_pays(self, acme):
+        with override_settings(RATEGUARD={"DEFAULT_TENANT": "acme"}):
+            assert submitted(complete.delay("Hello", model=CHAT_MODEL)).tenant == acme.tenant
+        with pytest.raises(ConfigurationError, match="DEFAULT_TENANT"):
+            complete.delay("Hello", model=CHAT_MODEL)
+
+    def test_a_tenant_that_is_unknown_or_paused_submits_nothing(self, acme):
+        acme.tenant.status = TenantStatus.PAUSED
+        acme.tenant.save()
+        for name in ("acme", "nobody"):
+            with pytest.raises(InvalidRequest) as caught:
+                complete.delay("Hello", model=CHAT_MODEL, tenant=name)
+            assert caught.value.code == "unknown_tenant"
+
+    @pytest.mark.parametrize(
+        ("given", "options", "pointer"),
+        [
+            ("Hello", {"model": "nobody-knows"}, "/model"),
+            ([], {}, "/messages"),
+            ("Hello", {"labels": {"a": 1}}, "/job/labels/a"),
+            ("Hello", {"user": "x" * 129}, "/job/user"),
+            ("Hello", {"delivery": "twice"}, "/job/delivery"),
+            ("Hello", {"run_at": dt.datetime(2099, 1, 1)}, "/job/run_at"),  # noqa: DTZ001 - the fault that is tested
+            ("Hel\0lo", {}, "/messages/0/content"),
+            ("Hel\ud800lo", {}, ""),
+            ("Hello", {"seed": 2**70}, ""),
+            ("Hello", {"tools": [{"a": object()}]}, ""),
+        ],
+    )
+    def test_a_bad_call_is_refused_where_it_is_made(self, acme, given, options, pointer):
+        with pytest.raises(InvalidRequest) as caught:
+            complete.delay(given, **{"model": CHAT_MODEL, "tenant": "acme", **options})
+        assert caught.value.pointer == pointer
+        assert not Job.objects.exists()
+
+    def test_many_are_submitted_at_once_or_none(self, acme):
+        results = complete.delay_many((f"Hello {n}" for n in range(30)), model=CHAT_MODEL, tenant="acme")
+        assert {result.id for result in results} == {str(pk) for pk in Job.objects.values_list("pk", flat=True)}
+        assert JobEvent.objects.count() == 30
+        with pytest.raises(InvalidRequest):
+            complete.delay_many(["a", "b\0"], model=CHAT_MODEL, tenant="acme")
+        assert Job.objects.count() == 30
+
+
+class TestTransaction:
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    def test_a_job_is_submitted_when_the_transaction_commits(self, acme, redis_url):
+        hints = []
+        with pytest.MonkeyPatch.context() as patch, transaction.atomic():
+            patch.setattr("rateguard.jobs.pump.Pump.enqueue", lambda _, jobs: hints.extend(jobs))
+            result = complete.delay_on_commit("Hello", model=CHAT_MODEL, tenant="acme")
+            assert (seen_by_others(result.id), hints) == (False, [])
+            transaction.on_commit(lambda: hints.append("committed"))
+        assert (seen_by_others(result.id), hints[-1]) == (True, "committed")
+
+    def test_a_transaction_that_is_rolled_back_submits_nothing(self, acme, redis_url):
+        with transaction.atomic():
+            complete.delay("Hello", model=CHAT_MODEL, tenant="acme")
+            transaction.set_rollback(True)
+        assert not Job.objects.exists()
+
+
+def seen_by_others(job_id):
+    """Whether another connection sees the row."""
+    found = []
+
+    def look():
+        found.append(Job.objects.filter(pk=job_id).exists())
+        connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+class TestCelery:
+    def test_the_tasks_have_their_names(self):
+        assert (complete.name, embed.name) == ("rateguard.complete", "rateguard.embed")
+
+    def test_an_id_that_a_canvas_gives_is_the_jobs(self, acme):
+        given = str(uuid.uuid4())
+        assert complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, task_id=given).id == given
+        assert submitted(complete.AsyncResult(given)).state == State.QUEUED
+
+    def test_a_canvas_that_comes_again_is_the_same_job(self, acme):
+        signature = complete.s("Hello", model=CHAT_MODEL, tenant="acme").set(task_id=str(uuid.uuid4()))
+        assert signature.apply_async().id == signature.apply_async().id
+        assert (Job.objects.count(), JobEvent.objects.count()) == (1, 1)
+
+    def test_another_tenants_id_is_not_the_same_job(self, acme):
+        add_tenant("globex")
+        given = str(uuid.uuid4())
+        complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, task_id=given)
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "globex"}, task_id=given)
+
+    def test_a_group_is_as_many_jobs(self, acme):
+        result = group(complete.s(text, model=CHAT_MODEL, tenant="acme") for text in "abc").apply_async()
+        assert {child.id for child in result.results} == {str(pk) for pk in Job.objects.values_list("pk", flat=True)}
+
+    def test_countdown_and_expires_are_the_jobs_times(self, acme):
+        job = submitted(complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, countdown=60, expires=3_600))
+        assert job.state == State.SCHEDULED
+        assert dt.timedelta(minutes=58) < job.deadline_at - job.run_at < dt.timedelta(minutes=60)
+
+    def test_what_cannot_hang_on_a_job_yet_is_refused(self, acme):
+        with pytest.raises(InvalidRequest) as caught:
+            complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, link=complete.s(model=CHAT_MODEL))
+        assert (caught.value.code, Job.objects.exists()) == ("unsupported_canvas", False)
+
+    def test_a_worker_that_gets_it_as_a_message_refuses_clearly(self):
+        assert isinstance(complete.apply(("Hello",), {"model": CHAT_MODEL}).result, ConfigurationError)
+
+    def test_the_result_knows_the_job_whatever_backend_the_project_has(self, acme):
+        job = submitted(complete.delay("Hello", model=CHAT_MODEL, tenant="acme"))
+        Job.objects.update(state=State.SUCCEEDED, finished_at=timezone.now(), result='{"a": 1}')
+        elsewhere: Celery = TestApp(backend="cache+memory://", broker="memory://", set_as_current=False)
+        assert job_result(elsewhere, job.pk).get(timeout=5) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [("import rateguard", "django celery redis"), ("from rateguard import JobFailed, InvalidRequest", "django celery redis")],
+)
+def test_importing_rateguard_loads_nothing_it_does_not_need(statement, absent):
+    code = f"{statement}; import sys; print([name for name in '{absent}'.split() if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_of_rateguard_is_an_attribute_error():
+    import rateguard
+
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = rateguard.nonsense
+    assert {"complete", "embed", "JobFailed"} <= set(dir(rateguard))
