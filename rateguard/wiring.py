@@ -229,11 +229,10 @@ def _changed(
 
 
 def _tenant_of(instance: models.Model | None) -> Tenant | None:
-    """The tenant whose path alone a change touches."""
-    if isinstance(instance, Tenant):
-        return instance
+    """The tenant whose path alone a change touches; None where it is gone, or where more is touched."""
     scope = instance if isinstance(instance, Scope) else getattr(instance, "scope", None)
-    return scope.tenant if scope is not None else None
+    tenant = instance if isinstance(instance, Tenant) else getattr(scope, "tenant", None)
+    return tenant if tenant is not None and tenant.pk is not None else None
 
 
 def connect_configuration() -> None:
