@@ -1,6 +1,6 @@
 """The whole line for tests: tenants, a model, limits, the gate, the simulated provider; and workers, in this process or in their own.
 
-    pytest_plugins = ["tests.line"]      # gives a module its fixtures
+Its fixtures are known in the folders whose conftest.py names them:
 
 `line` is configured and open; its gate has a clock that a test may move, and its grants come to `line.messages`. `station` is a worker's
 own runtime in this process, with no Celery between. `live` is a line on the servers' clock whose workers are real processes.

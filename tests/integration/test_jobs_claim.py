@@ -12,8 +12,6 @@ from rateguard.jobs.states import AttemptState, State
 from tenants.models import GateEpoch
 from tests.line import events_of, state_of
 
-pytest_plugins = ["tests.line"]
-
 
 def entry(job, attempt=1, deployment=None, cost=7):
     return [job.pk.hex, attempt, deployment, cost, 0]

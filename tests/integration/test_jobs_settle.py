@@ -16,8 +16,6 @@ from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED,
 from tenants.models import Dimension, LedgerEntry, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tests.line import assert_books_close, events_of
 
-pytest_plugins = ["tests.line"]
-
 USAGE = Usage(input_tokens=10, cached_tokens=4, cache_write_tokens=2, output_tokens=30)
 
 
