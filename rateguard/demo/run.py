@@ -1,0 +1,217 @@
+"""The order of events: servers, tenants, requests; then the worker, the work, the books, the score; then service until Ctrl-C."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from rich.console import Console
+
+from rateguard import wiring
+from rateguard.demo import logs, processes, scenario, telling
+from rateguard.demo.display import Display, LiveDisplay, PlainDisplay
+from rateguard.demo.figures import Figures, bill_of, figures_of
+from rateguard.demo.keyboard import Keyboard
+from rateguard.demo.news import News
+from rateguard.demo.observe import Snapshot, Watched, look
+from rateguard.demo.options import Options
+from rateguard.demo.processes import Place
+from rateguard.demo.submitting import RestCaller, submit_all
+from rateguard.demo.view import Frame
+from rateguard.demo.workload import make_calls
+from rateguard.embedded.stopping import StopSignals
+from rateguard.embedded.supervisor import Supervisor
+from rateguard.engine.errors import RateguardError
+from rateguard.jobs import rebuild
+from rateguard.jobs.pump import process_pump
+from rateguard.jobs.reconcile import Coverage, Report, reconcile
+
+LOOK_S = 0.5
+LOOKING_SHARE = 0.1
+"""At most this part of the time goes into looking, however many jobs there are."""
+PATIENCE_S = 120.0
+"""Work in which no job ends for so long is given up."""
+STOPPED = 130
+
+
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+class DemoFailed(RateguardError):
+    """The demo cannot go on; the message says why."""
+
+    code = "demo_failed"
+
+
+def run(place: Place, options: Options, began_at: float) -> int:
+    """The whole demo. Returns the exit code; nothing is left running afterwards."""
+    news = News(began_at)
+    logs.into_a_file(place.logs)
+    with (
+        StopSignals() as stop,
+        Supervisor(place.logs, on_line=news.on_line, on_death=news.on_death, is_interrupted=stop.is_set) as supervisor,
+    ):
+        stop.on_second = supervisor.kill_all
+        try:
+            return Demo(place, options, began_at, news, stop, supervisor).run()
+        except Stopped:
+            print("stopped: everything is being taken down", file=sys.stderr)
+            return STOPPED
+        except RateguardError as error:
+            print(f"the demo failed: {error}", file=sys.stderr)
+            return 1
+        finally:
+            process_pump().stop(1.0)
+
+
+class Demo:
+    """One run in its place."""
+
+    def __init__(self, place: Place, options: Options, began_at: float, news: News, stop: StopSignals, supervisor: Supervisor) -> None:
+        self._place = place
+        self._options = options
+        self._began_at = began_at
+        self._news = news
+        self._stop = stop
+        self._supervisor = supervisor
+        self._keys: dict[str, str] = {}
+        self._watched = Watched({}, frozenset())
+        self._console = Console()
+
+    def run(self) -> int:
+        """Everything in order. Raises Stopped, DemoFailed and what a server's start raises."""
+        self._start_servers()
+        self._make_world()
+        with self._display() as display, Keyboard({"k": self._kill_worker, "f": self._empty_redis}):
+            self._submit(display)
+            worker_at = time.monotonic()
+            self._supervisor.start(processes.worker(self._place))
+            self._news.add("the worker starts")
+            snapshot = self._work(display)
+            ended_at = time.monotonic()
+        report = self._close_books()
+        snapshot = look(self._watched)
+        control = self._place.control()
+        figures = figures_of(control, snapshot, setup_s=worker_at - self._began_at, run_s=ended_at - worker_at)
+        return self._finish(figures, report)
+
+    # ---- set-up
+
+    def _start_servers(self) -> None:
+        self._step("Valkey", lambda: self._supervisor.start(processes.valkey(self._place)))
+        self._step("the simulated provider", lambda: self._supervisor.start(processes.provider(self._place)))
+        self._place.control().configure(**scenario.simulator_configuration(self._place.provider_key))
+        self._step("the database", lambda: call_command("migrate", verbosity=0))
+        self._step("the web process", lambda: self._supervisor.start(processes.web(self._place)))
+
+    def _step(self, name: str, start: Callable[[], object]) -> None:
+        print(f"{time.monotonic() - self._began_at:6.1f} s  starting {name}", flush=True)
+        start()
+        self._check()
+
+    def _make_world(self) -> None:
+        limits = scenario.make_provider(f"{self._place.provider_url}/v1", self._place.provider_key)
+        budgets = scenario.make_tenants(self._options.jobs)
+        self._keys = scenario.make_keys()
+        self._watched = scenario.watched(limits, budgets)
+        rebuild.rebuild(wiring.gate())
+        self._check()
+
+    def _submit(self, display: Display) -> None:
+        """Submit in threads while the queue is watched."""
+        calls = make_calls(self._options.jobs)
+        failures: list[BaseException] = []
+
+        def submit() -> None:
+            try:
+                submit_all(calls, RestCaller(self._place.web_url, self._keys), self._stop.is_set)
+            except Exception as error:  # noqa: BLE001 - raised again in the main thread
+                failures.append(error)
+
+        submitting = threading.Thread(target=submit, name="demo-submit", daemon=True)
+        submitting.start()
+        while submitting.is_alive():
+            self._look(display, "submitting")
+            submitting.join(LOOK_S)
+        self._check()
+        if failures:
+            raise DemoFailed(f"a job could not be submitted: {failures[0]}") from failures[0]
+        if not process_pump().flush(10.0):
+            raise DemoFailed("the gate did not take the jobs in")
+        self._look(display, "all are waiting")
+
+    # ---- the work
+
+    def _work(self, display: Display) -> Snapshot:
+        """Until every job ended, or none did for too long."""
+        done, progress_at = 0, time.monotonic()
+        while True:
+            began = time.monotonic()
+            snapshot = self._look(display, "working")
+            if snapshot.is_over:
+                return snapshot
+            if snapshot.total.done > done:
+                done, progress_at = snapshot.total.done, began
+            if began - progress_at > PATIENCE_S:
+                return snapshot
+            self._stop.wait(max(LOOK_S, (time.monotonic() - began) / LOOKING_SHARE))
+            self._check()
+
+    def _look(self, display: Display, phase: str) -> Snapshot:
+        snapshot = look(self._watched)
+        display.show(Frame(snapshot, phase, time.monotonic() - self._began_at, scenario.WEIGHTS))
+        return snapshot
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        if any(death.name == processes.PROVIDER for death in self._supervisor.deaths):
+            raise DemoFailed("the simulated provider died, and with it its bill")
+
+    def _kill_worker(self) -> None:
+        if processes.WORKER in self._supervisor.names():
+            self._news.add("you sent kill -9 to the worker")
+            self._supervisor.kill(processes.WORKER)
+
+    def _empty_redis(self) -> None:
+        self._news.add("you emptied Redis: limits, queues, waiting room, all")
+        try:
+            with redis.Redis.from_url(settings.REDIS_URL) as client:
+                client.flushall()
+        except redis.RedisError as error:
+            self._news.add(f"Redis did not answer: {error}")
+
+    def _display(self) -> Display:
+        return LiveDisplay(self._console, self._news) if self._console.is_terminal else PlainDisplay(self._news)
+
+    # ---- the end
+
+    def _close_books(self) -> Report:
+        """What was estimated is corrected from the provider's bill, which is complete: nothing runs any more."""
+        return reconcile(bill_of(self._place.control()), apply=True, complete=Coverage(scenario.ACCOUNT))
+
+    def _finish(self, figures: Figures, report: Report) -> int:
+        for line in telling.summary(figures):
+            print(line)
+        print(telling.last_line(figures, report.estimated_corrected), flush=True)
+        if not self._options.ends:
+            for line in telling.how_to_call(self._place.web_url, self._keys):
+                print(line)
+        if self._options.is_json:
+            print(json.dumps(dataclasses.asdict(figures)), flush=True)
+        if not self._options.ends:
+            self._serve()
+        return 0 if figures.is_good else 1
+
+    def _serve(self) -> None:
+        """Until Ctrl-C."""
+        sys.stdout.flush()
+        self._stop.wait()
