@@ -28,10 +28,11 @@ from django.db.models import Sum
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.embedded import process
-from rateguard.engine.gate.contract import Grant, Holder, LimitUse
+from rateguard.engine.gate.contract import Grant, Holder, LimitUse, ReservationId, Settlement
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.lanes import Lane
+from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.process import SimHandle
@@ -41,7 +42,8 @@ from rateguard.jobs.claim import Claimed, claim
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.publisher import Entry, Publisher, as_entry
 from rateguard.jobs.pump import process_pump
-from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.settle import Ended, settle
+from rateguard.jobs.states import SUCCEED, TERMINAL, AttemptState, State
 from rateguard.jobs.submission import Submission
 from rateguard.jobs.submit import submit, submit_many
 from rateguard.worker import runtime
@@ -194,6 +196,25 @@ class Line:
         self.beat(holder)
         (claimed,) = self.claim(self.next_message(), holder)
         return claimed
+
+    def run_granted(self, nano_usd: int = 100) -> None:
+        """Claim and end what is granted by now, at this cost."""
+        for claimed in self.claim(self.next_message()):
+            reservation, usage = ReservationId(claimed.job, claimed.attempt), Usage(input_tokens=1, output_tokens=1)
+            settle(
+                [
+                    Ended(
+                        job=claimed.job,
+                        attempt=claimed.attempt,
+                        state=AttemptState.SUCCEEDED,
+                        transition=SUCCEED,
+                        usage=usage,
+                        nano_usd=nano_usd,
+                    )
+                ]
+            )
+            process_pump().settle([(Settlement(reservation, used=True, input_tokens=1, output_tokens=1, cost=nano_usd), None)])
+        self.settled()
 
     def close(self) -> None:
         """End this process's line to the gate."""

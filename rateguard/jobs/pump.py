@@ -96,9 +96,11 @@ class Pump:
             self._wake()
 
     def withdraw(self, jobs: Iterable[Waiting]) -> None:
-        """Waiting jobs left (cancelled, expired)."""
+        """Waiting jobs left (cancelled, expired). A call withdraws before it enqueues, so what has not gone out yet does not go."""
         left = list(jobs)
+        ids = {one.job for one in left}
         with self._condition:
+            self._gathered.enqueue = [one for one in self._gathered.enqueue if one.job not in ids]
             self._gathered.withdraw.extend(left)
             self._wake()
 
