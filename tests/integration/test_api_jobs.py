@@ -400,11 +400,15 @@ def subscribers(url):
         return client.pubsub_numsub(finished_channel("default"))[0][1]
 
 
+FOREVER_S = 3_600
+
+
+@pytest.mark.timeout(20)  # a waiter whom nothing wakes would look at the row once more at the end of its time
 class TestWaiting:
     def test_who_waits_is_woken_by_the_end(self, queued, follower, looking, monkeypatch):
-        monkeypatch.setattr(follow, "LOOK_AGAIN_S", 60)  # nothing but the announcement can wake it
+        monkeypatch.setattr(follow, "LOOK_AGAIN_S", FOREVER_S)  # nothing but the announcement can wake it
         ender = in_thread(lambda: looking.wait(20) and cancel(queued))
-        assert follower.wait(queued.pk, 30)
+        assert follower.wait(queued.pk, FOREVER_S)
         ender.join()
 
     def test_an_end_between_subscribing_and_looking_is_not_missed(self, queued, follower):
@@ -414,13 +418,13 @@ class TestWaiting:
 
     def test_an_end_that_nobody_announced_is_seen_at_the_next_look(self, queued, follower, looking):
         ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
-        assert follower.wait(queued.pk, 30)
+        assert follower.wait(queued.pk, FOREVER_S)
         ender.join()
 
     def test_waiting_works_without_redis(self, queued, follower, looking, monkeypatch):
         monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
         ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
-        assert follower.wait(queued.pk, 30)
+        assert follower.wait(queued.pk, FOREVER_S)
         ender.join()
 
     def test_waiting_ends_with_its_time(self, queued, follower):
@@ -431,7 +435,7 @@ class TestWaiting:
 
     def test_one_subscription_serves_all_and_is_closed_at_the_end(self, queued, follower, redis_url):
         others = subscribers(redis_url)
-        waiters = [in_thread(lambda: follower.wait(queued.pk, 30)) for _ in range(5)]
+        waiters = [in_thread(lambda: follower.wait(queued.pk, FOREVER_S)) for _ in range(5)]
         with follower._subscribed(queued.pk):
             assert subscribers(redis_url) == others + 1
             cancel(queued)

@@ -16,14 +16,15 @@ from django.db import connection, transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from rateguard import complete, embed
+from rateguard import complete, embed, wiring
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.delay import job_result
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import State
-from tenants.models import TenantStatus
+from tenants.models import ModelRoute, TenantStatus
 from tests.conftest import PROJECT
+from tests.following import follower  # noqa: F401
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
 
 pytestmark = pytest.mark.django_db
@@ -155,7 +156,10 @@ class TestCelery:
 
     def test_a_canvas_that_comes_again_is_the_same_job(self, acme):
         signature = complete.s("Hello", model=CHAT_MODEL, tenant="acme").set(task_id=str(uuid.uuid4()))
-        assert signature.apply_async().id == signature.apply_async().id
+        first = signature.apply_async()
+        ModelRoute.objects.all().delete()  # it could not be submitted now
+        wiring.forget_directory()
+        assert signature.apply_async().id == first.id
         assert (Job.objects.count(), JobEvent.objects.count()) == (1, 1)
 
     def test_another_tenants_id_is_not_the_same_job(self, acme):
@@ -182,7 +186,7 @@ class TestCelery:
     def test_a_worker_that_gets_it_as_a_message_refuses_clearly(self):
         assert isinstance(complete.apply(("Hello",), {"model": CHAT_MODEL}).result, ConfigurationError)
 
-    def test_the_result_knows_the_job_whatever_backend_the_project_has(self, acme):
+    def test_the_result_knows_the_job_whatever_backend_the_project_has(self, acme, follower):
         job = submitted(complete.delay("Hello", model=CHAT_MODEL, tenant="acme"))
         Job.objects.update(state=State.SUCCEEDED, finished_at=timezone.now(), result='{"a": 1}')
         elsewhere: Celery = TestApp(backend="cache+memory://", broker="memory://", set_as_current=False)

@@ -31,7 +31,7 @@ ANSWER = '{"id": "c-1", "choices": [{"message": {"role": "assistant", "content":
 
 
 @pytest.fixture
-def result(acme):
+def result(acme, follower):
     return complete.delay("Hello", model=CHAT_MODEL, tenant="acme")
 
 
@@ -83,7 +83,7 @@ def test_a_cancelled_job_is_a_revoked_task(result):
         result.get(timeout=5)
 
 
-def test_a_job_that_does_not_end_in_time_is_a_timeout(result, follower):
+def test_a_job_that_does_not_end_in_time_is_a_timeout(result):
     with pytest.raises(WaitedTooLong):
         result.get(timeout=0.1)
 
