@@ -277,6 +277,17 @@ class Station:
         self._loop = LoopThread()
         self._loop.start()
         self.runtime: runtime.Runtime = self._loop.submit(_made()).result(10)
+        self.heard: queue.Queue[Message] = queue.Queue()
+        self.to_lose = 0
+        self._is_stopped = False
+
+    def deliver(self, message: Message) -> None:
+        """A message comes from the pump: it is heard, or one of those that get lost."""
+        if self.to_lose:
+            self.to_lose -= 1
+            return
+        self.heard.put(message)
+        self.receive(message)
 
     def receive(self, message: Message) -> None:
         """Execute a message, as the Celery task would."""
@@ -286,19 +297,21 @@ class Station:
         """Open everything."""
         self._loop.submit(self.runtime.start()).result(10)
 
-    def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Run a function on the loop."""
-        self._loop.call(function, *args)
+    def drain(self) -> None:
+        """Begin to leave: claim nothing more. Returns at once."""
+        self._loop.submit(self.runtime.drain())
 
     def leave(self) -> None:
-        """Drain, stop, close."""
-        self._loop.submit(self.runtime.drain()).result(30)
+        """Drain and stop, as at SIGTERM."""
+        self._loop.submit(self.runtime.drain()).result(40)
         self.stop()
 
     def stop(self) -> None:
-        """Stop without waiting for calls under way."""
-        self._loop.submit(self.runtime.stop()).result(30)
-        self._loop.stop(5)
+        """Stop without waiting for calls under way; stopping twice is harmless."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._loop.submit(self.runtime.stop()).result(30)
+            self._loop.stop(5)
 
 
 async def _made() -> runtime.Runtime:
@@ -405,7 +418,7 @@ def station(line, settings, monkeypatch) -> Iterator[Station]:
     """The line's worker, in this process: a round of its caretaker each 50 ms, retries without a wait."""
     settings.RATEGUARD = {"CARETAKER_PERIOD_MS": 50, "RETRY_BASE_MS": 1, **settings.RATEGUARD}
     stations: list[Station] = []
-    hand_over = HandOver(lambda message: stations[0].receive(message))  # noqa: PLW0108 - there is no station yet
+    hand_over = HandOver(lambda message: stations[0].deliver(message))  # noqa: PLW0108 - there is no station yet
     monkeypatch.setattr(runtime, "Publisher", lambda: hand_over)
     monkeypatch.setattr(pumps, "Publisher", lambda: hand_over)
     stations.append(Station())

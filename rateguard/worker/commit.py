@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
@@ -21,6 +22,8 @@ from rateguard.jobs.settle import Ended, Key, settle
 from rateguard.jobs.states import TERMINAL, WAITING
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 AT_ONCE = 500
 MOST_WAITING = 5_000
@@ -64,18 +67,30 @@ class GroupCommit:
             self._writer = None
 
     async def _commit(self, batch: Sequence[Finished]) -> None:
-        """Write a batch, then tell the gate. A batch that cannot be written is written one by one, so that one holds up no other."""
+        """Write a batch, tell the gate, then let wait again what goes back: a 429 must cool before its job asks for a grant anew.
+
+        A batch that cannot be written is written one by one, so that one holds up no other.
+        """
         try:
-            await self._outlast(_write, batch, self._pump)
+            settled = await self._outlast(_write, batch)
         except Exception:
             if len(batch) == 1:
                 logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
                 await self._write_as_reserved(batch[0].ended)
-                return
-            for one in batch:
-                await self._commit([one])
-        else:
-            self._pump.settle([(one.settlement, one.counted_at) for one in batch])
+            else:
+                for one in batch:
+                    await self._commit([one])
+            return
+        self._pump.settle([(one.settlement, one.counted_at) for one in batch])
+        back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled]
+        if back:
+            await self._let_wait_again(back)
+
+    async def _let_wait_again(self, jobs: list[uuid.UUID]) -> None:
+        try:
+            await self._outlast(wait_again, jobs, self._pump)
+        except Exception:
+            logger.exception("%d jobs wait unheard; the sweeper brings them in", len(jobs))
 
     async def _write_as_reserved(self, ended: Ended) -> None:
         """The job ends all the same. If not even that can be written, its attempt is open until its holder's end."""
@@ -84,7 +99,7 @@ class GroupCommit:
         except Exception:
             logger.exception("%s.%d stays open", ended.job, ended.attempt)
 
-    async def _outlast(self, function: Callable[..., None], *args: Any) -> None:
+    async def _outlast(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run it in the database's thread, however long the database is away."""
         pause_s = FIRST_PAUSE_S
         while True:
@@ -96,12 +111,10 @@ class GroupCommit:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _write(batch: Sequence[Finished], pump: Pump) -> None:
+def _write(batch: Sequence[Finished]) -> set[Key]:
     settled = settle([one.ended for one in batch])
     announce(one.ended.job for one in batch if one.ended.transition.target in TERMINAL and _key(one) in settled)
-    back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled]
-    if back:
-        wait_again(back, pump)
+    return settled
 
 
 def _give_up(ended: Ended, pump: Pump) -> None:

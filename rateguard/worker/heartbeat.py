@@ -117,5 +117,5 @@ class CancelListener:
             subscription.subscribe(self._channel)
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=1.0)
-                if message is not None and isinstance(message.get("data"), bytes):
+                if message is not None and isinstance(message.get("data"), bytes) and not self._stopping.is_set():
                     self._on_cancel(uuid.UUID(bytes=message["data"]))

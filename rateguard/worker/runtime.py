@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -84,7 +85,8 @@ class Runtime:
         self._database.close()
 
     def _on_cancel(self, job: uuid.UUID) -> None:
-        self._loop.call_soon_threadsafe(self.executor.cancel, job)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            self._loop.call_soon_threadsafe(self.executor.cancel, job)
 
 
 # ---- one a process
