@@ -105,6 +105,7 @@ class Line:
         self.provider = provider
         settings = GateSettings(conf().send_by_ms, conf().dead_after_ms, conf().unsent_per_worker)
         self.gate = RedisGate(connect(url, 5_000), settings, conf().partition, clock)
+        self.redis = connect(url, 5_000)
         self.messages: queue.Queue[Message] = queue.Queue()
 
     def set_up(self) -> None:
