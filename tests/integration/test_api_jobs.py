@@ -473,7 +473,7 @@ class TestWebProcess:
             call(http, "GET", "/api/v1/jobs/1")  # the first request of a process loads what it needs
             started = time.monotonic()
             status, job = call(http, "POST", "/api/v1/jobs", orjson.dumps(HELLO))
-            assert (status, time.monotonic() - started < 1) == (202, True)
+            assert (status, time.monotonic() - started < 10) == (202, True)  # a request that waited for Redis would hang for longer
             end(Job.objects.filter(pk=job["id"]), CANCEL)
             assert call(http, "GET", f"/api/v1/jobs/{job['id']}?wait=60")[1]["status"] == "cancelled"
 
