@@ -15,6 +15,16 @@ KEPT = 50
 _COUNT = re.compile(r"(\w+)=([1-9]\d*)")
 
 
+_CARETAKER = "the caretaker: "
+_DONE = {
+    "abandoned": "calls of a dead process charged as estimated, their jobs wait again",
+    "returned": "unclaimed grants given back",
+    "settled": "reservations of ended calls settled",
+    "adopted": "reservations given to their holders",
+    "released": "retries released",
+}
+
+
 class Event(NamedTuple):
     """One line. at_s: seconds since the start of the demo."""
 
@@ -59,14 +69,14 @@ class News:
         """A process wrote a line of its log: warnings of ours and what the caretaker did are news."""
         text = told_by(line)
         if text:
-            self.add(f"{name}: {text}")
+            self.add(text if text.startswith(_CARETAKER) else f"{name}: {text}")
 
 
 def told_by(line: str) -> str | None:
     """What a log line tells a viewer, None if nothing.
 
     >>> told_by('{"event": "caretaker: Counts(expired=0, abandoned=3)", "logger": "rateguard.worker.caretaker", "level": "info"}')
-    'the caretaker: 3 abandoned'
+    'the caretaker: 3 calls of a dead process charged as estimated, their jobs wait again'
     """
     try:
         fields = json.loads(line)
@@ -76,5 +86,5 @@ def told_by(line: str) -> str | None:
     if not logger.startswith("rateguard."):
         return None
     if event.startswith("caretaker: "):
-        return "the caretaker: " + ", ".join(f"{count} {what}" for what, count in _COUNT.findall(event))
+        return _CARETAKER + ", ".join(f"{count} {_DONE.get(what, what)}" for what, count in _COUNT.findall(event))
     return event.splitlines()[0] if level in {"warning", "error", "critical"} else None

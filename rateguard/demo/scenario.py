@@ -96,5 +96,5 @@ def make_keys() -> dict[str, str]:
 def watched(limits: tuple[Limit, Limit], budgets: dict[str, Budget]) -> Watched:
     """What the viewer sees of the gate: the account's limits and the tenants' budgets."""
     names = {f"l{limit.pk}": f"{ACCOUNT}: {limit.metric} in {limit.window_ms // 1000} s" for limit in limits}
-    money = {f"b{budget.pk}": f"{tenant}: budget" for tenant, budget in budgets.items()}
+    money = {f"b{budget.pk}": tenant for tenant, budget in budgets.items()}
     return Watched(names | money, frozenset(money))

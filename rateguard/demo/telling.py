@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 from rateguard.demo.figures import Figures
@@ -14,19 +13,16 @@ from rateguard.engine.money import format_usd
 def summary(figures: Figures) -> Iterator[str]:
     """What happened, for people."""
     yield ""
-    yield (
-        f"{figures.jobs:,} jobs: {figures.succeeded:,} succeeded, {figures.failed} failed, {figures.unfinished} unfinished; "
-        f"{figures.setup_s:.1f} s to set up, {figures.run_s:.1f} s of work"
-    )
-    yield (
-        f"the provider counted {figures.provider_requests:,} requests, refused {figures.provider_429} with 429; "
-        f"its fullest window held {figures.worst_window_ratio:.2%} of a limit"
-    )
+    yield f"{figures.jobs:,} jobs: {figures.succeeded:,} succeeded, {figures.failed} failed, {figures.unfinished} unfinished"
+    yield f"{figures.setup_s:.1f} s to set up, {figures.run_s:.1f} s of work"
+    yield f"the provider counted {figures.provider_requests:,} requests and refused {figures.provider_429} with 429"
+    yield f"the fullest window that it saw held {figures.worst_window_ratio:.2%} of its limit"
     if figures.limit_utilisation is not None:
-        yield f"what bound was {figures.binding_limit}: {figures.limit_utilisation:.1%} of it was used while jobs waited"
+        yield f"{figures.binding_limit} bound: {figures.limit_utilisation:.1%} of it was used while jobs waited"
     total = sum(WEIGHTS.values())
-    parts = (f"{name} {tenant['share']:.1%} (due {WEIGHTS[name] / total:.1%})" for name, tenant in figures.tenants.items())
-    yield f"tokens while all three had work waiting: {', '.join(parts)}"
+    yield "tokens sent while all three tenants had work waiting:"
+    for name, tenant in figures.tenants.items():
+        yield f"  {name:<8} {tenant['share']:6.1%}   (due {WEIGHTS[name] / total:.1%})"
 
 
 def last_line(figures: Figures, estimated_corrected: int) -> str:
@@ -37,16 +33,15 @@ def last_line(figures: Figures, estimated_corrected: int) -> str:
 
 
 def how_to_call(url: str, keys: Mapping[str, str]) -> Iterator[str]:
-    """How to send a job now."""
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 50, "job": {"lane": "high"}}
-    first = next(iter(keys.values()))
+    """A key for each tenant and a command that sends a job, ready to be pasted."""
     yield ""
-    yield f"serving at {url}/api/v1 until Ctrl-C; send a job of your own:"
-    yield ""
-    yield f"  curl {url}/api/v1/jobs -H 'Authorization: Bearer {first}' \\"
-    yield "    -H 'Content-Type: application/json' -H 'Prefer: wait=30' \\"
-    yield f"    -d '{json.dumps(body)}'"
+    yield f"serving at {url}/api/v1 until Ctrl-C;"
+    yield "a key for each tenant, and how to send a job of your own:"
     yield ""
     for name, key in keys.items():
-        yield f"  {name:<8} {key}"
+        yield f"  {name.upper()}={key}"
+    yield f'  curl {url}/api/v1/jobs -H "Authorization: Bearer ${next(iter(keys)).upper()}" \\'
+    yield "    -H 'Content-Type: application/json' -H 'Prefer: wait=30' \\"
+    yield f"""    -d '{{"model": "{MODEL}", "max_tokens": 50,"""
+    yield """         "messages": [{"role": "user", "content": "Say hello."}]}'"""
     yield ""

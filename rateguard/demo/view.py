@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rateguard.demo import observe
-from rateguard.demo.news import News
+from rateguard.demo.news import KEPT, News
 from rateguard.demo.observe import Snapshot, Use
-from rateguard.engine.lanes import Lane
 from rateguard.engine.money import NANO
 
 TALL = 30
-"""Rows from which each tenant shows its lanes; below, tenants and lanes stand apart."""
+"""Rows from which each tenant shows its own lanes; below, tenants and lanes stand one after the other."""
+WIDE = 100
+"""Columns from which the budgets have bars."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
@@ -31,19 +32,14 @@ class Frame:
 
 
 def render(frame: Frame, news: News, size: ConsoleDimensions, *, is_final: bool = False) -> RenderableType:
-    """The frame for a terminal of that size. The final one is without keys and fits below a prompt."""
-    parts: list[RenderableType] = [
-        _title(frame),
-        _jobs_table(frame, is_tall=size.height >= TALL),
-        Text(),
-        _uses_table(frame.snapshot, size),
-    ]
-    taken = 1 + _table_rows(frame, is_tall=size.height >= TALL) + 1 + max(1, len(frame.snapshot.uses))
-    room = size.height - taken - (0 if is_final else 2)
-    parts += [Text(), *_events(news, max(1, room - 1), size.width)]
-    if not is_final:
-        parts.append(_keys())
-    return Group(*parts)
+    """The frame for a terminal of that size. The final one has no keys and shows every event that is kept."""
+    is_tall = size.height >= TALL
+    jobs = _jobs_table(frame, is_tall=is_tall)
+    uses = _uses(frame.snapshot, size)
+    above: list[RenderableType] = [_title(frame), jobs, Text(), *uses, Text()]
+    room = size.height - (jobs.row_count + 1) - len(uses) - 4
+    below = _events(news, KEPT if is_final else room, size.width)
+    return Group(*above, *below) if is_final else Group(*above, *below, *[Text()] * (room - len(below)), _keys())
 
 
 def _title(frame: Frame) -> Text:
@@ -61,16 +57,25 @@ def _title(frame: Frame) -> Text:
 # ---- the jobs
 
 
-def _table_rows(frame: Frame, *, is_tall: bool) -> int:
-    tenants, lanes = len(frame.snapshot.tenants), len(frame.snapshot.lanes)
-    return 2 + (len(frame.snapshot.cells) + tenants if is_tall else tenants + lanes + 1)
+_COLUMNS = (
+    ("wait", 6),
+    ("run", 4),
+    ("done", 6),
+    ("tokens", 9),
+    ("cost", 8),
+    ("call p50", 10),
+    ("p95", 7),
+    ("queue p50", 11),
+    ("p95", 7),
+)
+"""Each with its width, so that nothing moves while numbers grow."""
 
 
 def _jobs_table(frame: Frame, *, is_tall: bool) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=False, header_style="dim")
-    table.add_column("")
-    for name in ("wait", "run", "done", "tokens", "cost", "call p50", "p95", "queue p50", "p95"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=0, header_style="dim")
+    table.add_column("", min_width=12, no_wrap=True)
+    for name, width in _COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     seen = frame.snapshot
     for tenant, group in seen.tenants.items():
         table.add_row(f"{tenant} ×{frame.weights.get(tenant, 1)}", *_cells(group), style="bold")
@@ -79,15 +84,10 @@ def _jobs_table(frame: Frame, *, is_tall: bool) -> Table:
                 if (tenant, lane) in seen.cells:
                     table.add_row(f"  {lane.label}", *_cells(seen.cells[tenant, lane]))
     if not is_tall:
-        table.add_row()
         for lane, group in seen.lanes.items():
-            table.add_row(_lane(lane), *_cells(group))
+            table.add_row(f"  {lane.label}", *_cells(group))
     table.add_row("all", *_cells(seen.total), style="bold cyan")
     return table
-
-
-def _lane(lane: Lane) -> str:
-    return lane.label
 
 
 def _cells(group: observe.Group) -> tuple[str | Text, ...]:
@@ -99,7 +99,7 @@ def _cells(group: observe.Group) -> tuple[str | Text, ...]:
         f"{group.running:,}",
         done,
         f"{group.tokens:,}",
-        f"${group.nano_usd / NANO:.4f}",
+        f"${group.nano_usd / NANO:.3f}",
         *(_time(value) for value in (*group.latency_ms, *group.wait_ms)),
     )
 
@@ -118,26 +118,33 @@ def _time(value_ms: int | None) -> str:
 # ---- the limits
 
 
-def _uses_table(snapshot: Snapshot, size: ConsoleDimensions) -> RenderableType:
+def _uses(snapshot: Snapshot, size: ConsoleDimensions) -> list[RenderableType]:
+    """A line for each limit, and one for all budgets."""
     if not snapshot.uses:
-        return Text("the gate has lost its data: it is being rebuilt from the rows", "yellow")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    width = max(10, min(40, size.width - 55))
-    for use in snapshot.uses:
-        part = use.used / use.amount if use.amount else 0.0
-        color = "dim" if use.is_money else "yellow" if part > 0.9 else "green"
-        table.add_row(use.name, Text(bar(part, width), color), f"{part:.0%}", Text(_amounts(use), "dim"))
-    return table
+        return [Text("the gate has lost its data and is being rebuilt from the rows", "yellow")]
+    limits = [use for use in snapshot.uses if not use.is_money]
+    budgets = [use for use in snapshot.uses if use.is_money]
+    width = max((len(use.name) for use in limits), default=0)
+    return [*(_limit(use, width, max(10, min(40, size.width - width - 30))) for use in limits), _budgets(budgets, size.width)]
 
 
-def _amounts(use: Use) -> str:
-    if use.is_money:
-        return f"${use.used / NANO:.4f} of ${use.amount / NANO:.2f}"
-    return f"{use.used:,} of {use.amount:,}"
+def _limit(use: Use, name_width: int, bar_width: int) -> Text:
+    part = use.used / use.amount
+    text = Text(f"{use.name:<{name_width}} ", no_wrap=True)
+    text.append(bar(part, bar_width), "yellow" if part > 0.9 else "green")
+    text.append(f"{part:5.0%}")
+    text.append(f"  {use.used:,} of {use.amount:,}", "dim")
+    return text
+
+
+def _budgets(budgets: Sequence[Use], width: int) -> Text:
+    text = Text("budgets", no_wrap=True)
+    for use in budgets:
+        text.append(f"   {use.name} ")
+        if width >= WIDE:
+            text.append(bar(use.used / use.amount if use.amount else 0.0, 6) + " ", "green")
+        text.append(f"${use.used / NANO:.2f} of ${use.amount / NANO:g}", "dim")
+    return text
 
 
 def bar(part: float, width: int) -> str:
@@ -155,8 +162,8 @@ def bar(part: float, width: int) -> str:
 
 
 def _events(news: News, most: int, width: int) -> list[RenderableType]:
-    events = news.latest(min(most, 6))
-    return [Text(f"{event.at_s:6.1f} s  {event.text}"[:width], "dim", no_wrap=True, overflow="ellipsis") for event in events]
+    lines = (f"{event.at_s:6.1f} s  {event.text}" for event in news.latest(most))
+    return [Text(line[:width], "dim", no_wrap=True) for line in lines]
 
 
 def _keys() -> Text:

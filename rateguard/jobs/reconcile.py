@@ -136,9 +136,15 @@ def _ledger_of(billed: Bill) -> tuple[dict[Key, LedgerEntry], dict[Key, Amount]]
     """The charges of these attempts, in order, and what each comes to with its corrections."""
     entries = LedgerEntry.objects.filter(reservation_id__in={job for job, _ in billed})
     charges = {(row.reservation_id, row.attempt): row for row in entries.filter(kind=EntryKind.CHARGE)}
-    sums = entries.values_list("reservation_id", "attempt").order_by()
-    sums = sums.annotate(
-        all_input=Sum(F("input_tokens") + F("cached_tokens") + F("cache_write_tokens")), output=Sum("output_tokens"), cost=Sum("nano_usd")
+    sums = (
+        entries.values("reservation_id", "attempt")
+        .order_by()
+        .annotate(
+            all_input=Sum(F("input_tokens") + F("cached_tokens") + F("cache_write_tokens")),
+            output=Sum("output_tokens"),
+            cost=Sum("nano_usd"),
+        )
+        .values_list("reservation_id", "attempt", "all_input", "output", "cost")
     )
     booked = {(job, attempt): Amount(all_input, output, cost) for job, attempt, all_input, output, cost in sums}
     return {key: charges[key] for key in sorted(billed) if key in charges}, booked
