@@ -1,0 +1,6 @@
+"""Measurements that anyone can repeat: `manage.py bench NAME`. One module a benchmark; each starts its own servers."""
+
+from __future__ import annotations
+
+BENCHES = {"gate": "rateguard.bench.gate:run"}
+"""name → where its `run(*, is_quick: bool) -> Report` is."""

@@ -12,6 +12,7 @@ GATE_KEYS = {
     "limit_ids": "limit_ids",  # set of limit ids, for looking
     "path": "path:",  # + path id: msgpack [tenant, weight, [limit ids]]
     "model": "model:",  # + model: msgpack [pool, [[deployment, [limits], [cools], input_pico, output_pico]]]
+    "pools": "pools",  # hash model → pool
     "trees": "trees",  # set of trees with a ready tenant
     "tenants": "tenants:",  # + tree: zset tenant → tag
     "leaves": "leaves:",  # + tree \n tenant: zset path → tag

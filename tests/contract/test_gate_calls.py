@@ -159,7 +159,7 @@ def test_who_withdraws_from_behind_a_budget_is_never_granted(line):
 
 def test_withdrawing_what_does_not_wait_changes_nothing(line):
     line.open()
-    job, other = line.enqueue(*line.jobs(2))
+    job, _ = line.enqueue(*line.jobs(2))
     line.step(1)
     before = line.gate.inspect()
 

@@ -166,11 +166,7 @@ class Admission:
         found = self.room.first_tenant(tree)
         if found is None:
             return None
-        tenant, tag = found
-        finish = self.room.finish[self.room.plane(tree)].get(tenant, 0)
-        if finish > tag:  # it was served through another model of the pool
-            self.room.tenants[tree].add(tenant, finish)
-            return None
+        tenant, _ = found
         leaf = self.room.leaves[tree, tenant].first()
         if leaf is None:
             self.room.drop_tenant(tree, tenant)

@@ -102,8 +102,13 @@ class Room:
         self.trees.add(tree)
 
     def first_tenant(self, tree: str) -> tuple[str, int] | None:
-        """The tenant whose turn it is, with its tag; a tree without one is no longer looked at."""
-        found = self.tenants[tree].first()
+        """The tenant whose turn it is, with its tag; a tree without one is no longer looked at.
+
+        Who was served through another model of the pool first gets his newer tag.
+        """
+        tenants, finish = self.tenants[tree], self.finish[self.plane(tree)]
+        while (found := tenants.first()) and finish.get(found[0], 0) > found[1]:
+            tenants.add(found[0], finish[found[0]])
         if found is None:
             self.trees.discard(tree)
         return found

@@ -19,24 +19,40 @@ local function touch(l)
   if not l.dirty then l.dirty = true; dirty[#dirty + 1] = l end
 end
 
+local formats, zeros = {}, {}
+local function numbers_from(raw, place, count)
+  if not formats[count] then formats[count] = '<' .. string.rep('I4', count) end
+  return {struct.unpack(formats[count], raw, HEADER_BYTES + 1 + place * 4)}
+end
+
+-- Empty the slots of these places of a limit that this call has not changed.
+local function clear_slots(l, from, to)
+  local count, before, behind = to - from + 1, HEADER_BYTES + from * 4, HEADER_BYTES + 1 + (to + 1) * 4
+  if not zeros[count] then zeros[count] = string.rep('\0', count * 4) end
+  if string.sub(l.raw, before + 1, behind - 1) == zeros[count] then return end
+  local amounts = numbers_from(l.raw, from, count)
+  for i = 1, count do l.total = l.total - amounts[i] end
+  l.raw = string.sub(l.raw, 1, before) .. zeros[count] .. string.sub(l.raw, behind)
+end
+
 local function advance(l)
   local current = slice_at(l, now)
   if current - l.head >= l.ring then
     l.raw = string.sub(l.raw, 1, HEADER_BYTES) .. string.rep('\0', l.ring * 4)
     l.changed, l.total = {}, 0
-  elseif l.total > 0 then
-    for number = l.head + 1, current do
-      local amount = slot(l, number)
-      if amount > 0 then l.total = l.total - amount; l.changed[number % l.ring] = 0 end
-    end
+  elseif l.total > 0 and current > l.head then
+    local from, to = (l.head + 1) % l.ring, current % l.ring
+    if from <= to then clear_slots(l, from, to) else clear_slots(l, from, l.ring - 1); clear_slots(l, 0, to) end
   end
   if current > l.head then l.head = current end
 end
 
 local function unpack_limit(id, raw)
-  local l = {id = id, raw = raw, changed = {}}
-  l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total, l.head, l.pace_us, l.opens_at,
-    l.reserved = struct.unpack(HEADER, raw)
+  local kind, level, metric, gives_back, has_parked, amount, window_ms, slices, ring, burst, total, head, pace_us, opens_at, reserved =
+    struct.unpack(HEADER, raw)
+  local l = {id = id, raw = raw, changed = {}, kind = kind, level = level, metric = metric, gives_back = gives_back, has_parked = has_parked,
+    amount = amount, window_ms = window_ms, slices = slices, ring = ring, burst = burst, total = total, head = head, pace_us = pace_us,
+    opens_at = opens_at, reserved = reserved}
   if l.kind == WINDOW then advance(l) end
   return l
 end
@@ -63,15 +79,13 @@ local function limit_of(id)
   return limits[id]
 end
 
-local function pack_limit(l)
-  local header = struct.pack(HEADER, l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total,
-    l.head, l.pace_us, l.opens_at, l.reserved)
-  if l.kind ~= WINDOW then return header end
+-- Put the changed slots, and a new header if one is given, into the packed limit.
+local function fold(l, header)
   local places = {}
   for place in pairs(l.changed) do places[#places + 1] = place end
-  if #places == 0 then return header .. string.sub(l.raw, HEADER_BYTES + 1) end
-  table.sort(places)
-  local pieces, at = {header}, HEADER_BYTES + 1
+  if #places == 0 and not header then return end
+  if #places > 1 then table.sort(places) end
+  local pieces, at = {header or string.sub(l.raw, 1, HEADER_BYTES)}, HEADER_BYTES + 1
   for i = 1, #places do
     local offset = HEADER_BYTES + 1 + places[i] * 4
     if offset > at then pieces[#pieces + 1] = string.sub(l.raw, at, offset - 1) end
@@ -79,7 +93,15 @@ local function pack_limit(l)
     at = offset + 4
   end
   pieces[#pieces + 1] = string.sub(l.raw, at)
-  return table.concat(pieces)
+  l.raw, l.changed = table.concat(pieces), {}
+end
+
+local function pack_limit(l)
+  local header = struct.pack(HEADER, l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total,
+    l.head, l.pace_us, l.opens_at, l.reserved)
+  if l.kind ~= WINDOW then return header end
+  fold(l, header)
+  return l.raw
 end
 
 local function flush_limits()
@@ -97,13 +119,11 @@ local function pace_of(l, amount) return math.ceil(amount * (l.window_ms * 1000 
 local function room_ms(l, amount)
   local over = l.total + amount - l.amount
   if over <= 0 then return 0 end
-  local freed = 0
+  fold(l)
+  local freed, amounts = 0, numbers_from(l.raw, 0, l.ring)
   for number = l.head - l.ring + 1, l.head do
-    local held = slot(l, number)
-    if held > 0 then
-      freed = freed + held
-      if freed >= over then return math.max(1, math.ceil((number + l.ring) * l.window_ms / l.slices) - now) end
-    end
+    freed = freed + amounts[number % l.ring + 1]
+    if freed >= over then return math.max(1, math.ceil((number + l.ring) * l.window_ms / l.slices) - now) end
   end
   return l.window_ms
 end

@@ -6,15 +6,13 @@ local closed_models, closed_limits = {}, {}
 local opens_ms, binding, tries = FOREVER, '', 0
 
 local credits = {}
-local function credit_of(pool, lane)
-  local field = pool .. '|' .. lane
-  if not credits[field] then credits[field] = tonumber(call('HGET', P .. K.credits, field) or 0) end
-  return credits[field]
-end
-local credits_changed = {}
-local function set_credit(pool, lane, value)
-  local field = pool .. '|' .. lane
-  credits[field] = value; credits_changed[field] = value
+local function credits_of(pool)
+  if not credits[pool] then
+    local kept = call('HMGET', P .. K.credits, pool .. '|1', pool .. '|2', pool .. '|3', pool .. '|4', pool .. '|5')
+    credits[pool] = {was = kept}
+    for lane = 1, 5 do credits[pool][lane] = tonumber(kept[lane] or 0) end
+  end
+  return credits[pool]
 end
 
 local cooling
@@ -63,10 +61,11 @@ end
 
 -- ---- choosing
 
-local function open_head(tree)
-  if closed_models[tree_model(tree)] then return nil end
-  if tree_class(tree) == JOB and lane_room(tree_lane(tree)) <= 0 then return nil end
-  return first_tenant(tree)
+local function open_head(name)
+  local tree = parts_of(name)
+  if closed_models[tree.model] then return nil end
+  if tree.class == JOB and lane_room(tree.lane) <= 0 then return nil end
+  return first_tenant(name)
 end
 
 local last_pool
@@ -86,29 +85,34 @@ local function came(tree)
   return head[3]
 end
 
-local function lane_rank(pool, lane) return credit_of(pool, lane) >= FLOOR_CREDIT and -lane or lane end
+local function lane_rank(place) return credits_of(place.pool)[place.lane] >= FLOOR_CREDIT and -place.lane or place.lane end
 
 -- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
 -- Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
-local function goes_before(tree, other)
-  local pool, other_pool = pool_of(tree), pool_of(other)
-  local rank, other_rank = lane_rank(pool, tree_lane(tree)), lane_rank(other_pool, tree_lane(other))
+local function goes_before(name, other_name)
+  local tree, other = parts_of(name), parts_of(other_name)
+  local rank, other_rank = lane_rank(tree), lane_rank(other)
   if rank ~= other_rank then return rank < other_rank end
-  if tree_class(tree) ~= tree_class(other) then return tree_class(tree) < tree_class(other) end
-  if pool ~= other_pool then
-    local turn, other_turn = turn_of(pool), turn_of(other_pool)
+  if tree.class ~= other.class then return tree.class < other.class end
+  if tree.pool ~= other.pool then
+    local turn, other_turn = turn_of(tree.pool), turn_of(other.pool)
     if turn ~= other_turn then return turn < other_turn end
-    return pool < other_pool
+    return tree.pool < other.pool
   end
-  if heads[tree][2] ~= heads[other][2] then return heads[tree][2] < heads[other][2] end
-  if came(tree) ~= came(other) then return came(tree) < came(other) end
-  return tree < other
+  if heads[name][2] ~= heads[other_name][2] then return heads[name][2] < heads[other_name][2] end
+  if came(name) ~= came(other_name) then return came(name) < came(other_name) end
+  return name < other_name
 end
 
 local function best_tree()
-  local best
-  for tree in pairs(known_trees()) do
-    if open_head(tree) and (not best or goes_before(tree, best)) then best = tree end
+  local best, best_rank
+  for _, group in ipairs(known_groups()) do
+    local rank = lane_rank(group)
+    if not best or rank <= best_rank then
+      for name in pairs(group.trees) do
+        if open_head(name) and (not best or goes_before(name, best)) then best, best_rank = name, rank end
+      end
+    end
   end
   return best
 end
@@ -128,16 +132,10 @@ local function head_of(tree)
   local first = first_tenant(tree)
   if not first then return nil end
   local tenant, tag = first[1], first[2]
-  local ends = finish_of(plane_of(tree), tenant)
-  if ends > tag then -- it was served through another model of the pool
-    call('ZADD', P .. K.tenants .. tree, whole(ends), tenant)
-    heads[tree] = nil
-    return nil
-  end
   local leaf = call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant, 0, 0, 'WITHSCORES')
   if #leaf == 0 then drop_tenant(tree, tenant); return nil end
   local jobs = call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 1)
-  if #jobs == 0 then drop_leaf(tree, tenant, leaf[1]); return nil end
+  if #jobs == 0 then drop_leaf(tree, tenant, leaf[1], tonumber(leaf[2])); return nil end
   local input, output, max_output, attempt = struct.unpack('>I4I4I4I2', jobs[1], 17)
   local rid = string.sub(jobs[1], 1, 16) .. struct.pack('>I2', attempt + 1)
   if reservation_of(rid) then -- it came in twice, with two estimates
@@ -145,7 +143,7 @@ local function head_of(tree)
     return nil
   end
   local need = {input = input, output = output, max_output = max_output}
-  need.cost = most_cost(model_of(tree_model(tree)), input, max_output)
+  need.cost = most_cost(model_of(parts_of(tree).model), input, max_output)
   return {tree = tree, tenant = tenant, path = leaf[1], record = path_of(leaf[1]), member = jobs[1], is_last = #jobs == 1, need = need,
     rid = rid, attempt = attempt, tenant_tag = tag, leaf_tag = tonumber(leaf[2])}
 end
@@ -175,7 +173,7 @@ local function set_aside(head, l, wait)
     park_job(l, head.tree, head.path, head.member, head.need.cost)
   elseif l.level == SHARED then
     closed_limits[l.id] = wait
-    close(tree_model(head.tree), l.id, wait)
+    close(parts_of(head.tree).model, l.id, wait)
   else
     park(l, head.tree, head.tenant, head.path, head.tenant_tag, head.leaf_tag, wait < FOREVER and now + wait or nil)
   end
@@ -187,7 +185,7 @@ local function path_lets_pass(head)
   for i = 1, #ids do
     local l = limits[ids[i]]
     if l then
-      local wait = ordered_wait(l, need_of(l.metric, head.need), tree_lane(head.tree))
+      local wait = ordered_wait(l, need_of(l.metric, head.need), parts_of(head.tree).lane)
       if wait == NEVER then
         refuse(head, l.kind == BUDGET and 'budget_exhausted' or 'exceeds_limit', l.id)
         return false
@@ -219,18 +217,23 @@ end
 
 -- ---- granting
 
-local function count_floor(tree)
-  local pool, lane = pool_of(tree), tree_lane(tree)
-  set_credit(pool, lane, math.max(0, credit_of(pool, lane) - FLOOR_CREDIT))
-  local counted = {[lane] = true}
-  for other_tree in pairs(known_trees()) do
-    local other = tree_lane(other_tree)
-    if not counted[other] and pool_of(other_tree) == pool and open_head(other_tree) then
-      counted[other] = true
-      set_credit(pool, other, math.min(2 * FLOOR_CREDIT, credit_of(pool, other) + 1))
+local function has_open_head(group)
+  for name in pairs(group.trees) do
+    if open_head(name) then return true end
+  end
+end
+
+-- Each other lane of the pool with an open head comes a step nearer to its floor.
+local function count_floor(name)
+  local tree = parts_of(name)
+  local own = credits_of(tree.pool)
+  own[tree.lane] = math.max(0, own[tree.lane] - FLOOR_CREDIT)
+  for _, group in ipairs(known_groups()) do
+    if group.pool == tree.pool and group.lane ~= tree.lane and has_open_head(group) then
+      own[group.lane] = math.min(2 * FLOOR_CREDIT, own[group.lane] + 1)
     end
   end
-  last_pool = pool
+  last_pool = tree.pool
 end
 
 local function charge_all(ids, need, charged_ids, amounts)
@@ -262,7 +265,7 @@ local function find_deployment(head, model)
   local shortest, what, never, blocked = FOREVER, '', '', {}
   for i = 1, #model[2] do
     local deployment = model[2][i]
-    local wait, blocker = deployment_wait(deployment, head.need, tree_lane(head.tree))
+    local wait, blocker = deployment_wait(deployment, head.need, parts_of(head.tree).lane)
     if wait == 0 then grant(head, deployment); return end
     if wait == NEVER then
       if never == '' then never = blocker end
@@ -275,15 +278,15 @@ local function find_deployment(head, model)
   for id, wait in pairs(blocked) do
     if limits[id] then closed_limits[id] = wait end
   end
-  close(tree_model(head.tree), what, shortest)
+  close(parts_of(head.tree).model, what, shortest)
 end
 
 local function try(tree)
   local head = head_of(tree)
   if not head then return end
-  local model = model_of(tree_model(tree))
+  local model = model_of(parts_of(tree).model)
   if not model then
-    refuse(head, 'not_configured', tree_model(tree))
+    refuse(head, 'not_configured', parts_of(tree).model)
   elseif path_lets_pass(head) then
     find_deployment(head, model)
   end
@@ -303,7 +306,11 @@ end
 
 local function flush_admission()
   local fields = {}
-  for field, value in pairs(credits_changed) do fields[#fields + 1] = field; fields[#fields + 1] = value end
-  if #fields > 0 then call('HSET', P .. K.credits, unpack(fields)) end
+  for pool, own in pairs(credits) do
+    for lane = 1, 5 do
+      if own[lane] ~= tonumber(own.was[lane] or 0) then fields[#fields + 1] = pool .. '|' .. lane; fields[#fields + 1] = own[lane] end
+    end
+  end
+  call_many('HSET', P .. K.credits, fields)
   if last_pool and #granted > 0 then call('SET', P .. K.last_pool, last_pool) end
 end

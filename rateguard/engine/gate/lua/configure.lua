@@ -49,8 +49,14 @@ for i = #dirty, 1, -1 do
 end
 flush_limits()
 flush_room()
-for i = 1, #args[5] do call('SET', P .. K.model .. args[5][i][1], args[5][i][2]) end
-for i = 1, #args[7] do call('DEL', P .. K.model .. args[7][i]) end
+for i = 1, #args[5] do
+  call('SET', P .. K.model .. args[5][i][1], args[5][i][2])
+  call('HSET', P .. K.pools, args[5][i][1], cmsgpack.unpack(args[5][i][2])[1])
+end
+for i = 1, #args[7] do
+  call('DEL', P .. K.model .. args[7][i])
+  call('HDEL', P .. K.pools, args[7][i])
+end
 local version = tonumber(call('GET', P .. K.version) or 0)
 if args[2] > version then call('SET', P .. K.version, whole(args[2])) end
 return 1

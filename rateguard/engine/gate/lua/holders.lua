@@ -45,11 +45,15 @@ local function lane_bases()
   return bases
 end
 
+local rooms = {} -- emptied by every grant
 local function lane_room(lane)
-  local base = lane_bases()[lane]
-  local room = base[1]
-  for served in pairs(base[2]) do room = room - unsent[served] end
-  return room
+  if not rooms[lane] then
+    local base = lane_bases()[lane]
+    local room = base[1]
+    for served in pairs(base[2]) do room = room - unsent[served] end
+    rooms[lane] = room
+  end
+  return rooms[lane]
 end
 
 -- Somebody asks or beats. After a silence of all, nobody is called dead before a whole dead_after has passed.

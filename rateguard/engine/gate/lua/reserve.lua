@@ -7,9 +7,30 @@ local records = {}
 local function reservation_of(rid)
   if records[rid] == nil then
     local raw = call('HGET', P .. K.reservations, rid)
-    records[rid] = raw and {unpack(cmsgpack.unpack(raw))} or false
+    records[rid] = raw and cmsgpack.unpack(raw) or false
   end
   return records[rid]
+end
+
+-- Those of the jobs (flat tree, path, member, order) whose next attempt is not granted already.
+local function not_reserved(jobs)
+  local rids, left = {}, {}
+  for i = 3, #jobs, 4 do
+    local attempt = struct.unpack('>I2', jobs[i], 29)
+    rids[#rids + 1] = string.sub(jobs[i], 1, 16) .. struct.pack('>I2', attempt + 1)
+  end
+  for from = 1, #rids, 2000 do
+    local to = math.min(from + 1999, #rids)
+    local known = call('HMGET', P .. K.reservations, unpack(rids, from, to))
+    for n = from, to do
+      local record = records[rids[n]]
+      if record == nil then record = known[n - from + 1] end
+      if not record then
+        for at = n * 4 - 3, n * 4 do left[#left + 1] = jobs[at] end
+      end
+    end
+  end
+  return left
 end
 
 local record_changed = {}
@@ -20,26 +41,35 @@ end
 
 local function count_unsent(lane, change)
   unsent_change[lane] = (unsent_change[lane] or 0) + change
-  if unsent then unsent[lane] = unsent[lane] + change end
+  if unsent then unsent[lane] = unsent[lane] + change; rooms = {} end
 end
 local function count_running(holder, change)
   running_change[holder] = (running_change[holder] or 0) + change
 end
 
+-- What this call adds and takes away, written once at its end: what goes first, then what comes.
+local late_by, not_late, held_now, held_no_more, gone = {}, {}, {}, {}, {}
+local function members_of(sets, holder)
+  if not sets[holder] then sets[holder] = {} end
+  return sets[holder]
+end
+local function forget_late(rid)
+  if late_by[rid] then late_by[rid] = nil else not_late[#not_late + 1] = rid end
+end
+
 local function reserve(rid, record, send_by)
   keep(rid, record)
-  call('ZADD', P .. K.send_by, whole(send_by), rid)
-  if tree_class(record[2]) == JOB then count_unsent(tree_lane(record[2]), 1) end
+  late_by[rid] = send_by
+  if parts_of(record[2]).class == JOB then count_unsent(parts_of(record[2]).lane, 1) end
 end
 
 local function claim(rid, record, holder)
   if record[8] ~= '' then return end
   record[8] = holder
-  call('ZREM', P .. K.send_by, rid)
-  call('SADD', P .. K.held .. holder, rid)
-  call('ZADD', P .. K.beats, 'NX', 0, holder) -- never heard (a rebuild): its silence counts from the rebuild on
-  if tree_class(record[2]) == JOB then
-    count_unsent(tree_lane(record[2]), -1)
+  forget_late(rid)
+  members_of(held_now, holder)[rid] = true
+  if parts_of(record[2]).class == JOB then
+    count_unsent(parts_of(record[2]).lane, -1)
     count_running(holder, 1)
   end
   keep(rid, record)
@@ -66,13 +96,15 @@ end
 
 local function release(rid, record)
   records[rid], record_changed[rid] = false, nil
-  call('HDEL', P .. K.reservations, rid)
+  gone[#gone + 1] = rid
   if record[8] == '' then
-    call('ZREM', P .. K.send_by, rid)
-    if tree_class(record[2]) == JOB then count_unsent(tree_lane(record[2]), -1) end
+    forget_late(rid)
+    if parts_of(record[2]).class == JOB then count_unsent(parts_of(record[2]).lane, -1) end
   else
-    call('SREM', P .. K.held .. record[8], rid)
-    if tree_class(record[2]) == JOB then count_running(record[8], -1) end
+    members_of(held_now, record[8])[rid] = nil
+    local others = members_of(held_no_more, record[8])
+    others[#others + 1] = rid
+    if parts_of(record[2]).class == JOB then count_running(record[8], -1) end
   end
 end
 
@@ -105,13 +137,29 @@ local function settle(rid, used, input, output, cost, counted_ago, target, cool_
   end
 end
 
+local function flush_sets()
+  call_many('ZREM', P .. K.send_by, not_late)
+  local late = {}
+  for rid, send_by in pairs(late_by) do late[#late + 1] = whole(send_by); late[#late + 1] = rid end
+  call_many('ZADD', P .. K.send_by, late)
+  for holder, members in pairs(held_no_more) do call_many('SREM', P .. K.held .. holder, members) end
+  for holder, set in pairs(held_now) do
+    local members = {}
+    for rid in pairs(set) do members[#members + 1] = rid end
+    call_many('SADD', P .. K.held .. holder, members)
+    if #members > 0 then call('ZADD', P .. K.beats, 'NX', 0, holder) end -- never heard (a rebuild): its silence counts from the rebuild on
+  end
+end
+
 local function flush_reservations()
   local fields = {}
   for rid in pairs(record_changed) do
     fields[#fields + 1] = rid
     fields[#fields + 1] = cmsgpack.pack(records[rid])
   end
-  for from = 1, #fields, 2000 do call('HSET', P .. K.reservations, unpack(fields, from, math.min(from + 1999, #fields))) end
+  call_many('HDEL', P .. K.reservations, gone)
+  call_many('HSET', P .. K.reservations, fields)
+  flush_sets()
   for lane, change in pairs(unsent_change) do
     if change ~= 0 then call('HINCRBY', P .. K.unsent, lane, change) end
   end

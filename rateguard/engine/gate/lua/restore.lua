@@ -6,7 +6,7 @@
 --   waiting flat: tree, path, member, order
 -- Returns 1.
 local function limits_of_deployment(tree, id)
-  local model = model_of(tree_model(tree))
+  local model = model_of(parts_of(tree).model)
   if model then
     for i = 1, #model[2] do if model[2][i][1] == id then return model[2][i][2] end end
   end
@@ -41,7 +41,7 @@ for i = 1, #args[2], 3 do
   if l then recall(l, args[2][i + 1], now - args[2][i + 2]) end
 end
 for i = 1, #args[3] do restore_running(unpack(args[3][i])) end
-for i = 1, #args[4], 4 do enqueue(args[4][i], args[4][i + 1], args[4][i + 2], args[4][i + 3]) end
+enqueue_all(args[4], function() end)
 flush_limits()
 flush_room()
 flush_reservations()

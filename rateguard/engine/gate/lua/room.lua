@@ -2,7 +2,7 @@
 
 local SECOND_LOOK_MS, LANE_RANK = 100, 10 ^ 15
 local SHARED, TENANT = 0, 1
-local trees, paths, models, heads = nil, {}, {}, {}
+local paths, models, heads = {}, {}, {}
 local waiting_change = 0
 
 local function path_of(id)
@@ -21,31 +21,42 @@ local function model_of(name)
   return models[name]
 end
 
--- parts of 'model|class|lane'
-local function tree_model(tree) return string.sub(tree, 1, -5) end
-local function tree_class(tree) return tonumber(string.sub(tree, -3, -3)) end
-local function tree_lane(tree) return tonumber(string.sub(tree, -1)) end
 local function node_name(tree, tenant, path) return tree .. '\n' .. tenant .. '\n' .. path end
 
-local pools = {}
-local function pool_of(tree)
-  local pool = pools[tree]
-  if not pool then
-    local model = model_of(tree_model(tree))
-    pool = model and model[1] or tree_model(tree)
-    pools[tree] = pool
+-- The parts of a tree 'model|class|lane', and its plane: what shares finish tags.
+local parts = {}
+local function parts_of(tree)
+  local found = parts[tree]
+  if not found then
+    local model = string.sub(tree, 1, -5)
+    local pool = call('HGET', P .. K.pools, model) or model
+    found = {model = model, class = tonumber(string.sub(tree, -3, -3)), lane = tonumber(string.sub(tree, -1)), pool = pool,
+      plane = pool .. string.sub(tree, -4)}
+    parts[tree] = found
   end
-  return pool
+  return found
 end
-local function plane_of(tree) return pool_of(tree) .. string.sub(tree, -4) end
 
-local function known_trees()
-  if not trees then
-    trees = {}
-    local members = call('SMEMBERS', P .. K.trees)
-    for i = 1, #members do trees[members[i]] = true end
+-- The trees with a ready tenant, by pool and lane: a list of {pool, lane, trees = {name = true}}, lower lanes behind.
+local groups, group_at
+local function add_tree(name)
+  local tree = parts_of(name)
+  local key = tree.pool .. '|' .. tree.lane
+  if not group_at[key] then
+    group_at[key] = {pool = tree.pool, lane = tree.lane, trees = {}}
+    groups[#groups + 1] = group_at[key]
   end
-  return trees
+  tree.group = group_at[key]
+  tree.group.trees[name] = true
+end
+local function known_groups()
+  if not groups then
+    groups, group_at = {}, {}
+    local members = call('SMEMBERS', P .. K.trees)
+    for i = 1, #members do add_tree(members[i]) end
+    table.sort(groups, function(one, other) return one.lane < other.lane end)
+  end
+  return groups
 end
 
 -- Virtual times and finish tags that this call touched; written once at the end.
@@ -55,12 +66,13 @@ local function virtual_of(plane)
   return virtual[plane]
 end
 local function finish_of(plane, tenant)
-  local key = plane .. '\n' .. tenant
-  if not finish[key] then finish[key] = tonumber(call('HGET', P .. K.finish .. plane, tenant) or 0) end
-  return finish[key]
+  local tags = finish[plane]
+  if not tags then tags = {}; finish[plane] = tags end
+  if not tags[tenant] then tags[tenant] = tonumber(call('HGET', P .. K.finish .. plane, tenant) or 0) end
+  return tags[tenant]
 end
 local function set_finish(plane, tenant, tag)
-  finish[plane .. '\n' .. tenant] = tag
+  finish[plane][tenant] = tag
   finish_changed[plane] = finish_changed[plane] or {}
   finish_changed[plane][tenant] = tag
 end
@@ -78,12 +90,23 @@ local function tenant_ready(tree, tenant)
   if call('HEXISTS', P .. K.parked_at, node_name(tree, tenant, '')) == 1 then return end
   local key = P .. K.tenants .. tree
   if call('ZSCORE', key, tenant) then return end
-  local plane = plane_of(tree)
+  local plane = parts_of(tree).plane
   call('ZADD', key, whole(math.max(virtual_of(plane), finish_of(plane, tenant))), tenant)
   call('SADD', P .. K.trees, tree)
-  if trees then trees[tree] = true end
+  if groups then add_tree(tree) end
   heads[tree] = nil
 end
+
+-- The tag of the leaf that was served last; a leaf that goes leaves its own tag in leaf_finish.
+local leaf_virtual, leaf_virtual_changed = {}, {}
+local function leaf_virtual_of(place)
+  if not leaf_virtual[place] then leaf_virtual[place] = tonumber(call('HGET', P .. K.leaf_virtual, place) or 0) end
+  return leaf_virtual[place]
+end
+local function set_leaf_virtual(place, tag)
+  leaf_virtual[place], leaf_virtual_changed[place] = tag, tag
+end
+local function remember_leaf(place, path, tag) call('HSET', P .. K.leaf_finish .. place, path, whole(tag)) end
 
 local function leaf_ready(tree, tenant, path)
   forget_head_job(tree)
@@ -91,39 +114,60 @@ local function leaf_ready(tree, tenant, path)
   local place = tree .. '\n' .. tenant
   local key = P .. K.leaves .. place
   if not call('ZSCORE', key, path) then
-    local ends = tonumber(call('HGET', P .. K.leaf_finish .. place, path) or 0)
-    local time = tonumber(call('HGET', P .. K.leaf_virtual, place) or 0)
-    call('ZADD', key, whole(math.max(time, ends)), path)
+    local ends = call('HGET', P .. K.leaf_finish .. place, path)
+    if ends then call('HDEL', P .. K.leaf_finish .. place, path) end
+    call('ZADD', key, whole(math.max(leaf_virtual_of(place), tonumber(ends or 0))), path)
   end
   tenant_ready(tree, tenant)
 end
 
--- 1: waits (or waited already); 0: its path is not configured
-local function enqueue(tree, path, member, order)
-  local record = path_of(path)
-  if not record then return 0 end
-  local ids = record[3]
+-- The budget among these limits under which a job is parked, or nil.
+local has_parked_jobs
+local function parked_under(ids, member)
+  if has_parked_jobs == nil then has_parked_jobs = call('EXISTS', P .. K.parked_place) == 1 end
+  if not has_parked_jobs then return nil end
   for i = 1, #ids do
-    local l = limit_of(ids[i])
-    if l and l.kind == BUDGET and l.has_parked == 1 and call('ZSCORE', P .. K.parked_jobs .. l.id, member) then return 1 end
+    if call('HEXISTS', P .. K.parked_place, ids[i] .. '\n' .. member) == 1 then return ids[i] end
   end
-  if call('ZADD', P .. K.jobs .. tree .. '\n' .. path, 'NX', whole(order), member) == 1 then
-    waiting_change = waiting_change + 1
-    leaf_ready(tree, record[1], path)
+end
+
+-- jobs: flat tree, path, member, order; those of one leaf go in by one command. Calls unknown(member, path) where a path is not configured.
+local function enqueue_all(jobs, unknown)
+  local leaves, members = {}, {}
+  for i = 1, #jobs, 4 do
+    local tree, path, member = jobs[i], jobs[i + 1], jobs[i + 2]
+    local record, leaf = path_of(path), tree .. '\n' .. path
+    if not record then
+      unknown(member, path)
+    elseif not parked_under(record[3], member) then
+      if not members[leaf] then
+        leaves[#leaves + 1] = {leaf, tree, record[1], path}
+        members[leaf] = {}
+      end
+      local list = members[leaf]
+      list[#list + 1] = jobs[i + 3]; list[#list + 1] = member
+    end
   end
-  return 1
+  for i = 1, #leaves do
+    local leaf, tree, tenant, path = unpack(leaves[i])
+    local added, list = 0, members[leaf]
+    for from = 1, #list, 2000 do added = added + call('ZADD', P .. K.jobs .. leaf, 'NX', unpack(list, from, math.min(from + 1999, #list))) end
+    if added > 0 then
+      waiting_change = waiting_change + added
+      leaf_ready(tree, tenant, path)
+    end
+  end
 end
 
 local function withdraw(tree, path, member)
   local record = path_of(path)
   if not record then return end
   waiting_change = waiting_change - call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  for i = 1, #record[3] do
-    local id = record[3][i]
-    if call('ZREM', P .. K.parked_jobs .. id, member) == 1 then
-      call('HDEL', P .. K.parked_place, id .. '\n' .. member)
-      waiting_change = waiting_change - 1
-    end
+  local budget = parked_under(record[3], member)
+  if budget then
+    call('ZREM', P .. K.parked_jobs .. budget, member)
+    call('HDEL', P .. K.parked_place, budget .. '\n' .. member)
+    waiting_change = waiting_change - 1
   end
 end
 
@@ -133,17 +177,24 @@ local function take_job(tree, path, member)
   waiting_change = waiting_change - 1
 end
 
--- {tenant, tag} whose turn it is, or nil; a tree without one is no longer looked at
+-- {tenant, tag} whose turn it is, or nil; a tree without one is no longer looked at.
+-- Who was served through another model of the pool first gets his newer tag.
 local function first_tenant(tree)
-  if heads[tree] then return heads[tree] end
-  local found = call('ZRANGE', P .. K.tenants .. tree, 0, 0, 'WITHSCORES')
-  if #found == 0 then
-    call('SREM', P .. K.trees, tree)
-    known_trees()[tree] = nil
-    return nil
+  local key, plane = P .. K.tenants .. tree, parts_of(tree).plane
+  local head = heads[tree]
+  while not head or finish_of(plane, head[1]) > head[2] do
+    if head then call('ZADD', key, whole(finish_of(plane, head[1])), head[1]) end
+    local found = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    if #found == 0 then
+      heads[tree] = nil
+      call('SREM', P .. K.trees, tree)
+      if groups then parts_of(tree).group.trees[tree] = nil end
+      return nil
+    end
+    head = {found[1], tonumber(found[2])}
+    heads[tree] = head
   end
-  heads[tree] = {found[1], tonumber(found[2])}
-  return heads[tree]
+  return head
 end
 
 local function drop_tenant(tree, tenant)
@@ -151,33 +202,32 @@ local function drop_tenant(tree, tenant)
   call('ZREM', P .. K.tenants .. tree, tenant)
   call('DEL', P .. K.leaf_finish .. place)
   call('HDEL', P .. K.leaf_virtual, place)
+  leaf_virtual[place], leaf_virtual_changed[place] = 0, nil
   heads[tree] = nil
 end
 
-local function drop_leaf(tree, tenant, path)
+-- The leaf goes; only where the tenant stays does its tag matter.
+local function drop_leaf(tree, tenant, path, leaf_tag)
   forget_head_job(tree)
-  local key = P .. K.leaves .. tree .. '\n' .. tenant
-  call('ZREM', key, path)
-  if call('EXISTS', key) == 0 then drop_tenant(tree, tenant) end
+  local place = tree .. '\n' .. tenant
+  call('ZREM', P .. K.leaves .. place, path)
+  if call('EXISTS', P .. K.leaves .. place) == 0 then drop_tenant(tree, tenant); return end
+  remember_leaf(place, path, leaf_tag)
 end
 
 local function advance_tags(tree, tenant, path, cost, weight, tenant_tag, leaf_tag, is_last)
-  local plane, place = plane_of(tree), tree .. '\n' .. tenant
+  local plane, place = parts_of(tree).plane, tree .. '\n' .. tenant
   set_virtual(plane, math.max(virtual_of(plane), tenant_tag))
   local tag = tenant_tag + math.floor(cost / weight)
   set_finish(plane, tenant, tag)
   heads[tree] = nil
+  set_leaf_virtual(place, leaf_tag)
+  call('ZADD', P .. K.tenants .. tree, whole(tag), tenant)
   if is_last then
-    -- the leaf goes; only where the tenant stays do its leaf tags matter
-    local key = P .. K.leaves .. place
-    call('ZREM', key, path)
-    if call('EXISTS', key) == 0 then drop_tenant(tree, tenant); return end
+    drop_leaf(tree, tenant, path, leaf_tag + cost)
   else
     call('ZADD', P .. K.leaves .. place, whole(leaf_tag + cost), path)
   end
-  call('HSET', P .. K.leaf_virtual, place, whole(leaf_tag))
-  call('HSET', P .. K.leaf_finish .. place, path, whole(leaf_tag + cost))
-  call('ZADD', P .. K.tenants .. tree, whole(tag), tenant)
 end
 
 -- ---- parking
@@ -193,12 +243,13 @@ local function park(l, tree, tenant, path, tenant_tag, leaf_tag, opens_at)
     call('ZREM', P .. K.tenants .. tree, tenant)
   else
     node, tag = node_name(tree, tenant, path), leaf_tag
-    local key = P .. K.leaves .. tree .. '\n' .. tenant
-    call('ZREM', key, path)
-    if call('EXISTS', key) == 0 then call('ZREM', P .. K.tenants .. tree, tenant) end
+    local place = tree .. '\n' .. tenant
+    call('ZREM', P .. K.leaves .. place, path)
+    if call('EXISTS', P .. K.leaves .. place) == 0 then call('ZREM', P .. K.tenants .. tree, tenant) end
+    remember_leaf(place, path, leaf_tag)
   end
   heads[tree] = nil
-  call('ZADD', P .. K.parked .. l.id, whole(tree_lane(tree) * LANE_RANK + tag), node)
+  call('ZADD', P .. K.parked .. l.id, whole(parts_of(tree).lane * LANE_RANK + tag), node)
   call('HSET', P .. K.parked_at, node, l.id)
   l.has_parked, l.opens_at = 1, opens_at or 0
   touch(l)
@@ -263,10 +314,13 @@ local function flush_room()
   if waiting_change ~= 0 then call('INCRBY', P .. K.waiting, waiting_change) end
   local fields = {}
   for plane, tag in pairs(virtual_changed) do fields[#fields + 1] = plane; fields[#fields + 1] = whole(tag) end
-  if #fields > 0 then call('HSET', P .. K.virtual, unpack(fields)) end
+  call_many('HSET', P .. K.virtual, fields)
+  fields = {}
+  for place, tag in pairs(leaf_virtual_changed) do fields[#fields + 1] = place; fields[#fields + 1] = whole(tag) end
+  call_many('HSET', P .. K.leaf_virtual, fields)
   for plane, tenants in pairs(finish_changed) do
     local tags = {}
     for tenant, tag in pairs(tenants) do tags[#tags + 1] = tenant; tags[#tags + 1] = whole(tag) end
-    for from = 1, #tags, 2000 do call('HSET', P .. K.finish .. plane, unpack(tags, from, math.min(from + 1999, #tags))) end
+    call_many('HSET', P .. K.finish .. plane, tags)
   end
 end

@@ -17,4 +17,8 @@ local function open_epoch()
 end
 
 local function refuse_closed() return redis.error_reply('EPOCH the gate is empty: rebuild it from the rows first') end
+-- A command with any number of members, a part at a time: Lua's stack ends at 8,000.
+local function call_many(command, key, members)
+  for from = 1, #members, 2000 do call(command, key, unpack(members, from, math.min(from + 1999, #members))) end
+end
 local function whole(number) return string.format('%.0f', number) end

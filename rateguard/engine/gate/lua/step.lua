@@ -29,15 +29,10 @@ for i = 1, #settled, 8 do
   settle(settled[i], settled[i + 1], settled[i + 2], settled[i + 3], settled[i + 4], settled[i + 5], settled[i + 6], settled[i + 7])
 end
 for i = 1, #withdrawn, 3 do withdraw(withdrawn[i], withdrawn[i + 1], withdrawn[i + 2]) end
-for i = 1, #enqueued, 4 do
-  local tree, path, member, order = enqueued[i], enqueued[i + 1], enqueued[i + 2], enqueued[i + 3]
-  local attempt = struct.unpack('>I2', member, 29)
-  local rid = string.sub(member, 1, 16) .. struct.pack('>I2', attempt + 1)
-  if not reservation_of(rid) and enqueue(tree, path, member, order) == 0 then
-    local n = #refused
-    refused[n + 1], refused[n + 2], refused[n + 3], refused[n + 4] = string.sub(member, 1, 16), attempt, 'not_configured', path
-  end
-end
+enqueue_all(not_reserved(enqueued), function(member, path)
+  local n = #refused
+  refused[n + 1], refused[n + 2], refused[n + 3], refused[n + 4] = string.sub(member, 1, 16), struct.unpack('>I2', member, 29), 'not_configured', path
+end)
 
 local want, has_more = args[4], false
 if want > 0 then has_more = admit(want) end
