@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Task, shared_task, signals
 
+from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed`, which refuse to run
 from rateguard.jobs.publisher import EXECUTE, Entry
 from rateguard.worker import lifecycle, runtime
 

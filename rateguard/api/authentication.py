@@ -7,6 +7,7 @@ import dataclasses
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from structlog.contextvars import bind_contextvars
 
 from tenants.keys import SECRET_PREFIX, find_key
 from tenants.models import ApiKey, Tenant
@@ -38,6 +39,7 @@ class BearerKey(BaseAuthentication):
         if key is None:
             raise AuthenticationFailed
         caller = Caller(key.tenant, key)
+        bind_contextvars(tenant=key.tenant.pk)
         return caller, caller
 
     def authenticate_header(self, request: Request) -> str:

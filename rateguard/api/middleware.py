@@ -32,7 +32,7 @@ class RequestIdMiddleware:
         given = request.headers.get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # Django means requests to carry such attributes
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id, tenant=None):  # the key tells the tenant
             response = self._get_response(request)
         if _is_djangos_own_error(request, response):
             response = as_http_response(Problem.of_status(response.status_code), request_id)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import orjson
+from structlog.contextvars import bind_contextvars
 
 from rateguard import wiring
 from rateguard.conf import conf
@@ -150,11 +151,14 @@ class Executor:
 
     async def _run(self, call: _Call) -> None:
         """One attempt, from its first byte to its end; whatever happens, there is an end."""
+        claimed = call.claimed
+        bind_contextvars(job_id=str(claimed.job), attempt=claimed.attempt, tenant=claimed.tenant_id)  # for every line logged from here on
         try:
             outcome = await self._send(call)
-            finished = succeeded(call.claimed, call.place, outcome, _latency_ms(call))
+            finished = succeeded(claimed, call.place, outcome, _latency_ms(call))
         except ProviderError as error:
-            finished = failed(call.claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+            logger.info("attempt failed at %s: %s: %s", call.place.name, error.code, error)
+            finished = failed(claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
         except asyncio.CancelledError:
             finished = self._stopped(call)
         except Exception as error:
@@ -162,9 +166,7 @@ class Executor:
             unforeseen = ProviderError(
                 f"{type(error).__name__}: {error}", kind=ErrorKind.BAD_REQUEST, may_be_billed=call.sent_at is not None
             )
-            finished = failed(
-                call.claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random()
-            )
+            finished = failed(claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
         self._settler.add(finished)
 
     def _stopped(self, call: _Call) -> Finished:

@@ -81,6 +81,7 @@ class Pump:
         self._is_kicked = False
         self._is_stopping = False
         self._is_idle = True
+        self._is_away = False
         self._wake_at: float | None = None
         self._gate_now = (0.0, 0)
         self._thread: threading.Thread | None = None
@@ -198,7 +199,7 @@ class Pump:
             except GateError as error:
                 if self._is_stopping:
                     return None
-                logger.log(logging.INFO if isinstance(error, GateEpochLost) else logging.WARNING, "gate: %s", error)
+                self._tell_once(error)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except Exception:
@@ -206,8 +207,17 @@ class Pump:
                 logger.exception("a call to the gate broke; it is dropped")
                 return None
             else:
+                if self._is_away:
+                    logger.info("the gate answers again")
+                self._is_away = False
                 self._gate_now = (sent_at, reply.now_ms)
                 return reply
+
+    def _tell_once(self, error: GateError) -> None:
+        """One line when the gate goes away; an empty gate is rebuilt by a worker as a matter of course."""
+        if not self._is_away:
+            logger.log(logging.INFO if isinstance(error, GateEpochLost) else logging.WARNING, "the gate is away: %s", error)
+        self._is_away = True
 
     def _step(self, gathered: _Gathered, now: float) -> Step:
         return Step(
