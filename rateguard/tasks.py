@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from celery import Task, shared_task, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed`, which refuse to run
 from rateguard.jobs.publisher import EXECUTE, Entry
@@ -36,9 +37,32 @@ def execute(entries: list[Entry], epoch: int) -> None:
     asyncio.run_coroutine_threadsafe(_execute(entries, epoch), runtime.private_loop()).result()
 
 
+# ---- under a pool without a loop of its own: a message keeps a process or thread busy to its end, so one job each is all there is room for
+
+
+@signals.worker_process_init.connect(weak=False, dispatch_uid="rateguard.start_in_child")
+def start_in_child(**_: Any) -> None:
+    """Prefork: each child is a worker of its own."""
+    runtime.start_apart(slots=1)
+
+
+@signals.worker_ready.connect(weak=False, dispatch_uid="rateguard.start_in_threads")
+def start_in_threads(sender: Any, **_: Any) -> None:
+    """Threads: one worker with a slot a thread."""
+    if lifecycle.loop() is None and not isinstance(sender.pool, PreforkPool):
+        runtime.start_apart(slots=sender.pool.num_processes)
+
+
+@signals.worker_shutting_down.connect(weak=False, dispatch_uid="rateguard.drain")
+def take_no_more(**_: Any) -> None:
+    """Claim nothing new; what runs too long goes back."""
+    if runtime.has_private_loop():
+        asyncio.run_coroutine_threadsafe(runtime.drain(), runtime.private_loop())
+
+
 @signals.worker_process_shutdown.connect(weak=False, dispatch_uid="rateguard.leave")
 @signals.worker_shutdown.connect(weak=False, dispatch_uid="rateguard.leave")
 def leave(**_: Any) -> None:
-    """Under a pool without a loop of its own: write what ended, leave."""
+    """Write what ended, leave."""
     if runtime.has_private_loop():
         asyncio.run_coroutine_threadsafe(runtime.stop(), runtime.private_loop()).result(timeout=runtime.LEAVE_S)

@@ -201,20 +201,17 @@ class Line:
     def run_granted(self, nano_usd: int = 100) -> None:
         """Claim and end what is granted by now, at this cost."""
         for claimed in self.claim(self.next_message()):
-            reservation, usage = ReservationId(claimed.job, claimed.attempt), Usage(input_tokens=1, output_tokens=1)
-            settle(
-                [
-                    Ended(
-                        job=claimed.job,
-                        attempt=claimed.attempt,
-                        state=AttemptState.SUCCEEDED,
-                        transition=SUCCEED,
-                        usage=usage,
-                        nano_usd=nano_usd,
-                    )
-                ]
+            usage = Usage(input_tokens=1, output_tokens=1)
+            end = Ended(
+                job=claimed.job, attempt=claimed.attempt, state=AttemptState.SUCCEEDED, transition=SUCCEED, usage=usage, nano_usd=nano_usd
             )
-            process_pump().settle([(Settlement(reservation, used=True, input_tokens=1, output_tokens=1, cost=nano_usd), None)])
+            settle([end])
+            self.end_in_gate(claimed, nano_usd)
+
+    def end_in_gate(self, claimed: Claimed, nano_usd: int) -> None:
+        """Settle an attempt's reservation at this cost."""
+        end = Settlement(ReservationId(claimed.job, claimed.attempt), used=True, input_tokens=1, output_tokens=1, cost=nano_usd)
+        process_pump().settle([(end, None)])
         self.settled()
 
     def close(self) -> None:
@@ -316,7 +313,7 @@ class Station:
 
 
 async def _made() -> runtime.Runtime:
-    return runtime.Runtime()
+    return runtime.Runtime(conf().worker_slots)
 
 
 # ---- workers and callers in processes of their own

@@ -32,12 +32,13 @@ logger = logging.getLogger(__name__)
 
 LEAVE_S = 28.0
 """Calls in flight have so long to end when the worker leaves; then their jobs go back."""
+START_S = 10.0
 
 
 class Runtime:
-    """One a process. Made on the event loop that runs the calls."""
+    """One a process. Made on the event loop that runs the calls. slots: jobs that it can run at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         gate = wiring.gate()
         self._publisher = Publisher()
@@ -46,7 +47,7 @@ class Runtime:
         self._http = HttpClient()
         self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
         self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump)
-        self._heartbeat = Heartbeat(gate, self.holder, conf().worker_slots, tuple(Lane), conf().heartbeat_ms / 1000)
+        self._heartbeat = Heartbeat(gate, self.holder, slots, tuple(Lane), conf().heartbeat_ms / 1000)
         client = connect(settings.REDIS_URL, conf().gate_timeout_ms)
         self._listener = CancelListener(client, cancel_channel(conf().partition), self._on_cancel)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
@@ -101,11 +102,11 @@ async def start() -> None:
     await started()
 
 
-async def started() -> Runtime:
-    """The runtime of this process, started on this loop where none runs yet."""
+async def started(slots: int | None = None) -> Runtime:
+    """The runtime of this process, started on this loop where none runs yet. slots: RATEGUARD["WORKER_SLOTS"] by default."""
     global _runtime  # noqa: PLW0603 - one a process
     if _runtime is None:
-        _runtime = Runtime()
+        _runtime = Runtime(slots or conf().worker_slots)
         await _runtime.start()
     return _runtime
 
@@ -132,6 +133,11 @@ def private_loop() -> asyncio.AbstractEventLoop:
             _private_loop = asyncio.new_event_loop()
             threading.Thread(target=_private_loop.run_forever, name="rateguard-loop", daemon=True).start()
         return _private_loop
+
+
+def start_apart(slots: int) -> None:
+    """Start the runtime on a loop of its own, before any message: a worker that nobody hears is granted nothing."""
+    asyncio.run_coroutine_threadsafe(started(slots), private_loop()).result(START_S)
 
 
 def has_private_loop() -> bool:
