@@ -19,7 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from rateguard.bench.cpu import cpu_ms, tree_cpu_ms
+from rateguard.bench.report import Figures, Report, versions
+from rateguard.bench.servers import POSTGRES, server_version
 from rateguard.embedded.postgres import PostgresServer, start_postgres
 from rateguard.embedded.process import end
 from rateguard.embedded.valkey import ValkeyServer, start_valkey
@@ -36,22 +40,26 @@ READY_S = 60.0
 DONE_S = 120.0
 
 
-def run(*, is_quick: bool = False) -> dict[str, float]:
-    """Run the benchmark with servers of its own; returns its metrics."""
+def run(*, is_quick: bool = False) -> Report:
+    """Run the benchmark in a process of its own (settings are read once a process) and report it."""
+    argv = [sys.executable, "-m", "rateguard.bench.jobs", *(["--quick"] if is_quick else [])]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    rows = [(name, value) for name, value in found["metrics"].items()]
+    return Report(
+        "jobs", found["metrics"], versions(**found["servers"]), [Figures("A durable, limited, billed job", ("metric", "value"), rows)]
+    )
+
+
+def measure(*, is_quick: bool) -> dict[str, Any]:
+    """All rounds on servers of our own. Returns the metrics and the servers' versions."""
     count = 1_000 if is_quick else 5_000
     with _servers() as servers, _django(servers):
         scene = _Scene(servers)
-        ours, noops = [], []
-        with _worker(servers, ["-A", "rateguard"], {}) as worker:
-            scene.run_jobs(worker, WARM_UP // (4 if is_quick else 1))
-            light = scene.run_light(LIGHT_JOBS // (3 if is_quick else 1))
-            with _worker(servers, ["-A", "rateguard.bench.noop", "-P", "prefork", "-c", str(os.cpu_count() or 2)], _PREFORK) as bare:
-                _run_noops(bare, WARM_UP // (4 if is_quick else 1))
-                for _ in range(1 if is_quick else ROUNDS):
-                    noops.append(_run_noops(bare, count))
-                    ours.append(scene.run_jobs(worker, count))
+        ours, noops, light = _rounds(servers, scene, count, 1 if is_quick else ROUNDS)
+        names = {"server": _valkey_version(servers), "postgresql": _postgres_version()}
     cpu, noop = (statistics.median(found["cpu_ms_per_job"] for found in rounds) for rounds in (ours, noops))
-    return {
+    metrics = {
         "jobs_per_s": round(statistics.median(found["jobs_per_s"] for found in ours), 1),
         "cpu_ms_per_job": round(cpu, 3),
         "server_cpu_ms": round(statistics.median(found["server_cpu_ms"] for found in ours), 3),
@@ -59,8 +67,39 @@ def run(*, is_quick: bool = False) -> dict[str, float]:
         "cpu_ratio_to_noop": round(cpu / noop, 3),
         **light,
     }
+    return {"metrics": metrics, "servers": names}
 
 
+Round = dict[str, float]
+
+
+def _rounds(servers: _Servers, scene: _Scene, count: int, rounds: int) -> tuple[list[Round], list[Round], Round]:
+    """Rounds of jobs and of no-ops by turns, both workers warm; and the light load before them."""
+    ours, noops = [], []
+    with _worker(servers, ["-A", "rateguard"], {}) as worker, _worker(servers, _NOOP, _PREFORK) as bare:
+        scene.run_jobs(worker, WARM_UP)
+        light = scene.run_light(LIGHT_JOBS)
+        _run_noops(bare, WARM_UP)
+        for _ in range(rounds):
+            noops.append(_run_noops(bare, count))
+            ours.append(scene.run_jobs(worker, count))
+    return ours, noops, light
+
+
+def _valkey_version(servers: _Servers) -> str:
+    with redis.Redis.from_url(servers.valkey.url) as client:
+        return server_version(client)
+
+
+def _postgres_version() -> str:
+    from django.db import connection  # noqa: PLC0415 - Django is ready by now
+
+    with connection.cursor() as cursor:
+        cursor.execute("show server_version")
+        return str(cursor.fetchone()[0])
+
+
+_NOOP = ["-A", "rateguard.bench.noop", "-P", "prefork", "-c", str(os.cpu_count() or 2)]
 _PREFORK = {"RATEGUARD_WORKER_POOL": "prefork"}
 
 
@@ -83,7 +122,7 @@ class _Servers:
 def _servers() -> Iterator[_Servers]:
     with contextlib.ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rateguard-bench-")))
-        postgres = start_postgres(fsync=True)
+        postgres = start_postgres(fsync=True, settings=POSTGRES)
         stack.callback(postgres.stop)
         valkey = start_valkey(state / "valkey")
         stack.callback(valkey.stop)
@@ -247,7 +286,7 @@ def _noops_done() -> int:
 
 def _prompts() -> list[str]:
     if not _loaded:
-        path = Path(__file__).parent.parent / "demo" / "data" / "prompts.jsonl"
+        path = Path(__file__).parent.parent / "demo" / "data" / "gsm8k_questions.jsonl"
         _loaded.extend(json.loads(line)["prompt"] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
     return _loaded
 
@@ -258,3 +297,7 @@ _loaded: list[str] = []
 def _quantile(values: list[float], share: float) -> float:
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(is_quick="--quick" in sys.argv)))
