@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import connection
 from django.db.models import F
 
 from rateguard import wiring
@@ -20,7 +21,7 @@ from rateguard.engine.gate.contract import Charge
 from rateguard.engine.limits.limit import Kind
 from rateguard.jobs.bill import NOTHING, Amount, Key
 from rateguard.jobs.models import Job, JobEvent
-from tenants.models import Dimension, EntryKind, GateEpoch, LedgerEntry, UsageDay, UsageQuarter
+from tenants.models import Dimension, EntryKind, LedgerEntry, UsageDay, UsageQuarter
 from tenants.models.usage import QUARTER_S
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,17 @@ class Correction:
 
 
 def lock_epoch() -> int:
-    """The gate's epoch, held until the commit: a rebuild counts either all of this correction or nothing of it."""
-    return GateEpoch.objects.select_for_update().values_list("number", flat=True).first() or 0
+    """The gate's epoch, share-locked to the commit as a claim does: a rebuild counts either all of this correction or nothing of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_EPOCH[connection.vendor])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+_READ_EPOCH = {
+    "postgresql": "select number from rateguard_tenants_gateepoch where id = 1 for share",
+    "sqlite": "select number from rateguard_tenants_gateepoch where id = 1",
+}
 
 
 def write(found: Sequence[Correction], charges: Mapping[Key, LedgerEntry]) -> None:
