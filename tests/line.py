@@ -28,6 +28,7 @@ from django.db.models import Sum
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.embedded import process
+from rateguard.embedded.valkey import start_valkey
 from rateguard.engine.gate.contract import Grant, Holder, LimitUse, ReservationId, Settlement
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.redis import RedisGate, connect
@@ -63,7 +64,7 @@ from tenants.models import (
 )
 from tests.simprovider import sim, sim_process, wait_for
 
-__all__ = ["Line", "Station", "line", "live", "sim", "sim_process", "station", "wait_for"]
+__all__ = ["Line", "Station", "fragile", "line", "live", "own_valkey", "sim", "sim_process", "station", "wait_for"]
 
 PROJECT = Path(__file__).parent.parent
 MODEL = "sim-1"
@@ -387,8 +388,25 @@ class Live:
 # ---- fixtures
 
 
+class OwnValkey:
+    """A Valkey of one test, which keeps its port and its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.server = start_valkey(folder)
+        self.url = self.server.url
+
+    def start_again(self) -> None:
+        """Start it on the same port and data."""
+        self.server = start_valkey(self._folder, self.server.port)
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self.server.kill()
+
+
 @contextlib.contextmanager
-def fresh_process(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget what the process knew of an earlier test's rows and gate."""
     wiring.forget_directory()
     monkeypatch.setattr(wiring, "_known_version", 0)
@@ -405,7 +423,7 @@ def line(transactional_db, redis_url, sim, monkeypatch) -> Iterator[Line]:
     made = Line(redis_url, sim, Clock())
     monkeypatch.setattr(wiring, "gate", lambda: made.gate)
     monkeypatch.setattr(pumps, "Publisher", lambda: HandOver(made.messages.put))
-    with fresh_process(redis_url, monkeypatch):
+    with fresh_process(monkeypatch):
         made.set_up()
         yield made
         made.close()
@@ -426,14 +444,35 @@ def station(line, settings, monkeypatch) -> Iterator[Station]:
     stations[0].stop()
 
 
-@pytest.fixture
-def live(transactional_db, child_env, sim, monkeypatch, tmp_path) -> Iterator[Live]:
-    """A line on the servers' clock, for processes."""
-    url = child_env["REDIS_URL"]
-    made = Live(Line(url, sim, None), url, child_env, tmp_path)
+@contextlib.contextmanager
+def _live(url: str, env: dict[str, str], sim: SimHandle, monkeypatch: pytest.MonkeyPatch, logs: Path) -> Iterator[Live]:
+    made = Live(Line(url, sim, None), url, env, logs)
     monkeypatch.setattr(wiring, "gate", lambda: made.line.gate)
-    with fresh_process(url, monkeypatch):
+    with fresh_process(monkeypatch):
         made.line.set_up()
         yield made
         made.line.close()
         made.close()
+
+
+@pytest.fixture
+def live(child_env, redis_url, sim, monkeypatch, tmp_path) -> Iterator[Live]:
+    """A line on the servers' clock, for processes."""
+    with _live(redis_url, child_env, sim, monkeypatch, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def own_valkey(tmp_path) -> Iterator[OwnValkey]:
+    """A server that a test may kill, freeze and start again."""
+    server = OwnValkey(tmp_path / "valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def fragile(child_env, own_valkey, sim, settings, monkeypatch, tmp_path) -> Iterator[Live]:
+    """A line on `own_valkey`. Submit by `caller`: this process's Celery knows the session's server."""
+    settings.REDIS_URL = own_valkey.url
+    with _live(own_valkey.url, child_env, sim, monkeypatch, tmp_path) as made:
+        yield made

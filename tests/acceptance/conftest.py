@@ -1,5 +1,5 @@
 """The line's fixtures."""
 
-from tests.line import line, live, sim, sim_process, station
+from tests.line import fragile, line, live, own_valkey, sim, sim_process, station
 
-__all__ = ["line", "live", "sim", "sim_process", "station"]
+__all__ = ["fragile", "line", "live", "own_valkey", "sim", "sim_process", "station"]
