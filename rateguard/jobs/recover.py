@@ -15,9 +15,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement
-from rateguard.jobs.execute import as_reserved
 from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Attempt, Delivery, Job
+from rateguard.jobs.outcome import as_reserved
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
-from rateguard.jobs.execute import Database, Finished
+from rateguard.jobs.execute import Database
 from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Attempt
+from rateguard.jobs.outcome import Finished
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.recover import give_up, wait_again
 from rateguard.jobs.settle import Ended, Key, settle
