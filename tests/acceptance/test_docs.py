@@ -1,0 +1,218 @@
+"""The docs tell the truth: every block runs, every link leads somewhere, every table says what the code says."""
+
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import itertools
+import json
+import re
+import sys
+
+import pytest
+
+from rateguard import conf
+from rateguard.api import problems
+from rateguard.api.reading import JOB_FIELDS
+from rateguard.api.rendering import render_job
+from rateguard.embedded.process import free_port
+from rateguard.engine.errors import ErrorKind
+from rateguard.engine.gate.contract import Refusal
+from rateguard.jobs.follow import stop_following
+from rateguard.jobs.models import Job
+from rateguard.jobs.states import State
+from tenants.keys import issue_key
+from tenants.models import Deployment, ModelRoute, Price, RouteTarget
+from tests.acceptance.pages import PROJECT, Reader, anchors_of, blocks_of, links_of, shell_environment, written_pages
+from tests.webprocess import start_web  # noqa: F401
+
+PAGES = written_pages()
+DOCS = PROJECT / "docs"
+OPERATING = DOCS / "operating.md"
+TENANTS = DOCS / "tenants.md"
+LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
+PAGES_ON_THEIR_OWN = {"docs/django.md", "docs/operating.md", "docs/contributing.md"}
+"""Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""
+MODELS = ("gpt-5.4-mini", "text-embedding-3-small")
+
+
+def name_of(page):
+    return str(page.relative_to(PROJECT))
+
+
+def that_run(*, on_their_own):
+    pages = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
+    return [page for page in pages if (name_of(page) in PAGES_ON_THEIR_OWN) == on_their_own]
+
+
+# ---- what runs
+
+
+@pytest.fixture
+def secrets(sim, monkeypatch):
+    """An account at a provider, as the environment of whoever reads knows it."""
+    found = {"OPENAI_API_KEY": "sk-a-readers-key", "OPENAI_BASE_URL": sim.base_url}
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def reader(child_env, secrets, tmp_path):
+    """Who reads: in an empty folder from which manage.py can be called as in the project's."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (folder / "manage.py").symlink_to(PROJECT / "manage.py")
+    made = Reader(folder, {**shell_environment(child_env, sys.executable), **secrets, "PORT": str(free_port())})
+    yield made
+    made.leave()
+    stop_following()
+
+
+@pytest.fixture
+def on_a_line(live, start_web, reader):
+    """A reader whose line runs: tenant acme, its key, a worker, a web process."""
+    live.worker("--without-gossip", "--without-mingle")
+    _, secret = issue_key(live.line.acme, "docs")
+    reader.environment |= {"RATEGUARD_URL": start_web().url, "RATEGUARD_KEY": secret}
+    return reader
+
+
+def add_models(account):
+    """What tenants.md teaches to make, for the pages that use it."""
+    for model in MODELS:
+        deployment = Deployment.objects.create(account=account, name=model.replace(".", "-"), upstream_model=model)
+        Price.objects.create(provider="sim", model=model, valid_from="2020-01-01T00:00Z", input_pico=750_000, output_pico=4_500_000)
+        RouteTarget.objects.create(route=ModelRoute.objects.create(name=model), deployment=deployment)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", that_run(on_their_own=False), ids=name_of)
+def test_the_blocks_of_a_page_run_on_a_line(page, on_a_line, live):
+    if page != TENANTS:
+        add_models(live.line.account)
+    on_a_line.follow(page)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("page", that_run(on_their_own=True), ids=name_of)
+def test_the_blocks_of_a_page_run_from_nothing(page, reader):
+    if any(block.file == "manage.py" for block in blocks_of(page)):
+        (reader.folder / "manage.py").unlink()
+    reader.follow(page)
+
+
+# ---- what is compared
+
+
+def test_the_two_commands_are_these():
+    commands = [block.text.splitlines() for page in PAGES for block in blocks_of(page) if "commands" in block.words]
+    assert commands
+    assert [[line.split("#")[0].strip() for line in lines] for lines in commands] == [
+        ["python3 manage.py demo", "python3 manage.py test"]
+    ] * len(commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_fence_says_what_its_block_is(page):
+    assert {block.language for block in blocks_of(page)} <= LANGUAGES
+    for block in blocks_of(page):
+        if block.language == "json":
+            json.loads(block.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    astray = []
+    for link in links_of(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            astray.append(link)
+    assert not astray
+
+
+def test_every_page_is_in_the_index():
+    listed = {(DOCS / link).resolve() for link in links_of(DOCS / "index.md")}
+    assert {page for page in DOCS.glob("*.md") if page.name != "index.md"} <= listed
+
+
+def test_the_readme_fits_on_its_page():
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 150
+
+
+def rows_below(page, heading):
+    """The cells of the table below a heading, without its two head lines."""
+    section = page.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+
+
+def meanings_of(fields_of):
+    """The texts below the fields of a dataclass, by name."""
+    body = next(node for node in ast.parse(fields_of).body if isinstance(node, ast.ClassDef) and node.name == "Conf").body
+    pairs = itertools.pairwise(body)
+    return {field.target.id: ast.literal_eval(text.value) for field, text in pairs if isinstance(field, ast.AnnAssign)}
+
+
+def test_the_table_of_settings_is_what_the_settings_are():
+    meanings = meanings_of((PROJECT / "rateguard" / "conf.py").read_text())
+    wanted = []
+    for field in dataclasses.fields(conf.Conf):
+        unit = getattr(field.metadata["rule"], "unit", "")
+        default = f"{field.default:,} {unit}" if unit else f"`{json.dumps(field.default)}`".replace("null", "None")
+        wanted.append([f"`{field.name.upper()}`", default, meanings[field.name].replace("|", "\\|")])
+    assert rows_below(OPERATING, "Settings") == wanted
+
+
+def test_the_table_of_variables_names_all_that_are_read():
+    read = re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", (PROJECT / "rateguard" / "settings.py").read_text())
+    read += re.findall(r"environ\.get\(\"(RATEGUARD_[A-Z_]+)\"", (PROJECT / "manage.py").read_text())
+    assert {name for row in rows_below(OPERATING, "Environment") for name in re.findall(r"`([A-Z_]+)`", row[0])} == set(read)
+
+
+THEY_SAY_CODES = {"InvalidRequest", "_refuse", "Ended", "end"}
+
+
+def codes_said_in(source):
+    """The codes of refusals and of jobs' ends in a module."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and ast.unparse(node.func) in THEY_SAY_CODES):
+        said = [keyword.value for keyword in call.keywords if keyword.arg in {"code", "error_code"}]
+        said += call.args[2:] if ast.unparse(call.func) == "_refuse" else []
+        texts = (node.value for value in said for node in ast.walk(value) if isinstance(node, ast.Constant))
+        yield from (text for text in texts if isinstance(text, str))
+
+
+def codes_in_the_code():
+    """Every stable code that a caller may meet: refusals, statuses, ends of jobs."""
+    folders = [PROJECT / "tenants", *(PROJECT / "rateguard" / name for name in ("api", "engine", "jobs"))]
+    paths = [path for folder in folders for path in folder.rglob("*.py") if "sim" not in path.parts]  # it speaks OpenAI's codes
+    said = {code for path in paths for code in codes_said_in(path.read_text())}
+    statuses = {problems.Problem.of_status(status).code for status in problems._CODES}
+    refusals = {Refusal.EXCEEDS_LIMIT.value, Refusal.BUDGET_EXHAUSTED.value}  # the third is never written into a job
+    return said | statuses | set(problems._STATUSES) | {kind.value for kind in ErrorKind} | refusals
+
+
+def test_every_code_has_its_place_in_the_docs_and_no_other():
+    # A problem's `type` leads to DOCS + code.
+    assert problems.DOCS == "/docs/errors#"
+    headings = re.findall(r"^### `(\w+)`$", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert set(headings) == codes_in_the_code()
+
+
+def test_the_job_that_is_shown_has_the_fields_of_a_job():
+    job = Job(state=State.SUCCEEDED, lane=3, timeout_s=600, max_tries=5, submitted_at=None)
+    shown = next(json.loads(block.text) for block in blocks_of(DOCS / "calling.md") if block.language == "json")
+    assert list(shown) == list(render_job(job))
+
+
+def test_the_fields_of_job_are_all_explained():
+    assert {field.strip("`") for row in rows_below(DOCS / "calling.md", "The object `job`") for field in row[0].split(", ")} == set(
+        JOB_FIELDS
+    )
