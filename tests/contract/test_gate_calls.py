@@ -255,3 +255,15 @@ def test_five_lanes_of_one_user_behind_one_limit_come_out_in_order_of_lane(line)
         line.go_to(reply.next_ready_ms or line.clock.now_ms + 1)
 
     assert order == list(Lane)
+
+
+def test_more_limits_and_paths_than_a_call_of_lua_can_name_are_configured_and_looked_at(line):
+    limits = tuple(places(f"t{n}:c", 1, Level.TENANT) for n in range(9_000))
+    line.open(*limits, paths=[path(f"p{n}", f"t{n}:c") for n in range(2_500)])
+    line.enqueue(line.job("p0"), line.job("p2499"))
+
+    assert len(line.step(9).granted) == 2
+    inspection = line.gate.inspect()
+    assert len(inspection.limits) == 9_000
+    assert sum(use.used for use in inspection.limits) == 2
+    assert line.step().version == 1

@@ -90,11 +90,13 @@ def test_a_users_jobs_go_first_come_first_served(line):
     assert ids(line.step(20)) == [job.job for job in jobs]
 
 
-def test_models_of_one_pool_share_the_tenants_shares(line):
+@pytest.mark.parametrize("first", ["m", "n"])
+def test_models_of_one_pool_share_the_tenants_shares(line, first):
     models = [model("m", deployment(), pool="x"), model("n", deployment(), pool="x")]
     line.open(paths=[path("pa"), path("pb")], models=models)
-    tenant_of = enqueue_for_tenants(line, "ab", 400, [100], to="m")
-    tenant_of |= enqueue_for_tenants(line, "a", 400, [100], to="n")
+    tenant_of = enqueue_for_tenants(line, "a", 400, [100], to=first)
+    tenant_of |= enqueue_for_tenants(line, "a", 400, [100], to="n" if first == "m" else "m")
+    tenant_of |= enqueue_for_tenants(line, "b", 400, [100], to="m")
 
     shares = token_shares([grant for _ in range(8) for grant in line.step(50).granted], tenant_of)
 
@@ -148,17 +150,17 @@ def test_synchronous_calls_go_before_jobs_of_their_lane_and_not_before_higher_la
 
 def test_a_large_job_is_not_starved_by_small_ones_of_other_tenants(line):
     line.open(tokens("a:t", 1_000, 10_000), paths=[path("pa"), path("pb")], models=[model("m", deployment("a:t"))])
-    assert granted_within_three_windows(line, line.job("pa", size=900), small_on="pb")
+    assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
 
 
 def test_a_large_job_is_not_starved_by_small_ones_of_another_user(line):
     line.open(tokens("t:t", 1_000, 10_000, Level.TENANT), paths=[path("pa", "t:t", tenant="t"), path("pb", "t:t", tenant="t")])
-    assert granted_within_three_windows(line, line.job("pa", size=900), small_on="pb")
+    assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
 
 
 def test_a_large_job_is_not_starved_by_small_ones_of_the_same_team(line):
     line.open(tokens("g:t", 1_000, 10_000, Level.LEAF), paths=[path("pa", "g:t", tenant="t"), path("pb", "g:t", tenant="t")])
-    assert granted_within_three_windows(line, line.job("pa", size=900), small_on="pb")
+    assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
 
 
 @pytest.mark.parametrize("pools", ["xx", "xy"])
@@ -167,7 +169,7 @@ def test_a_large_job_is_not_starved_by_its_own_tenants_small_ones_for_another_mo
     limit = tokens("t:t", 1_000, 10_000, level)
     models = [model("m", deployment(), pool=pools[0]), model("z", deployment(), pool=pools[1])]
     line.open(limit, paths=[path("p", "t:t")], models=models)
-    assert granted_within_three_windows(line, line.job("p", to="z", size=900), small_on="p")
+    assert granted_within_three_windows(line, line.job("p", to="z", size=1_000), small_on="p")
 
 
 def granted_within_three_windows(line: Line, large, small_on: str) -> bool:

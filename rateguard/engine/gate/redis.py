@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,6 +30,9 @@ from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.scripts import script
 from rateguard.engine.keys import GATE_KEYS, gate_prefix
 
+CONFIGURE_AT_ONCE = 1_000
+"""Limits, or paths, in one call."""
+
 RESTORE_AT_ONCE = 2_000
 """Rows in one call of a rebuild: a few milliseconds of the server's time."""
 
@@ -42,6 +46,18 @@ def connect(url: str, timeout_ms: int) -> redis.Redis:
     return redis.Redis.from_url(
         url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=None, protocol=2, health_check_interval=0
     )
+
+
+def _parts(configuration: Configuration) -> Iterator[Configuration]:
+    """A large configuration in pieces that hold the server for milliseconds: limits first, what names them next, the version at the end."""
+    limits, paths = configuration.limits, configuration.paths
+    for at in range(0, len(limits) - CONFIGURE_AT_ONCE, CONFIGURE_AT_ONCE):
+        yield Configuration(0, limits=limits[at : at + CONFIGURE_AT_ONCE])
+        configuration = dataclasses.replace(configuration, limits=limits[at + CONFIGURE_AT_ONCE :])
+    for at in range(0, len(paths) - CONFIGURE_AT_ONCE, CONFIGURE_AT_ONCE):
+        yield Configuration(0, limits=configuration.limits, paths=paths[at : at + CONFIGURE_AT_ONCE])
+        configuration = dataclasses.replace(configuration, limits=(), paths=paths[at + CONFIGURE_AT_ONCE :])
+    yield configuration
 
 
 @contextlib.contextmanager
@@ -110,7 +126,8 @@ class RedisGate:
 
     def configure(self, configuration: Configuration) -> None:
         """See contract.Gate."""
-        self._run("configure", *wire.configuration_fields(configuration))
+        for part in _parts(configuration):
+            self._run("configure", *wire.configuration_fields(part))
 
     def clear(self) -> None:
         """See contract.Gate."""
