@@ -92,7 +92,7 @@ class Demo:
         self._make_world()
         with self._display() as display, Keyboard({"k": self._kill_worker, "f": self._empty_redis}):
             self._submit(display)
-            worker_at = time.monotonic()
+            worker_at, worker_at_ms = time.monotonic(), time.time() * 1000
             self._supervisor.start(processes.worker(self._place))
             self._news.add("the worker starts")
             snapshot = self._work(display)
@@ -101,7 +101,8 @@ class Demo:
         snapshot = look(self._watched)
         control = self._place.control()
         figures = figures_of(control, snapshot, setup_s=worker_at - self._began_at, run_s=ended_at - worker_at)
-        return self._finish(figures, report)
+        moved_ms = min((arrival.arrived_ms for arrival in control.log()), default=worker_at_ms) - worker_at_ms
+        return self._finish(figures, report, moved_ms / 1000)
 
     # ---- set-up
 
@@ -146,6 +147,8 @@ class Demo:
             raise DemoFailed(f"a job could not be submitted: {failures[0]}") from failures[0]
         if not process_pump().flush(10.0):
             raise DemoFailed("the gate did not take the jobs in")
+        by_rest = sum(call.is_rest for call in calls)
+        self._news.add(f"{by_rest:,} jobs came in by REST, {len(calls) - by_rest:,} by .delay(); no worker runs yet")
         self._look(display, "all are waiting")
 
     # ---- the work
@@ -198,8 +201,8 @@ class Demo:
         """What was estimated is corrected from the provider's bill, which is complete: nothing runs any more."""
         return reconcile(bill_of(self._place.control()), apply=True, complete=Coverage(scenario.ACCOUNT))
 
-    def _finish(self, figures: Figures, report: Report) -> int:
-        for line in telling.summary(figures):
+    def _finish(self, figures: Figures, report: Report, moved_s: float) -> int:
+        for line in telling.summary(figures, moved_s):
             print(line)
         print(telling.last_line(figures, report.estimated_corrected), flush=True)
         if not self._options.ends:

@@ -10,15 +10,16 @@ from rateguard.demo.workload import MODEL
 from rateguard.engine.money import format_usd
 
 
-def summary(figures: Figures) -> Iterator[str]:
-    """What happened, for people."""
+def summary(figures: Figures, moved_s: float) -> Iterator[str]:
+    """What happened, for people. moved_s: from the worker's start to the first request at the provider."""
     yield ""
     yield f"{figures.jobs:,} jobs: {figures.succeeded:,} succeeded, {figures.failed} failed, {figures.unfinished} unfinished"
-    yield f"{figures.setup_s:.1f} s to set up, {figures.run_s:.1f} s of work"
+    yield f"{figures.setup_s:.1f} s to set up, {figures.run_s:.1f} s of work; the first job moved {moved_s:.1f} s after the worker's start"
     yield f"the provider counted {figures.provider_requests:,} requests and refused {figures.provider_429} with 429"
     yield f"the fullest window that it saw held {figures.worst_window_ratio:.2%} of its limit"
-    if figures.limit_utilisation is not None:
-        yield f"{figures.binding_limit} bound: {figures.limit_utilisation:.1%} of it was used while jobs waited"
+    if figures.limit_utilisation is None:
+        return  # no limit held anybody up, so there was nothing to share
+    yield f"{figures.binding_limit} bound: {figures.limit_utilisation:.1%} of it was used while jobs waited"
     total = sum(WEIGHTS.values())
     yield "tokens sent while all three tenants had work waiting:"
     for name, tenant in figures.tenants.items():

@@ -50,6 +50,8 @@ def _title(frame: Frame) -> Text:
     text.append(f" {frame.phase}  ", "bold")
     text.append(bar(share, 20), "green")
     text.append(f" {total.done:,} of {total.jobs:,} jobs")
+    if total.failed:
+        text.append(f"   {total.failed:,} failed", "red")
     text.append(f"   {frame.at_s:.0f} s", "dim")
     return text
 
@@ -61,11 +63,11 @@ _COLUMNS = (
     ("wait", 6),
     ("run", 4),
     ("done", 6),
-    ("tokens", 9),
+    ("tokens", 10),
     ("cost", 8),
-    ("call p50", 10),
+    ("call p50", 9),
     ("p95", 7),
-    ("queue p50", 11),
+    ("queue p50", 10),
     ("p95", 7),
 )
 """Each with its width, so that nothing moves while numbers grow."""
@@ -91,13 +93,10 @@ def _jobs_table(frame: Frame, *, is_tall: bool) -> Table:
 
 
 def _cells(group: observe.Group) -> tuple[str | Text, ...]:
-    done = Text(f"{group.done:,}")
-    if group.failed:
-        done = Text(f"{group.done:,} ({group.failed} failed)", "red")
     return (
         f"{group.waiting:,}",
         f"{group.running:,}",
-        done,
+        Text(f"{group.done:,}", "red" if group.failed else ""),
         f"{group.tokens:,}",
         f"${group.nano_usd / NANO:.3f}",
         *(_time(value) for value in (*group.latency_ms, *group.wait_ms)),
