@@ -138,9 +138,8 @@ class Line:
 
     def account_limit(self, metric: str, amount: int, window_ms: int = HOUR_MS, *, is_enforced: bool = True) -> Limit:
         """A limit of the provider on the account; the simulated provider keeps it too."""
-        rule = LimitRule(metric, amount, window_ms, enforce=is_enforced)
         if metric != "concurrency":
-            self.provider.control.configure(limits={CREDENTIALS: [rule]})
+            self.provider.control.configure(limits={CREDENTIALS: [LimitRule(metric, amount, window_ms, enforce=is_enforced)]})
         return Limit.objects.create(account=self.account, metric=metric, amount=amount, **_kind(window_ms))
 
     def submission(self, tenant: Tenant | None = None, *, text: str = "hello", max_tokens: int = 20, **fields: Any) -> Submission:

@@ -42,15 +42,15 @@ def test_all_jobs_of_a_killed_worker_end_and_its_reservations_come_back(live, jo
 @pytest.mark.long
 def test_workers_that_are_killed_again_and_again_lose_nothing(live):
     line = live.line
-    line.account_limit("tokens", 900, 1_000)
+    line.account_limit("tokens", 1_800, 6_000)
     line.provider.control.configure(latency={"base_ms": 300})
     live.worker(**HASTE)
-    line.submit_many(200)
+    line.submit_many(150)
     for round_ in range(3):
         victim = live.worker(**HASTE)
-        reached = 40 * (round_ + 1)
+        reached = 20 * (round_ + 1)
         wait_for(lambda reached=reached: states()[State.SUCCEEDED] >= reached, 40)
         victim.kill()
-    wait_for(lambda: states() == {State.SUCCEEDED: 200}, 60)
+    wait_for(lambda: states() == {State.SUCCEEDED: 150}, 60)
     assert line.provider.control.stats()["worst_window_ratio"] <= 1.0
     assert_books_close()

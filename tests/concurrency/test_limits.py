@@ -15,7 +15,7 @@ def assert_never_over(live):
 @pytest.mark.parametrize("metric", ["tokens", pytest.param("requests", marks=pytest.mark.long)])
 def test_two_workers_and_two_callers_never_exceed_a_providers_limit(live, metric):
     line = live.line
-    line.account_limit(metric, {"tokens": 1_600, "requests": 50}[metric], 2_000)  # about 25 jobs a second
+    line.account_limit(metric, {"tokens": 1_800, "requests": 60}[metric], 6_000)  # half of the jobs fit a window
     workers = [live.start_worker() for _ in range(2)]
     for worker in workers:
         worker.wait_for("ready.")

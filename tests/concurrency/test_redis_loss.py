@@ -9,10 +9,10 @@ from tests.line import all_ended, assert_books_close, states, wait_for
 
 @pytest.fixture
 def limited():
-    """Puts a line under a limit of about 30 jobs a second."""
+    """Puts a line under a limit whose window takes half of the 120 jobs."""
 
     def limited(live):
-        live.line.account_limit("tokens", 900, 1_000)
+        live.line.account_limit("tokens", 1_800, 6_000)
         live.line.provider.control.configure(latency={"base_ms": 100, "jitter": 0.5})
         return live.line
 
@@ -29,9 +29,9 @@ def assert_all_is_well(live, jobs):
 
 def test_an_emptied_redis_loses_no_job_and_exceeds_no_limit(live, limited):
     line = limited(live)
+    live.worker()
     line.submit_many(120)
-    live.start_worker()
-    for reached in (20, 60):
+    for reached in (20, 40):
         wait_for(lambda reached=reached: states()[State.SUCCEEDED] >= reached, 30)
         line.redis.flushall()
     assert_all_is_well(live, 120)
