@@ -193,7 +193,8 @@ class Demo:
             self._news.add(f"Redis did not answer: {error}")
 
     def _display(self) -> Display:
-        return LiveDisplay(self._console, self._news) if self._console.is_terminal else PlainDisplay(self._news)
+        can_draw = self._console.is_terminal and not self._console.is_dumb_terminal
+        return LiveDisplay(self._console, self._news) if can_draw else PlainDisplay(self._news)
 
     # ---- the end
 

@@ -166,3 +166,12 @@ def test_it_refuses_numbers_that_are_none(start):
 
     assert demo.ends() == 2
     assert "from 1 to 100000" in demo.said()
+
+
+def test_the_shops_tables_are_what_its_models_say():
+    command = [sys.executable, "-m", "django", "makemigrations", "--check", "--dry-run"]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "rateguard.demo.settings", "PYTHONPATH": str(PROJECT)}
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
