@@ -6,6 +6,7 @@ repairs; every reply of the gate carries the version, and a process whose direct
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import threading
@@ -196,19 +197,21 @@ def _pools(found: Directory) -> dict[str, str]:
 
 
 def whole_configuration() -> Configuration:
-    """Everything that the gate must know."""
+    """Everything that the gate must know, as of a version that is read before the rows: they are at least as new."""
     version = ConfigVersion.current()
     on_paths, paths = path_records(Tenant.objects.all())
     on_models, models_ = model_records(read_directory())
     return Configuration(version, on_paths + on_models, paths, models_)
 
 
-def push_configuration(configuration: Configuration | None = None) -> None:
-    """Write configuration to the gate; everything by default. A gate that is away gets it from the caretaker or the next rebuild."""
+def push_configuration(configuration: Configuration | None = None) -> bool:
+    """Write configuration to the gate; everything by default. False: the gate is away; the caretaker or the next rebuild brings it."""
     try:
         gate().configure(configuration or whole_configuration())
     except GateError as error:
         logger.warning("configuration not pushed, the caretaker will: %s", error)
+        return False
+    return True
 
 
 def _changed(
@@ -221,11 +224,11 @@ def _changed(
     forget = (f"{'l' if sender is Limit else 'b'}{pk}",) if is_deleted and sender in (Limit, Budget) else ()
     tenant = _tenant_of(instance)
     if tenant is None or (sender is Tenant and is_deleted):
-        configuration = whole_configuration()
-        push_configuration(Configuration(version, configuration.limits, configuration.paths, configuration.models, forget))
+        push_configuration(dataclasses.replace(whole_configuration(), forget_limits=forget))
     else:
+        read_version = ConfigVersion.current()  # before the rows: what is read is at least as new
         limits, paths = path_records([tenant])
-        push_configuration(Configuration(version, limits, paths, (), forget))
+        push_configuration(Configuration(read_version, limits, paths, (), forget))
 
 
 def _tenant_of(instance: models.Model | None) -> Tenant | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 GATE_KEYS = {
     "epoch": "epoch",  # string "<layout>:<epoch>"; gone = the gate is empty
     "version": "version",  # string, config_version of what is written
+    "record_versions": "record_versions",  # hash limit:, path: or model: + id → version of the rows that it was read from
     "limit": "limit:",  # + limit id: packed header and ring
     "limit_ids": "limit_ids",  # set of limit ids, for looking
     "path": "path:",  # + path id: msgpack [tenant, weight, [limit ids]]

@@ -42,6 +42,7 @@ class Caretaker:
         self._period_s = period_s
         self._channel = uuid.uuid4().hex
         self._rounds = 0
+        self._pushed_version = -1
         self._page: tuple[dt.datetime, uuid.UUID] | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -117,8 +118,11 @@ class Caretaker:
     def _repair_configuration(self) -> None:
         reply = self._gate.step(Step(self._channel, self._rounds))
         wiring.note_version(reply.version)
-        if reply.version < ConfigVersion.current() or self._rounds % PUSH_EVERY == 0:
-            wiring.push_configuration()
+        version = ConfigVersion.current()
+        if version != self._pushed_version or reply.version < version or self._rounds % PUSH_EVERY == 0:
+            # Each change was pushed by its process; whether that came through nobody knows, so all of it is written once more.
+            is_written = wiring.push_configuration()
+            self._pushed_version = version if is_written else self._pushed_version
 
     def _sweep(self) -> None:
         """New rows since the last sweep, whoever made it, and one page of all."""

@@ -132,6 +132,25 @@ def test_the_version_is_raised_and_never_lowered(line):
     assert line.step().version == 9
 
 
+def test_a_record_read_from_older_rows_undoes_no_newer_one(line):
+    line.open(requests("l:r", 10, 60_000), paths=[path("p", "l:r")])
+    line.configure(requests("l:r", 3, 60_000), version=9, paths=(path("p", "l:r"),))
+    line.configure(requests("l:r", 10, 60_000), version=8, paths=(path("p"),))
+    line.configure(version=8, forget_limits=("l:r",))
+    line.enqueue(*line.jobs(5))
+
+    assert len(line.admit_all()) == 3
+
+
+def test_a_forgotten_record_does_not_come_back_with_an_older_push(line):
+    line.open(requests("l:r", 1, 60_000), paths=[path("p", "l:r")])
+    line.configure(version=9, forget_limits=("l:r",))
+    line.configure(requests("l:r", 1, 60_000), version=8)
+    line.enqueue(*line.jobs(3))
+
+    assert len(line.admit_all()) == 3
+
+
 def test_a_grant_carries_the_gates_epoch(line):
     line.open()
     line.gate.clear()

@@ -312,7 +312,10 @@ class Gate(Protocol):
         ...
 
     def configure(self, configuration: Configuration) -> None:
-        """Write records; what is used of an edited limit stays. Raises the version, never lowers it. Works during a rebuild."""
+        """Write records; what is used of an edited limit stays. Works during a rebuild.
+
+        A record read from older rows (a lower version) than the one that stands is left out. Raises the version, never lowers it.
+        """
         ...
 
     def clear(self) -> None:

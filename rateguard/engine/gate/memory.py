@@ -51,6 +51,7 @@ class MemoryGate:
     def _empty(self) -> None:
         self._epoch: int | None = None
         self._version = 0
+        self._record_versions: dict[str, int] = {}
         self._room = Room()
         self._limits: dict[str, LimitState] = {}
         self._holders = Holders(self._settings)
@@ -265,19 +266,36 @@ class MemoryGate:
         with self._lock:
             now_ms = self._now()
             for record in configuration.limits:
+                if not self._is_current(f"limit:{record.id}", configuration):
+                    continue
                 old = self._limits.get(record.id)
                 self._limits[record.id] = new = edited(old, record, now_ms) if old else new_state(record)
                 if new.has_parked:
                     self._room.wake_at(new, now_ms)
             for limit_id in configuration.forget_limits:
-                self._free_parked(limit_id)
-                self._limits.pop(limit_id, None)
+                if self._is_current(f"limit:{limit_id}", configuration):
+                    self._free_parked(limit_id)
+                    self._limits.pop(limit_id, None)
             for path in configuration.paths:
-                self._write_path(path)
-            self._room.models.update((model.name, model) for model in configuration.models)
-            for name in configuration.forget_models:
-                self._room.models.pop(name, None)
+                if self._is_current(f"path:{path.id}", configuration):
+                    self._write_path(path)
+            self._write_models(configuration)
             self._version = max(self._version, configuration.version)
+
+    def _is_current(self, record: str, configuration: Configuration) -> bool:
+        """Whether the record was not read from older rows than the one that stands: pushes may overtake each other."""
+        if configuration.version < self._record_versions.get(record, 0):
+            return False
+        self._record_versions[record] = configuration.version
+        return True
+
+    def _write_models(self, configuration: Configuration) -> None:
+        for model in configuration.models:
+            if self._is_current(f"model:{model.name}", configuration):
+                self._room.models[model.name] = model
+        for name in configuration.forget_models:
+            if self._is_current(f"model:{name}", configuration):
+                self._room.models.pop(name, None)
 
     def _write_path(self, path: PathRecord) -> None:
         """What is parked under a limit that the path has no longer is tried again."""
