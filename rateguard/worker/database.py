@@ -24,8 +24,12 @@ class DatabaseThread:
 
     def close(self) -> None:
         """Close the connection and end the thread, after what was asked of it."""
-        self._thread.submit(connection.close)
+        self._thread.submit(_close)
         self._thread.shutdown(wait=True)
+
+
+def _close() -> None:
+    connection.close()  # looked up in the thread that runs this: `connection` is another one in each
 
 
 def _guarded(function: Callable[..., Result], args: tuple[Any, ...]) -> Result:

@@ -71,6 +71,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Write what ended, tell the gate, leave."""
+        self.executor.is_draining = True
         self.executor.give_back_all()
         await self.executor.wait_idle(None)
         await self._commit.drain()

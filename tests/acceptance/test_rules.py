@@ -31,15 +31,15 @@ def test_1_an_accepted_job_ends_though_its_worker_and_its_redis_die(live):
     line = live.line
     haste = {"RATEGUARD_HEARTBEAT_MS": "300", "RATEGUARD_DEAD_AFTER_MS": "2000"}
     line.provider.control.configure(latency={"base_ms": 60_000})
-    line.submit_many(10)
-    victim = live.worker(**haste)
-    wait_for(lambda: len(line.provider.control.log()) == 10, 30)
+    line.submit_many(50)
+    victim = live.start_worker(**haste)
+    wait_for(lambda: len(line.provider.control.log()) == 50, 30)
     line.provider.control.configure(latency={})
     victim.kill()
     line.redis.flushall()
     line.submit_many(10)
     live.start_worker(**haste)
-    wait_for(lambda: states() == {State.SUCCEEDED: 20}, 40)
+    wait_for(lambda: states() == {State.SUCCEEDED: 60}, 40)
     assert_books_close()
 
 

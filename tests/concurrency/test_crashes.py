@@ -13,15 +13,15 @@ HASTE = {"RATEGUARD_HEARTBEAT_MS": "300", "RATEGUARD_DEAD_AFTER_MS": "2000"}
 """Death is noticed sooner; the suite's time is short."""
 
 
-@pytest.mark.parametrize(("jobs", "environment"), [(50, HASTE), pytest.param(50, {}, marks=pytest.mark.long, id="as configured")])
-def test_all_jobs_of_a_killed_worker_end_and_its_reservations_come_back(live, jobs, environment):
-    line = live.line
+@pytest.mark.long
+def test_all_jobs_of_a_killed_worker_end_and_its_reservations_come_back(live):
+    line, jobs = live.line, 50
     budget = line.budget(10**9)
     line.provider.control.configure(latency={"base_ms": 60_000})
     line.submit_many(jobs)
-    victim = live.worker(**environment)
+    victim = live.worker()
     wait_for(lambda: len(line.provider.control.log()) == jobs, 30)
-    heir = live.worker(**environment)
+    heir = live.worker()
     line.provider.control.configure(latency={"base_ms": 10})
     victim.kill()
     killed_at = time.monotonic()

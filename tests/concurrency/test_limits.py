@@ -15,14 +15,14 @@ def assert_never_over(live):
 @pytest.mark.parametrize("metric", ["tokens", pytest.param("requests", marks=pytest.mark.long)])
 def test_two_workers_and_two_callers_never_exceed_a_providers_limit(live, metric):
     line = live.line
-    line.account_limit(metric, {"tokens": 1_800, "requests": 60}[metric], 6_000)  # half of the jobs fit a window
+    line.account_limit(metric, {"tokens": 1_200, "requests": 40}[metric], 4_000)  # half of the jobs fit a window
     workers = [live.start_worker() for _ in range(2)]
     for worker in workers:
         worker.wait_for("ready.")
-    callers = [live.caller(line.acme, 60, threads=3, name=f"caller {number}") for number in range(2)]
+    callers = [live.caller(line.acme, 40, threads=3, name=f"caller {number}") for number in range(2)]
     for caller in callers:
         caller.finish()
-    wait_for(lambda: states() == {State.SUCCEEDED: 120}, 40)
+    wait_for(lambda: states() == {State.SUCCEEDED: 80}, 40)
     assert_never_over(live)
     assert all(worker.running.poll() is None for worker in workers)
     assert_books_close()

@@ -9,10 +9,10 @@ from tests.line import all_ended, assert_books_close, states, wait_for
 
 @pytest.fixture
 def limited():
-    """Puts a line under a limit whose window takes half of the 120 jobs."""
+    """Puts a line under a limit whose window takes half of the jobs."""
 
-    def limited(live):
-        live.line.account_limit("tokens", 1_800, 6_000)
+    def limited(live, jobs=120):
+        live.line.account_limit("tokens", 15 * jobs, 50 * jobs)
         live.line.provider.control.configure(latency={"base_ms": 100, "jitter": 0.5})
         return live.line
 
@@ -28,13 +28,13 @@ def assert_all_is_well(live, jobs):
 
 
 def test_an_emptied_redis_loses_no_job_and_exceeds_no_limit(live, limited):
-    line = limited(live)
+    line = limited(live, 80)
     live.worker()
-    line.submit_many(120)
-    for reached in (20, 40):
+    line.submit_many(80)
+    for reached in (10, 30):
         wait_for(lambda reached=reached: states()[State.SUCCEEDED] >= reached, 30)
         line.redis.flushall()
-    assert_all_is_well(live, 120)
+    assert_all_is_well(live, 80)
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable
-from rateguard.engine.gate.contract import Configuration, Step
+from rateguard.engine.gate.contract import Step
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Job, Lease
@@ -16,7 +16,7 @@ from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import State
 from rateguard.worker.caretaker import NAME, Caretaker
 from rateguard.worker.heartbeat import Heartbeat
-from tenants.models import ConfigVersion, GateEpoch, Limit
+from tenants.models import ConfigVersion, GateEpoch
 from tests.line import state_of, wait_for
 
 
@@ -58,10 +58,11 @@ def test_a_caretaker_that_stops_gives_its_lease_up(caretaker):
     assert wait_for(second._has_lease, 1.5)
 
 
-def test_a_caretaker_outlives_a_gate_that_is_away(caretaker, line, monkeypatch):
-    def away(*_):
-        raise GateUnavailable("away")
+def away(*_):
+    raise GateUnavailable("away")
 
+
+def test_a_caretaker_outlives_a_gate_that_is_away(caretaker, line, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(line.gate, "epoch", away)
         caretaker().start()
@@ -132,13 +133,14 @@ def test_an_edit_keeps_what_is_used_and_a_deleted_limit_is_gone(line):
     assert name not in {use.id for use in line.gate.inspect().limits}
 
 
-def test_a_push_that_was_lost_is_made_good_by_the_caretaker(caretaker, line):
+def test_a_push_that_was_lost_is_made_good_by_the_caretaker(caretaker, line, monkeypatch):
     limit = line.limit("requests", 5)
     one = caretaker()
     one._has_lease()
-    Limit.objects.filter(pk=limit.pk).update(amount=7)
-    line.gate.configure(Configuration(0, (wiring.limit_record(limit),)))  # as if the gate had never heard of 7 …
-    line.redis.set("{rg:default}:version", ConfigVersion.current() - 1)  # … nor of its version
+    with monkeypatch.context() as patch:
+        patch.setattr(line.gate, "configure", away)
+        limit.amount = 7
+        limit.save()
     assert line.used(limit).amount == 5
     one.round()
     assert line.used(limit).amount == 7
@@ -203,7 +205,7 @@ def test_a_heartbeat_names_the_holder_and_its_slots_until_it_leaves(line, heartb
 def test_a_heartbeat_outlives_a_gate_that_is_away(line, heartbeat, monkeypatch):
     beats = []
     with monkeypatch.context() as patch:
-        patch.setattr(line.gate, "beat", lambda _: (_ for _ in ()).throw(GateUnavailable("away")))
+        patch.setattr(line.gate, "beat", away)
         heartbeat(on_beat=lambda: beats.append(1))
         line.settled()
     wait_for(lambda: beats)
