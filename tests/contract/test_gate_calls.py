@@ -93,9 +93,21 @@ def test_enqueueing_a_job_that_is_granted_is_ignored(line):
     jobs = line.enqueue(*line.jobs(3))
     line.step(3)
 
-    reply = line.step(9, enqueue=jobs)
+    line.step(enqueue=jobs)
 
-    assert reply.granted == reply.refused == ()
+    assert line.gate.inspect().waiting == 0
+    assert line.step(9).granted == ()
+
+
+def test_enqueueing_a_job_that_waits_behind_a_budget_is_ignored(line):
+    line.open(budget("t:b", 10_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    jobs = line.enqueue(*line.jobs(2, size=9))
+    granted = line.admit_all()
+
+    line.step(enqueue=jobs)
+
+    assert line.gate.inspect().waiting == 1
+    assert ids(line.step(9, settle=ended(granted, cost=0))) == [jobs[1].job]
     assert line.gate.inspect().waiting == 0
 
 

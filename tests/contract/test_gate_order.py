@@ -98,7 +98,7 @@ def test_models_of_one_pool_share_the_tenants_shares(line, first):
     tenant_of |= enqueue_for_tenants(line, "a", 400, [100], to="n" if first == "m" else "m")
     tenant_of |= enqueue_for_tenants(line, "b", 400, [100], to="m")
 
-    shares = token_shares([grant for _ in range(8) for grant in line.step(50).granted], tenant_of)
+    shares = token_shares(list(line.step(400).granted), tenant_of)
 
     assert shares["a"] == pytest.approx(0.5, rel=0.02)
 
@@ -170,6 +170,19 @@ def test_a_large_job_is_not_starved_by_its_own_tenants_small_ones_for_another_mo
     models = [model("m", deployment(), pool=pools[0]), model("z", deployment(), pool=pools[1])]
     line.open(limit, paths=[path("p", "t:t")], models=models)
     assert granted_within_three_windows(line, line.job("p", to="z", size=1_000), small_on="p")
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_whoever_comes_later_does_not_overtake_in_his_lane_under_the_limit_that_is_in_the_way(line, level):
+    models = [model("m", deployment()), model("z", deployment())]
+    line.open(tokens("t:t", 1_000, level=level), paths=[path("pa", "t:t", tenant="t"), path("pb", "t:t", tenant="t")], models=models)
+    line.enqueue(*line.jobs(2, "pa", to="z", size=900))
+    assert len(line.admit_all()) == 1
+    same, lower = line.job("pb", size=50), line.job("pb", size=50, lane=Lane.LOW)
+    higher = line.job("pb", size=50, lane=Lane.HIGH)
+
+    assert ids(line.step(9, enqueue=(same, lower))) == []
+    assert ids(line.step(9, enqueue=(higher,))) == [higher.job]
 
 
 def granted_within_three_windows(line: Line, large, small_on: str) -> bool:

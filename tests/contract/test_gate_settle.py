@@ -8,11 +8,13 @@ import random
 import pytest
 
 from rateguard.engine.gate.contract import Refusal, Settlement, WorkClass
+from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level, Metric
 from tests.contract.gate_line import budget, deployment, ended, ids, model, path, places, requests, tokens, window
 
 DEAR = deployment(output_pico=1_000_000)
 """1,000 nano-dollars a token of output."""
+MODEL, OTHER_MODEL = model("m", deployment()), model("n", deployment())
 
 
 # ---- budgets
@@ -185,6 +187,16 @@ def test_a_need_above_a_limit_itself_is_refused_and_others_go_on(line, level):
     assert [(refusal.job, refusal.attempt, refusal.reason, refusal.binding) for refusal in reply.refused] == [
         (large.job, 0, Refusal.EXCEEDS_LIMIT, "l:t")
     ]
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_need_above_a_limit_is_refused_at_once_although_others_wait_behind_it(line, level):
+    line.open(tokens("l:t", 1_000, level=level), paths=[path("p", "l:t"), path("q", "l:t", tenant="p")], models=[MODEL, OTHER_MODEL])
+    line.enqueue(*line.jobs(2, size=900))
+    line.admit_all()
+    large = line.job("q", size=1_001, to="n", lane=Lane.LOW)
+
+    assert [refusal.job for refusal in line.step(9, enqueue=(large,)).refused] == [large.job]
 
 
 def test_a_need_above_the_limits_of_every_deployment_is_refused_and_above_one_only_waits_for_the_other(line):
