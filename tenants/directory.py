@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import defaultdict
+from collections.abc import Iterable
 
 from django.utils import timezone
 
@@ -11,6 +13,8 @@ from rateguard.engine import money
 from rateguard.engine.providers.base import Target
 from tenants.models import ConfigVersion, Deployment, ModelRoute, RouteTarget
 from tenants.prices import prices_at
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ def read_directory() -> Directory:
     prices = prices_at(timezone.now())
     deployments = Deployment.objects.filter(is_enabled=True).select_related("account")
     places = {row.pk: _place(row, prices) for row in deployments}
+    _tell_unpriced(place for place in places.values() if (place.target.provider, place.target.upstream_model) not in prices)
     routes: dict[str, list[Place]] = defaultdict(list)
     for name in ModelRoute.objects.filter(is_enabled=True).values_list("name", flat=True):
         routes[name] = []
@@ -66,6 +71,17 @@ def read_directory() -> Directory:
         if target.deployment_id in places:
             routes[target.route.name].append(places[target.deployment_id])
     return Directory(version, {name: tuple(found) for name, found in routes.items()}, places)
+
+
+def _tell_unpriced(places: Iterable[Place]) -> None:
+    """Once a process: work of a deployment without a price costs nothing, and no budget holds it back."""
+    for place in places:
+        if place.name not in _told:
+            _told.add(place.name)
+            logger.warning("deployment %s has no price: its work costs $0; add a Price for %s", place.name, place.target.upstream_model)
+
+
+_told: set[str] = set()
 
 
 def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place:
