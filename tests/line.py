@@ -410,6 +410,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wiring.forget_directory()
     monkeypatch.setattr(wiring, "_known_version", 0)
     wiring._limits_of_tenant.cache_clear()
+    expect.forget()
     process_pump.cache_clear()
     yield
     wiring.forget_directory()

@@ -55,3 +55,9 @@ def _learn(tenant_id: int, model: str) -> int | None:
         if sum(counts.values()) >= ENOUGH:
             return upper_bound(bin_of(int(quantile(counts, 0.95) or 0)))
     return None
+
+
+def forget() -> None:
+    """Read everything anew at the next use."""
+    with _lock:
+        _known.clear()
