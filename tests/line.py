@@ -37,8 +37,8 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.process import SimHandle
+from rateguard.jobs import expect, rebuild
 from rateguard.jobs import pump as pumps
-from rateguard.jobs import rebuild
 from rateguard.jobs.claim import Claimed, claim
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.publisher import Entry, Publisher, as_entry
