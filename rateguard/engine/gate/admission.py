@@ -11,6 +11,7 @@ from collections.abc import Callable
 from rateguard.engine.gate.codec import TAG_SCALE, split_tree, unpack_member
 from rateguard.engine.gate.contract import DeploymentRecord, Grant, ModelRecord, PathRecord, Refusal, Refused, ReservationId, WorkClass
 from rateguard.engine.gate.holders import Holders
+from rateguard.engine.gate.reservations import Reservation
 from rateguard.engine.gate.room import SECOND_LOOK_MS, Room
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Level, Need
@@ -21,20 +22,6 @@ FLOOR_CREDIT = 19
 
 WAKE_JOBS = 16
 """A settled budget wakes at most so many jobs that fit, and as many that never will, at a time."""
-
-
-@dataclasses.dataclass(slots=True)
-class Reservation:
-    """What a granted attempt holds. charged_ms: where its windows count it; sent_ms: 0 until its sending is known."""
-
-    path: str
-    model: str
-    lane: Lane
-    work_class: WorkClass
-    need: Need
-    charges: list[tuple[str, int]]
-    charged_ms: int
-    holder: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from rateguard.engine.errors import GateEpochLost
-from rateguard.engine.gate.admission import Admission, Reservation
+from rateguard.engine.gate.admission import Admission
 from rateguard.engine.gate.contract import (
     Charge,
     Configuration,
@@ -21,17 +21,15 @@ from rateguard.engine.gate.contract import (
     Refused,
     ReservationId,
     Running,
-    Sent,
-    Settlement,
     Step,
     StepReply,
     Waiting,
-    WorkClass,
 )
 from rateguard.engine.gate.holders import GateSettings, Holders
+from rateguard.engine.gate.reservations import Reservation, Reservations
 from rateguard.engine.gate.room import Room
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.limits.limit import Need
 from rateguard.engine.limits.states import FOREVER, Budget, LimitState, edited, new_state
 
 
@@ -55,9 +53,7 @@ class MemoryGate:
         self._room = Room()
         self._limits: dict[str, LimitState] = {}
         self._holders = Holders(self._settings)
-        self._reservations: dict[ReservationId, Reservation] = {}
-        self._send_by: dict[ReservationId, int] = {}
-        self._cooling: dict[str, int] = {}
+        self._reservations = Reservations(self._limits, self._room, self._holders)
         self._credits: dict[tuple[str, Lane], int] = {}
         self._last_pool = ""
         self._replies: dict[str, tuple[int, StepReply]] = {}
@@ -81,14 +77,13 @@ class MemoryGate:
 
     def _run(self, step: Step, epoch: int, now_ms: int) -> StepReply:
         for sent in step.sent:
-            self._note_sent(sent, now_ms)
+            self._reservations.note_sent(sent, now_ms)
         for settlement in step.settle:
-            self._settle(settlement, now_ms)
+            self._reservations.settle(settlement, now_ms)
         for job in step.withdraw:
             self._room.withdraw(job)
-        unknown = [
-            job for job in step.enqueue if ReservationId(job.job, job.attempt + 1) not in self._reservations and not self._room.enqueue(job)
-        ]
+        is_reserved = self._reservations.open.__contains__
+        unknown = [job for job in step.enqueue if not is_reserved(ReservationId(job.job, job.attempt + 1)) and not self._room.enqueue(job)]
         refused = [Refused(job.job, job.attempt, Refusal.NOT_CONFIGURED, job.path) for job in unknown]
         admission = self._admission(step.want, now_ms)
         has_more = admission.run() if step.want else False
@@ -110,90 +105,15 @@ class MemoryGate:
         return Admission(
             room=self._room,
             limits=self._limits,
-            cooling=self._cooling,
+            cooling=self._reservations.cooling,
             credits=self._credits,
             holders=self._holders,
             last_pool=self._last_pool,
             now_ms=now_ms,
             want=want,
-            is_reserved=self._reservations.__contains__,
-            reserve=self._reserve,
+            is_reserved=self._reservations.open.__contains__,
+            reserve=self._reservations.reserve,
         )
-
-    def _reserve(self, reservation_id: ReservationId, reservation: Reservation, send_by_ms: int) -> None:
-        self._reservations[reservation_id] = reservation
-        self._send_by[reservation_id] = send_by_ms
-        if reservation.work_class == WorkClass.JOB:
-            self._holders.unsent[reservation.lane] += 1
-
-    # ---- the end of an attempt
-
-    def _note_sent(self, sent: Sent, now_ms: int) -> None:
-        reservation = self._reservations.get(sent.reservation)
-        if reservation is None:
-            return
-        self._claim(sent.reservation, reservation, sent.holder)
-        self._count_at(reservation, now_ms - sent.ago_ms)
-
-    def _claim(self, reservation_id: ReservationId, reservation: Reservation, holder: str) -> None:
-        if reservation.holder:
-            return
-        reservation.holder = holder
-        self._send_by.pop(reservation_id, None)
-        self._holders.claim(holder)
-        if reservation.work_class == WorkClass.JOB:
-            self._holders.unsent[reservation.lane] -= 1
-            self._holders.running[holder] = self._holders.running.get(holder, 0) + 1
-
-    def _count_at(self, reservation: Reservation, at_ms: int) -> None:
-        """Windows count the attempt at a later moment than they did."""
-        if at_ms <= reservation.charged_ms:
-            return
-        for limit_id, amount in reservation.charges:
-            if limit_id in self._limits:
-                self._limits[limit_id].move(amount, reservation.charged_ms, at_ms)
-        reservation.charged_ms = at_ms
-
-    def _settle(self, settlement: Settlement, now_ms: int) -> None:
-        if settlement.cooldown:
-            until = now_ms + settlement.cooldown.for_ms
-            self._cooling[settlement.cooldown.target] = max(until, self._cooling.get(settlement.cooldown.target, 0))
-        reservation = self._reservations.pop(settlement.reservation, None)
-        if reservation is None:
-            return
-        self._release(settlement.reservation, reservation)
-        if settlement.used and settlement.counted_ago_ms is not None:
-            self._count_at(reservation, now_ms - settlement.counted_ago_ms)
-        for limit_id, reserved in reservation.charges:
-            if limit_id in self._limits:
-                self._adjust(
-                    self._limits[limit_id], reserved, self._actual(limit_id, reserved, reservation, settlement), reservation, now_ms
-                )
-
-    def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
-        self._send_by.pop(reservation_id, None)
-        if reservation.work_class != WorkClass.JOB:
-            return
-        if not reservation.holder:
-            self._holders.unsent[reservation.lane] -= 1
-        elif reservation.holder in self._holders.running:
-            self._holders.running[reservation.holder] -= 1
-
-    def _actual(self, limit_id: str, reserved: int, reservation: Reservation, settlement: Settlement) -> int:
-        """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
-        record = self._limits[limit_id].record
-        if not settlement.used:
-            return 0
-        if record.gives_back:
-            return Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost).of(record.metric)
-        counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
-        return max(reserved, counted.of(record.metric))
-
-    def _adjust(self, limit: LimitState, reserved: int, actual: int, reservation: Reservation, now_ms: int) -> None:
-        limit.adjust(reserved, actual, reservation.charged_ms)
-        if limit.has_parked and (actual < reserved or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
-            limit.opens_at = 0
-            self._room.wake_at(limit, now_ms)
 
     # ---- holders
 
@@ -215,8 +135,8 @@ class MemoryGate:
         """See contract.Gate."""
         with self._lock:
             self._open_epoch()
-            if reservation in self._reservations:
-                self._claim(reservation, self._reservations[reservation], holder)
+            if reservation in self._reservations.open:
+                self._reservations.claim(reservation, self._reservations.open[reservation], holder)
 
     def suspects(self, most: int) -> tuple[HeldReservation, ...]:
         """See contract.Gate."""
@@ -224,22 +144,24 @@ class MemoryGate:
             self._open_epoch()
             now_ms = self._now()
             self._holders.note_gap(now_ms)
-            late = [rid for rid, send_by in sorted(self._send_by.items(), key=lambda item: (item[1], item[0])) if send_by < now_ms]
-            orphaned = sorted((rid for rid in self._reservations if self._is_orphan(rid, now_ms)), key=self._silence)
+            late = [
+                rid for rid, send_by in sorted(self._reservations.send_by.items(), key=lambda item: (item[1], item[0])) if send_by < now_ms
+            ]
+            orphaned = sorted((rid for rid in self._reservations.open if self._is_orphan(rid, now_ms)), key=self._silence)
             self._forget_the_dead(now_ms)
             return tuple(self._seen(rid, now_ms) for rid in [*late, *orphaned][:most])
 
     def _is_orphan(self, reservation_id: ReservationId, now_ms: int) -> bool:
-        holder = self._reservations[reservation_id].holder
+        holder = self._reservations.open[reservation_id].holder
         return bool(holder) and not self._holders.is_alive(holder, now_ms)
 
     def _silence(self, reservation_id: ReservationId) -> tuple[int, str, ReservationId]:
         """Who has been silent longest comes first."""
-        holder = self._reservations[reservation_id].holder
+        holder = self._reservations.open[reservation_id].holder
         return self._holders.beats.get(holder, 0), holder, reservation_id
 
     def _forget_the_dead(self, now_ms: int) -> None:
-        holding = {reservation.holder for reservation in self._reservations.values()}
+        holding = {reservation.holder for reservation in self._reservations.open.values()}
         for holder in list(self._holders.beats):
             if holder not in holding and not self._holders.is_alive(holder, now_ms):
                 self._holders.forget(holder)
@@ -250,12 +172,12 @@ class MemoryGate:
             self._open_epoch()
             now_ms = self._now()
             self._holders.note_gap(now_ms)
-            page = sorted(self._reservations)[cursor : cursor + most]
-            following = cursor + most if cursor + most < len(self._reservations) else 0
+            page = sorted(self._reservations.open)[cursor : cursor + most]
+            following = cursor + most if cursor + most < len(self._reservations.open) else 0
             return following, tuple(self._seen(rid, now_ms) for rid in page)
 
     def _seen(self, reservation_id: ReservationId, now_ms: int) -> HeldReservation:
-        reservation = self._reservations[reservation_id]
+        reservation = self._reservations.open[reservation_id]
         alive = bool(reservation.holder) and self._holders.is_alive(reservation.holder, now_ms)
         return HeldReservation(reservation_id, reservation.holder, alive, now_ms - reservation.charged_ms)
 
@@ -335,7 +257,7 @@ class MemoryGate:
         job = attempt.waiting
         reservation_id = ReservationId(job.job, job.attempt)
         path, model = self._room.paths.get(job.path), self._room.models.get(job.model)
-        if reservation_id in self._reservations or path is None:
+        if reservation_id in self._reservations.open or path is None:
             return
         deployments = (d for d in (model.deployments if model else ()) if d.id == attempt.deployment)
         limits = path.limits + next((d.limits for d in deployments), ())
@@ -348,8 +270,10 @@ class MemoryGate:
                 state.take(amount, now_ms)
             else:
                 state.recall(amount, charged_ms)
-        self._reserve(reservation_id, Reservation(job.path, job.model, job.lane, job.work_class, need, charges, charged_ms), now_ms)
-        self._claim(reservation_id, self._reservations[reservation_id], attempt.holder)
+        self._reservations.reserve(
+            reservation_id, Reservation(job.path, job.model, job.lane, job.work_class, need, charges, charged_ms), now_ms
+        )
+        self._reservations.claim(reservation_id, self._reservations.open[reservation_id], attempt.holder)
 
     def open(self, epoch: int) -> None:
         """See contract.Gate."""
@@ -373,10 +297,10 @@ class MemoryGate:
                 now_ms=now_ms,
                 limits=tuple(uses),
                 waiting=self._room.waiting,
-                reservations=len(self._reservations),
+                reservations=len(self._reservations.open),
                 unsent=sum(self._holders.unsent.values()),
                 holders=tuple(self._holders.records[holder] for holder in sorted(self._holders.records)),
-                cooling=tuple(Cooldown(t, until - now_ms) for t, until in sorted(self._cooling.items()) if until > now_ms),
+                cooling=tuple(Cooldown(t, until - now_ms) for t, until in sorted(self._reservations.cooling.items()) if until > now_ms),
             )
 
     # ---- time and epoch

@@ -1,0 +1,118 @@
+"""Reservations of the memory twin: made at the grant, claimed and moved when sent, adjusted at the end.
+
+reserve.lua is the same, name by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rateguard.engine.gate.contract import ReservationId, Sent, Settlement, WorkClass
+from rateguard.engine.gate.holders import Holders
+from rateguard.engine.gate.room import Room
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.limits.states import LimitState
+
+
+@dataclasses.dataclass(slots=True)
+class Reservation:
+    """What a granted attempt holds. charged_ms: where its windows count it; sent_ms: 0 until its sending is known."""
+
+    path: str
+    model: str
+    lane: Lane
+    work_class: WorkClass
+    need: Need
+    charges: list[tuple[str, int]]
+    charged_ms: int
+    holder: str = ""
+
+
+class Reservations:
+    """What is granted and not yet settled. open: by id. send_by: of those that nobody claimed. cooling: target → until when, ms."""
+
+    def __init__(self, limits: dict[str, LimitState], room: Room, holders: Holders) -> None:
+        self._limits = limits
+        self._room = room
+        self._holders = holders
+        self.open: dict[ReservationId, Reservation] = {}
+        self.send_by: dict[ReservationId, int] = {}
+        self.cooling: dict[str, int] = {}
+
+    def reserve(self, reservation_id: ReservationId, reservation: Reservation, send_by_ms: int) -> None:
+        """A grant holds what it reserved until somebody sends it, at the latest by `send_by_ms`."""
+        self.open[reservation_id] = reservation
+        self.send_by[reservation_id] = send_by_ms
+        if reservation.work_class == WorkClass.JOB:
+            self._holders.unsent[reservation.lane] += 1
+
+    def note_sent(self, sent: Sent, now_ms: int) -> None:
+        """An attempt was claimed by its holder and its request left: its windows count it then."""
+        reservation = self.open.get(sent.reservation)
+        if reservation is None:
+            return
+        self.claim(sent.reservation, reservation, sent.holder)
+        self._count_at(reservation, now_ms - sent.ago_ms)
+
+    def claim(self, reservation_id: ReservationId, reservation: Reservation, holder: str) -> None:
+        """A reservation belongs to a holder; the first claim stands."""
+        if reservation.holder:
+            return
+        reservation.holder = holder
+        self.send_by.pop(reservation_id, None)
+        self._holders.claim(holder)
+        if reservation.work_class == WorkClass.JOB:
+            self._holders.unsent[reservation.lane] -= 1
+            self._holders.running[holder] = self._holders.running.get(holder, 0) + 1
+
+    def _count_at(self, reservation: Reservation, at_ms: int) -> None:
+        """Windows count the attempt at a later moment than they did."""
+        if at_ms <= reservation.charged_ms:
+            return
+        for limit_id, amount in reservation.charges:
+            if limit_id in self._limits:
+                self._limits[limit_id].move(amount, reservation.charged_ms, at_ms)
+        reservation.charged_ms = at_ms
+
+    def settle(self, settlement: Settlement, now_ms: int) -> None:
+        """An attempt ended: what it reserved becomes what it used. One that is gone already changes nothing but a cooldown."""
+        if settlement.cooldown:
+            until = now_ms + settlement.cooldown.for_ms
+            self.cooling[settlement.cooldown.target] = max(until, self.cooling.get(settlement.cooldown.target, 0))
+        reservation = self.open.pop(settlement.reservation, None)
+        if reservation is None:
+            return
+        self._release(settlement.reservation, reservation)
+        if settlement.used and settlement.counted_ago_ms is not None:
+            self._count_at(reservation, now_ms - settlement.counted_ago_ms)
+        for limit_id, reserved in reservation.charges:
+            if limit_id in self._limits:
+                self._adjust(
+                    self._limits[limit_id], reserved, self._actual(limit_id, reserved, reservation, settlement), reservation, now_ms
+                )
+
+    def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
+        self.send_by.pop(reservation_id, None)
+        if reservation.work_class != WorkClass.JOB:
+            return
+        if not reservation.holder:
+            self._holders.unsent[reservation.lane] -= 1
+        elif reservation.holder in self._holders.running:
+            self._holders.running[reservation.holder] -= 1
+
+    def _actual(self, limit_id: str, reserved: int, reservation: Reservation, settlement: Settlement) -> int:
+        """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
+        record = self._limits[limit_id].record
+        if not settlement.used:
+            return 0
+        if record.gives_back:
+            return Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost).of(record.metric)
+        counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
+        return max(reserved, counted.of(record.metric))
+
+    def _adjust(self, limit: LimitState, reserved: int, actual: int, reservation: Reservation, now_ms: int) -> None:
+        limit.adjust(reserved, actual, reservation.charged_ms)
+        if limit.has_parked and (actual < reserved or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
+            limit.opens_at = 0
+            self._room.wake_at(limit, now_ms)
