@@ -11,7 +11,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +24,7 @@ from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
 from tenants.directory import Directory, Place, read_directory
-from tenants.models import ApiKey, Budget, ConfigVersion, Limit, Scope, ScopeKind, Tenant
+from tenants.models import ApiKey, Budget, ConfigVersion, Limit, ModelRoute, Scope, ScopeKind, Tenant
 from tenants.signals import configuration_changed
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,21 @@ def model_records(found: Directory) -> tuple[tuple[LimitRecord, ...], tuple[Mode
         ModelRecord(name, pools[name], tuple(_deployment_record(place, by_account, by_deployment) for place in places))
         for name, places in found.gate_models().items()
     )
-    return tuple(map(limit_record, rows)), models_
+    return tuple(map(limit_record, rows)), (*models_, *_closed_models())
+
+
+def _closed_models() -> Iterator[ModelRecord]:
+    """Disabled models have no deployments: their jobs wait until they are enabled, cancelled or too late."""
+    routes = ModelRoute.objects.filter(is_enabled=False).values_list("name", "targets__deployment__account__tenant")
+    for name, owner in routes:
+        yield closed_model(name)
+        if owner is not None:
+            yield closed_model(f"{name}@{owner}")
+
+
+def closed_model(name: str) -> ModelRecord:
+    """A model that nobody serves."""
+    return ModelRecord(name, name, ())
 
 
 def _deployment_record(
@@ -224,7 +238,9 @@ def _changed(
     forget = (f"{'l' if sender is Limit else 'b'}{pk}",) if is_deleted and sender in (Limit, Budget) else ()
     tenant = _tenant_of(instance)
     if tenant is None or (sender is Tenant and is_deleted):
-        push_configuration(dataclasses.replace(whole_configuration(), forget_limits=forget))
+        configuration = whole_configuration()
+        gone = (closed_model(instance.name),) if is_deleted and isinstance(instance, ModelRoute) else ()
+        push_configuration(dataclasses.replace(configuration, forget_limits=forget, models=configuration.models + gone))
     else:
         read_version = ConfigVersion.current()  # before the rows: what is read is at least as new
         limits, paths = path_records([tenant])

@@ -123,6 +123,7 @@ class Caretaker:
             # Each change was pushed by its process; whether that came through nobody knows, so all of it is written once more.
             is_written = wiring.push_configuration()
             self._pushed_version = version if is_written else self._pushed_version
+            self._pump.kick()  # there may be more room now
 
     def _sweep(self) -> None:
         """New rows since the last sweep, whoever made it, and one page of all."""

@@ -10,7 +10,7 @@ import pytest
 from rateguard.engine.gate.contract import HeldReservation, Holder, Settlement, WorkClass
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.lanes import Lane
-from tests.contract.gate_line import deployment, ended, model, sent
+from tests.contract.gate_line import deployment, ended, model, requests, sent
 
 HIGH_ONLY = (Lane.HIGH,)
 
@@ -22,6 +22,16 @@ def bounded(make_line):
 
 def suspected(line, most: int = 100) -> list:
     return [held.reservation for held in line.gate.suspects(most)]
+
+
+@pytest.mark.parametrize(("window_ms", "unsent_ms"), [(60_000, 5_000), (4_000, 2_000), (1_000, 500), (100, 200)])
+def test_a_grant_may_not_stay_unsent_until_its_window_forgets_it(bounded, window_ms, unsent_ms):
+    bounded.open(requests("a:r", 5, window_ms), models=[model("m", deployment("a:r"))])
+    bounded.enqueue(bounded.job())
+
+    (grant,) = bounded.step(1).granted
+
+    assert grant.send_by_ms - bounded.clock.now_ms == unsent_ms
 
 
 # ---- slots

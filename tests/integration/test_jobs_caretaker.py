@@ -16,8 +16,8 @@ from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import State
 from rateguard.worker.caretaker import NAME, Caretaker
 from rateguard.worker.heartbeat import Heartbeat
-from tenants.models import ConfigVersion, GateEpoch
-from tests.line import state_of, wait_for
+from tenants.models import ConfigVersion, GateEpoch, ModelRoute
+from tests.line import MODEL, state_of, wait_for
 
 
 @pytest.fixture
@@ -227,3 +227,28 @@ def test_who_only_asks_keeps_nobody_waiting(line):
     line.beat()
     line.next_message()
     assert line.gate.step(Step(uuid.uuid4().hex, 1)).granted == ()
+
+
+def test_the_jobs_of_a_disabled_model_wait_until_it_is_enabled(line):
+    route = ModelRoute.objects.get(name=MODEL)
+    job = line.submit()
+    route.is_enabled = False
+    route.save()
+    line.beat()
+    line.settled()
+    assert line.messages.empty()
+    assert state_of(job) == State.QUEUED
+    route.is_enabled = True
+    route.save()
+    process_pump().kick()
+    entries, _ = line.next_message()
+    assert [entry[0] for entry in entries] == [job.pk.hex]
+
+
+def test_the_jobs_of_a_deleted_model_are_granted_no_more(line):
+    job = line.submit()
+    ModelRoute.objects.get(name=MODEL).delete()
+    line.beat()
+    line.settled()
+    assert line.messages.empty()
+    assert state_of(job) == State.QUEUED

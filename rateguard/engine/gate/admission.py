@@ -20,6 +20,9 @@ from rateguard.engine.limits.states import FOREVER, NEVER, LimitState
 FLOOR_CREDIT = 19
 """A lane with work is served after 19 grants to others: one in twenty, 5 %."""
 
+SHORTEST_UNSENT_MS = 200
+"""A grant may stay unsent for so long whatever the window: less no worker can keep."""
+
 WAKE_JOBS = 16
 """A settled budget wakes at most so many jobs that fit, and as many that never will, at a time."""
 
@@ -264,7 +267,7 @@ class Admission:
             limit.take(amount, self.now_ms)
             if limit.has_parked and limit.record.kind != Kind.BUDGET and limit.opens_at <= self.now_ms:
                 self.room.unpark(limit)
-        send_by = self.now_ms + self.holders.settings.send_by_ms
+        send_by = self.now_ms + self._unsent_for(charges)
         self.reserve(head.reservation, Reservation(head.path.id, model, lane, work_class, need, charges, self.now_ms), send_by)
         self.room.take_job(head.tree, head.path.id, head.member)
         self.room.advance_tags(head.tree, head.tenant, head.path.id, need.of_share() * TAG_SCALE, head.path.weight)
@@ -282,6 +285,11 @@ class Admission:
                 max_output_tokens=need.max_output_tokens,
             )
         )
+
+    def _unsent_for(self, charges: list[tuple[str, int]]) -> int:
+        """How long the grant may stay unsent: never so long that a window forgets it before its sending is known."""
+        shortest = min((s.record.window_ms for s in self._states(tuple(dict(charges))) if s.record.window_ms), default=FOREVER)
+        return min(self.holders.settings.send_by_ms, max(SHORTEST_UNSENT_MS, shortest // 2))
 
     def _count_floor(self, tree: str) -> None:
         """Each other lane of the pool with an open head comes a step nearer to its floor."""

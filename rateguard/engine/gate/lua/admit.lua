@@ -1,6 +1,6 @@
 -- The loop that admits: admission.py, name by name. The head of the best tree is granted, refused, parked, or closes its model for this call.
 
-local FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE = 19, 16, 100
+local SHORTEST_UNSENT_MS, FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE = 200, 19, 16, 100
 local granted, refused = {}, {}
 local closed_models, closed_limits = {}, {}
 local opens_ms, binding, tries = FOREVER, '', 0
@@ -248,11 +248,21 @@ local function charge_all(ids, need, charged_ids, amounts)
   end
 end
 
+-- How long the grant may stay unsent: never so long that a window forgets it before its sending is known.
+local function unsent_for(charged_ids)
+  local shortest = FOREVER
+  for i = 1, #charged_ids do
+    local l = limits[charged_ids[i]]
+    if l.window_ms > 0 then shortest = math.min(shortest, l.window_ms) end
+  end
+  return math.min(settings[1], math.max(SHORTEST_UNSENT_MS, math.floor(shortest / 2)))
+end
+
 local function grant(head, deployment)
   local need, charged_ids, amounts = head.need, {}, {}
   charge_all(head.record[3], need, charged_ids, amounts)
   charge_all(deployment[2], need, charged_ids, amounts)
-  local send_by = now + settings[1]
+  local send_by = now + unsent_for(charged_ids)
   reserve(head.rid, {head.path, head.tree, need.input, need.output, need.max_output, need.cost, now, '', charged_ids, amounts, deployment[1]}, send_by)
   take_job(head.tree, head.path, head.member)
   advance_tags(head.tree, head.tenant, head.path, (need.input + need.max_output) * TAG_SCALE, head.record[2], head.tenant_tag, head.leaf_tag,

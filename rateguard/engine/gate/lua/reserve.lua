@@ -1,4 +1,4 @@
--- Reservations: made at the grant, claimed and moved when sent, adjusted at the end. Twin: memory.py, "the end of an attempt".
+-- Reservations: made at the grant, claimed and moved when sent, adjusted at the end. Twin: reservations.py, name by name.
 -- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment}
 
 local JOB = 2
