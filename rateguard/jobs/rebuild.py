@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from django.db import transaction
 from django.db.models import Sum
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from rateguard import wiring
 from rateguard.engine.gate.contract import Charge, Configuration, Gate, Running
@@ -80,9 +80,10 @@ def _charges(configuration: Configuration) -> tuple[Charge, ...]:
     by_limit = {record.id: record for record in windows}
     longest_ms = max((record.window_ms for record in windows), default=0)
     charges = list(_spent(configuration))
-    for attempt in _ended_since(longest_ms):
+    now = _database_now()
+    for attempt in _ended_since(now - dt.timedelta(milliseconds=longest_ms)):
         counted_at = attempt.finished_at - dt.timedelta(milliseconds=attempt.latency_ms or 0) if attempt.finished_at else attempt.started_at
-        ago_ms = max(0, int((timezone.now() - counted_at).total_seconds() * 1000))
+        ago_ms = max(0, int((now - counted_at).total_seconds() * 1000))
         for limit_id in (*on_path.get(str(attempt.tenant_id), ()), *on_deployment.get(str(attempt.deployment_id), ())):
             record = by_limit.get(limit_id)
             if record is not None and ago_ms <= record.window_ms:
@@ -90,8 +91,12 @@ def _charges(configuration: Configuration) -> tuple[Charge, ...]:
     return tuple(charges)
 
 
-def _ended_since(longest_ms: int) -> Iterator[Attempt]:
-    since = timezone.now() - dt.timedelta(milliseconds=longest_ms)
+def _database_now() -> dt.datetime:
+    """The clock that the rows' times are of."""
+    return GateEpoch.objects.annotate(now=Now()).values_list("now", flat=True).get()
+
+
+def _ended_since(since: dt.datetime) -> Iterator[Attempt]:
     return Attempt.objects.exclude(state=AttemptState.RUNNING).filter(finished_at__gte=since).iterator(chunk_size=PAGE)
 
 
