@@ -7,6 +7,7 @@ What ran is charged at the latest moment at which the provider can have counted 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import logging
 import time
 from collections import defaultdict
@@ -21,7 +22,7 @@ from rateguard.engine.gate.contract import Charge, Configuration, Gate, Running
 from rateguard.engine.limits.limit import Kind, LimitRecord, Metric, Need
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
-from rateguard.jobs.submit import waiting_of
+from rateguard.jobs.submit import WAITING_COLUMNS, waiting_from, waiting_of
 from tenants.models import GateEpoch, LedgerEntry
 
 logger = logging.getLogger(__name__)
@@ -53,15 +54,13 @@ def rebuild(gate: Gate) -> None:
 
 
 def _restore_waiting(gate: Gate) -> int:
-    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk").defer("request", "result").iterator(chunk_size=PAGE)
-    count, page = 0, []
-    for row in rows:
-        page.append(waiting_of(row))
-        if len(page) == PAGE:
-            gate.restore((), (), tuple(page))
-            count, page = count + len(page), []
-    gate.restore((), (), tuple(page))
-    return count + len(page)
+    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk").values_list(*WAITING_COLUMNS)
+    waiting = itertools.starmap(waiting_from, rows.iterator(chunk_size=PAGE))
+    count = 0
+    while page := tuple(itertools.islice(waiting, PAGE)):
+        gate.restore((), (), page)
+        count += len(page)
+    return count
 
 
 def _running() -> Iterator[Running]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +22,7 @@ from rateguard.jobs.outcome import as_reserved
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
-from rateguard.jobs.submit import waiting_of
+from rateguard.jobs.submit import WAITING_COLUMNS, waiting_from, waiting_of
 from rateguard.jobs.transition import end
 
 PAGE = 500
@@ -71,17 +72,17 @@ def release(pump: Pump, counts: Counts) -> None:
 def sweep_new(pump: Pump, since: dt.datetime, until: dt.datetime) -> None:
     """Bring in rows that queued in that time: their hint may have been lost. Enqueueing twice changes nothing."""
     rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since, queued_at__lt=until).order_by("queued_at", "pk")
-    pump.enqueue(waiting_of(row) for row in rows.defer("request", "result")[: 4 * PAGE])
+    pump.enqueue(itertools.starmap(waiting_from, rows.values_list(*WAITING_COLUMNS)[: 4 * PAGE]))
 
 
 def sweep_on(pump: Pump, after: tuple[dt.datetime, uuid.UUID] | None) -> tuple[dt.datetime, uuid.UUID] | None:
     """Bring in the next page of all queued rows, in their order. Returns where it came to; None: the end, begin again."""
-    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk").defer("request", "result")
+    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk")
     if after is not None:
         rows = rows.filter(Q(queued_at__gt=after[0]) | Q(queued_at=after[0], pk__gt=after[1]))
-    page = list(rows[:PAGE])
-    pump.enqueue(map(waiting_of, page))
-    return (page[-1].queued_at, page[-1].pk) if len(page) == PAGE else None
+    page = list(rows.values_list(*WAITING_COLUMNS)[:PAGE])
+    pump.enqueue(itertools.starmap(waiting_from, page))
+    return (page[-1][1], page[-1][0]) if len(page) == PAGE else None
 
 
 # ---- the reaper

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,19 +103,31 @@ def _insert(rows: list[Job]) -> None:
             transaction.on_commit(lambda: process_pump().enqueue(hints), robust=True)
 
 
+WAITING_COLUMNS = ("id", "queued_at", "model", "tenant_id", "path", "lane", "input_tokens", "output_tokens", "max_output_tokens", "attempt")
+"""What the waiting room needs of a row."""
+
+
 def waiting_of(row: Job) -> Waiting:
     """A queued row as the waiting room knows it."""
-    return Waiting(
-        job=row.id,
-        model=wiring.directory().gate_model(row.model, row.tenant_id),
-        path=row.path,
-        lane=Lane(row.lane),
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        max_output_tokens=row.max_output_tokens,
-        order_ms=int(row.queued_at.timestamp() * 1000),
-        attempt=row.attempt,
-    )
+    return waiting_from(*(getattr(row, name) for name in WAITING_COLUMNS))
+
+
+def waiting_from(  # noqa: PLR0917 - a row's columns, in their order
+    job: uuid.UUID,
+    queued_at: dt.datetime,
+    model: str,
+    tenant_id: int,
+    path: str,
+    lane: int,
+    input_tokens: int,
+    output_tokens: int,
+    max_output_tokens: int,
+    attempt: int,
+) -> Waiting:
+    """The same from WAITING_COLUMNS alone: many rows at a third of the cost."""
+    gate_model = wiring.directory().gate_model(model, tenant_id)
+    order_ms = int(queued_at.timestamp() * 1000)
+    return Waiting(job, gate_model, path, Lane(lane), input_tokens, output_tokens, max_output_tokens, order_ms, attempt)
 
 
 # ---- the row
