@@ -26,6 +26,7 @@ class Place:
     account_id: int
     target: Target
     price: money.Price
+    is_priced: bool
     tenant_id: int | None
 
 
@@ -63,7 +64,6 @@ def read_directory() -> Directory:
     prices = prices_at(timezone.now())
     deployments = Deployment.objects.filter(is_enabled=True).select_related("account")
     places = {row.pk: _place(row, prices) for row in deployments}
-    _tell_unpriced(place for place in places.values() if (place.target.provider, place.target.upstream_model) not in prices)
     routes: dict[str, list[Place]] = defaultdict(list)
     for name in ModelRoute.objects.filter(is_enabled=True).values_list("name", flat=True):
         routes[name] = []
@@ -73,10 +73,10 @@ def read_directory() -> Directory:
     return Directory(version, {name: tuple(found) for name, found in routes.items()}, places)
 
 
-def _tell_unpriced(places: Iterable[Place]) -> None:
+def tell_unpriced(places: Iterable[Place]) -> None:
     """Once a process: work of a deployment without a price costs nothing, and no budget holds it back."""
     for place in places:
-        if place.name not in _told:
+        if not place.is_priced and place.name not in _told:
             _told.add(place.name)
             logger.warning("deployment %s has no price: its work costs $0; add a Price for %s", place.name, place.target.upstream_model)
 
@@ -87,5 +87,5 @@ _told: set[str] = set()
 def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place:
     account = row.account
     target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model)
-    price = prices.get((account.provider, row.upstream_model), money.Price())
-    return Place(row.pk, row.name, account.pk, target, price, account.tenant_id)
+    price = prices.get((account.provider, row.upstream_model))
+    return Place(row.pk, row.name, account.pk, target, price or money.Price(), price is not None, account.tenant_id)

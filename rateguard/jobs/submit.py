@@ -27,7 +27,7 @@ from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import SCHEDULE, SUBMIT, State
 from rateguard.jobs.submission import Submission, check, fingerprint
-from tenants.directory import Place
+from tenants.directory import Place, tell_unpriced
 
 __all__ = ["Submission", "Submitted", "build", "submit", "submit_many", "waiting_of"]
 
@@ -136,6 +136,7 @@ def waiting_from(  # noqa: PLR0917 - a row's columns, in their order
 def build(submission: Submission) -> Job:
     """The row of a checked submission, not yet inserted. Raises InvalidRequest."""
     model, places = _route(submission)
+    tell_unpriced(places)
     body = _with_max_tokens(submission.body, submission.endpoint)
     input_tokens = _count(body, places[0].target.upstream_model)
     max_output_tokens = _max_output_tokens(body, submission.endpoint)
