@@ -2,15 +2,19 @@
 
 import socket
 
+import orjson
 import pytest
 
 from rateguard.engine.errors import ErrorKind
+from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
+from rateguard.jobs.submission import Submission
+from rateguard.jobs.submit import submit
 from tenants.models import LedgerEntry, UsageQuarter
-from tests.line import assert_books_close, events_of, has_ended, state_of, wait_for
+from tests.line import MODEL, assert_books_close, events_of, has_ended, state_of, wait_for
 
 
 def ended(job, within_s=15):
@@ -34,6 +38,16 @@ def test_a_job_is_answered_billed_and_settled(line, station):
     assert attempt.provider_request_id
     assert wait_for(lambda: line.used(budget).used == attempt.nano_usd and line.used(budget).reserved == 0)
     assert line.used(limit).used == attempt.input_tokens + attempt.output_tokens
+    assert_books_close()
+
+
+def test_an_embedding_is_answered_and_billed_by_its_input_alone(line, station):
+    body = {"model": MODEL, "input": ["hello", "world"]}
+    job = ended(submit(Submission(tenant=line.acme, endpoint=Endpoint.EMBEDDINGS, body=body)).job)
+    attempt = Attempt.objects.get()
+    assert (job.state, len(orjson.loads(job.result)["data"])) == (State.SUCCEEDED, 2)
+    assert (attempt.input_tokens > 0, attempt.output_tokens) == (True, 0)
+    assert bill(line) == {f"{job.pk}.1": attempt.nano_usd}
     assert_books_close()
 
 
