@@ -9,6 +9,7 @@ Names to bind: request_id, job_id, attempt, tenant.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.config
 import sys
@@ -73,9 +74,10 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name that logging calls
         """Say which call failed to log."""
         error = sys.exc_info()[0]
-        self.stream.write(
-            f"a log line of {record.pathname}:{record.lineno} could not be written: {error.__name__ if error else 'unknown'}\n"
-        )
+        with contextlib.suppress(ValueError):  # the stream is closed: the process ends
+            self.stream.write(
+                f"a log line of {record.pathname}:{record.lineno} could not be written: {error.__name__ if error else 'unknown'}\n"
+            )
 
 
 def configure_logging(options: Mapping[str, Any] | None = None) -> None:

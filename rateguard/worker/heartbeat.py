@@ -108,7 +108,8 @@ class CancelListener:
             try:
                 self._listen()
             except (redis.RedisError, OSError) as error:
-                logger.info("not listening for cancellations: %s", error)
+                if not self._stopping.is_set():
+                    logger.info("not listening for cancellations: %s", error)
                 self._stopping.wait(1.0)
 
     def _listen(self) -> None:
