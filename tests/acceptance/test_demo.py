@@ -132,7 +132,7 @@ def test_sigterm_at_any_moment_leaves_nothing(start, moment):
 def test_even_kill_9_leaves_no_process(start):
     demo = start("--jobs", "300")
     demo.wait_until_it_says("the worker starts")
-    assert len(demo.processes()) > 4
+    wait_for(lambda: len(demo.processes()) > 4, 30)
 
     demo.process.kill()
 
