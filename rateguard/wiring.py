@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.db import models
 
@@ -37,7 +38,17 @@ _METRICS = {
     "concurrency": Metric.CONCURRENCY,
 }
 
-# ---- the gate
+# ---- Redis and the gate
+
+
+def redis_client() -> redis.Redis:
+    """The one client of this process for the gate's server; thread-safe. It gives up after GATE_TIMEOUT_MS and never retries."""
+    return _connected(settings.REDIS_URL, conf().gate_timeout_ms)
+
+
+@functools.cache
+def _connected(url: str, timeout_ms: int) -> redis.Redis:
+    return connect(url, timeout_ms)
 
 
 @functools.cache
@@ -45,7 +56,7 @@ def gate() -> Gate:
     """The gate of this process."""
     values = conf()
     gate_settings = GateSettings(values.send_by_ms, values.dead_after_ms, values.unsent_per_worker)
-    return RedisGate(connect(settings.REDIS_URL, values.gate_timeout_ms), gate_settings, values.partition)
+    return RedisGate(redis_client(), gate_settings, values.partition)
 
 
 # ---- the directory

@@ -23,10 +23,10 @@ import redis
 
 from rateguard.bench.cpu import cpu_ms, tree_cpu_ms
 from rateguard.bench.report import Figures, Report, versions
-from rateguard.bench.servers import POSTGRES, server_version
+from rateguard.bench.servers import POSTGRES, bench_valkey, server_version
 from rateguard.embedded.postgres import PostgresServer, start_postgres
 from rateguard.embedded.process import end
-from rateguard.embedded.valkey import ValkeyServer, start_valkey
+from rateguard.embedded.valkey import ValkeyServer
 from rateguard.engine.providers.sim.config import ModelPrice
 from rateguard.engine.providers.sim.process import SimHandle, start_simprovider
 
@@ -124,8 +124,7 @@ def _servers() -> Iterator[_Servers]:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rateguard-bench-")))
         postgres = start_postgres(fsync=True, settings=POSTGRES)
         stack.callback(postgres.stop)
-        valkey = start_valkey(state / "valkey")
-        stack.callback(valkey.stop)
+        valkey = stack.enter_context(bench_valkey())
         latency = {"base_ms": 200, "jitter": 0.2, "per_token_ms": 0}
         provider = start_simprovider(keys=[KEY], prices={MODEL: ModelPrice(150_000, 600_000)}, latency=latency)
         stack.callback(provider.stop)

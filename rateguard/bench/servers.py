@@ -10,7 +10,6 @@ from typing import Any
 
 import redis
 
-from rateguard.embedded.postgres import running_postgres
 from rateguard.embedded.valkey import ValkeyServer, start_valkey
 
 POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "2GB"}
@@ -26,13 +25,6 @@ def bench_valkey() -> Iterator[ValkeyServer]:
             yield server
         finally:
             server.stop()
-
-
-@contextlib.contextmanager
-def bench_postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that syncs its commits: DATABASE_URL's, or one of our own."""
-    with running_postgres(fsync=True, settings=POSTGRES) as url:
-        yield url
 
 
 def server_version(client: redis.Redis) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 
 import redis
-from django.conf import settings
 
+from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.gate.redis import connect
 from rateguard.engine.keys import cancel_channel
 from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Job
@@ -49,6 +48,6 @@ def _ask_running(job: Job) -> bool:
 def _tell_holders(job: Job) -> None:
     """By publish/subscribe; a holder that misses it reads the row at its next heartbeat."""
     try:
-        connect(settings.REDIS_URL, conf().gate_timeout_ms).publish(cancel_channel(conf().partition), job.pk.bytes)
+        wiring.redis_client().publish(cancel_channel(conf().partition), job.pk.bytes)
     except redis.RedisError as error:
         logger.warning("the holder of %s was not told, it will see at its next heartbeat: %s", job.pk, error)

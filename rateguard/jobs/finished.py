@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Iterable
 
 import redis
-from django.conf import settings
 
+from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.gate.redis import connect
 from rateguard.engine.keys import finished_channel
 
 logger = logging.getLogger(__name__)
@@ -22,16 +21,6 @@ def announce(ids: Iterable[uuid.UUID]) -> None:
     if not packed:
         return
     try:
-        _client().publish(finished_channel(conf().partition), packed)
+        wiring.redis_client().publish(finished_channel(conf().partition), packed)
     except redis.RedisError as error:
         logger.info("ends of %d jobs not announced: %s", len(packed) // 16, error)
-
-
-_clients: dict[str, redis.Redis] = {}
-
-
-def _client() -> redis.Redis:
-    """One client a process; its pool is thread-safe."""
-    if settings.REDIS_URL not in _clients:
-        _clients[settings.REDIS_URL] = connect(settings.REDIS_URL, conf().gate_timeout_ms)
-    return _clients[settings.REDIS_URL]

@@ -12,14 +12,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import connections
 from redis.client import PubSub
 
+from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.gate.redis import connect
 from rateguard.engine.keys import finished_channel
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL
@@ -94,7 +94,8 @@ class Follower:
     def _run(self) -> None:
         while not self._is_stopping.is_set():
             try:
-                with connect(settings.REDIS_URL, conf().gate_timeout_ms) as client, client.pubsub() as subscription:
+                client: Any = wiring.redis_client()
+                with client.pubsub() as subscription:
                     self._listen(subscription)
             except (redis.RedisError, OSError) as error:
                 logger.info("ends of jobs are looked for in the rows until Redis is back: %s", error)

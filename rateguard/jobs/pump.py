@@ -39,19 +39,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 OnRefused = Callable[[tuple[Refused, ...]], None]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SentMark:
-    """An attempt's request left at `at` (time.monotonic())."""
-
-    sent: Sent
-    at: float
-
-
 @dataclasses.dataclass(slots=True)
 class _Gathered:
     """What waits for the next call."""
 
-    sent: list[SentMark] = dataclasses.field(default_factory=list)
+    sent: list[tuple[Sent, float]] = dataclasses.field(default_factory=list)
     settle: list[tuple[Settlement, float | None]] = dataclasses.field(default_factory=list)
     withdraw: list[Waiting] = dataclasses.field(default_factory=list)
     enqueue: list[Waiting] = dataclasses.field(default_factory=list)
@@ -108,9 +100,9 @@ class Pump:
     def sent(self, sent: Sent, at: float) -> None:
         """A request left at `at` (time.monotonic())."""
         with self._condition:
-            self._gathered.sent.append(SentMark(sent, at))
+            self._gathered.sent.append((sent, at))
             if len(self._gathered.sent) == 1 and not self._is_kicked:
-                self._wake_at = min(self._wake_at or at + SENT_DELAY_S, time.monotonic() + SENT_DELAY_S)
+                self._wake_within(SENT_DELAY_S)
                 self._condition.notify()
 
     def settle(self, settlements: Iterable[tuple[Settlement, float | None]]) -> None:
@@ -159,6 +151,11 @@ class Pump:
         self._is_kicked = True
         self._is_idle = False
         self._condition.notify_all()
+
+    def _wake_within(self, seconds: float) -> None:
+        """Set the timer, unless it is due earlier already."""
+        due = time.monotonic() + seconds
+        self._wake_at = due if self._wake_at is None else min(self._wake_at, due)
 
     def _run(self) -> None:
         while self._wait():
@@ -224,7 +221,7 @@ class Pump:
             channel=self._channel,
             number=self._number,
             want=0 if self._is_stopping else WANT,
-            sent=tuple(dataclasses.replace(mark.sent, ago_ms=_age_ms(mark.at, now)) for mark in gathered.sent),
+            sent=tuple(dataclasses.replace(sent, ago_ms=_age_ms(at, now)) for sent, at in gathered.sent),
             settle=tuple(_aged(settlement, counted_at, now) for settlement, counted_at in gathered.settle),
             withdraw=tuple(gathered.withdraw),
             enqueue=tuple(gathered.enqueue),
@@ -240,11 +237,9 @@ class Pump:
             if reply.has_more:
                 self._is_kicked = True
             if self._is_timed and reply.next_ready_ms is not None:
-                due = time.monotonic() + (reply.next_ready_ms - reply.now_ms) / 1000
-                self._wake_at = due if self._wake_at is None else min(self._wake_at, due)
+                self._wake_within((reply.next_ready_ms - reply.now_ms) / 1000)
             if self._gathered.sent:
-                soon = time.monotonic() + SENT_DELAY_S
-                self._wake_at = soon if self._wake_at is None else min(self._wake_at, soon)
+                self._wake_within(SENT_DELAY_S)
 
     def _refuse(self, refused: tuple[Refused, ...]) -> None:
         try:

@@ -10,11 +10,8 @@ import socket
 import threading
 import uuid
 
-from django.conf import settings
-
 from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.gate.redis import connect
 from rateguard.engine.keys import cancel_channel
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
@@ -48,8 +45,7 @@ class Runtime:
         self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
         self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump)
         self._heartbeat = Heartbeat(gate, self.holder, slots, tuple(Lane), conf().heartbeat_ms / 1000)
-        client = connect(settings.REDIS_URL, conf().gate_timeout_ms)
-        self._listener = CancelListener(client, cancel_channel(conf().partition), self._on_cancel)
+        self._listener = CancelListener(wiring.redis_client(), cancel_channel(conf().partition), self._on_cancel)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
         self._loop = asyncio.get_running_loop()
 

@@ -14,7 +14,6 @@ from rateguard.engine.lanes import Lane
 _MEMBER = struct.Struct(">16sIIIH")
 _RESERVATION = struct.Struct(">16sH")
 
-MAX_ATTEMPTS = 65_535
 TAG_SCALE = 100
 """A tag advances by tokens × TAG_SCALE ÷ weight, rounded down: whole numbers, so that both twins agree."""
 
