@@ -37,7 +37,7 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.I
 
 def read_submission(request: Request, caller: Caller, request_id: str) -> Submission:
     """The job that a POST asks for. Raises InvalidRequest."""
-    body = _read_object(request)
+    body = read_object(request)
     job = body.pop("job", None)
     return Submission(
         tenant=caller.tenant,
@@ -67,7 +67,8 @@ def read_preferred_wait(request: Request) -> int:
 # ---- the body
 
 
-def _read_object(request: Request) -> dict[str, Any]:
+def read_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, of at most MOST_BODY_BYTES. Raises InvalidRequest."""
     if (request.content_type or "").partition(";")[0].strip().lower() != "application/json":
         raise InvalidRequest("send the body as application/json", code="unsupported_media_type")
     raw = request.read(MOST_BODY_BYTES + 1)
@@ -111,7 +112,7 @@ def _read_job(job: object) -> dict[str, Any]:
             f"job has no such field; its fields are {', '.join(JOB_FIELDS)}", code="unknown_field", pointer=f"/job/{place}"
         )
     read = {_AS_THEY_ARE[name]: value for name, value in given.items() if name in _AS_THEY_ARE}
-    read |= {name: _read_time(given[name], name) for name in _TIMES if name in given}
+    read |= {name: read_time(given[name], f"/job/{name}") for name in _TIMES if name in given}
     if "lane" in given:
         read["lane"] = _read_lane(given["lane"])
     if "delivery" in given:
@@ -119,7 +120,7 @@ def _read_job(job: object) -> dict[str, Any]:
     return read
 
 
-def _read_time(value: object, name: str) -> dt.datetime:
+def read_time(value: object, pointer: str) -> dt.datetime:
     """RFC 3339, in UTC from here on."""
     try:
         time = parse_datetime(value) if isinstance(value, str) else None
@@ -127,7 +128,7 @@ def _read_time(value: object, name: str) -> dt.datetime:
             return time.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         pass
-    raise InvalidRequest("write a time with its zone, such as 2030-01-31T12:00:00Z", code="invalid_field", pointer=f"/job/{name}")
+    raise InvalidRequest("write a time with its zone, such as 2030-01-31T12:00:00Z", code="invalid_field", pointer=pointer)
 
 
 def _read_lane(value: object) -> Lane:

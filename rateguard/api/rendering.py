@@ -36,11 +36,11 @@ def render_job(job: Job) -> dict[str, Any]:
         "status": job.state,
         **{name: getattr(job, name) for name in _AS_THEY_ARE},
         "lane": Lane(job.lane).label,
-        "submitted_at": _time(job.submitted_at),
-        "run_at": _time(job.run_at),
-        "deadline": _time(job.deadline_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
+        "submitted_at": time_text(job.submitted_at),
+        "run_at": time_text(job.run_at),
+        "deadline": time_text(job.deadline_at),
+        "started_at": time_text(job.started_at),
+        "finished_at": time_text(job.finished_at),
         "delivery": job.delivery,
         "timeout": job.timeout_s,
         "max_tries": job.max_tries,
@@ -50,7 +50,7 @@ def render_job(job: Job) -> dict[str, Any]:
         "result": None if job.result is None else orjson.Fragment(job.result),
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "usage": _usage(job),
-        "cost_usd": _usd(job.nano_usd),
+        "cost_usd": usd(job.nano_usd),
         "cost_nano_usd": job.nano_usd,
         "queue_ms": job.queue_ms,
         "latency_ms": job.latency_ms,
@@ -66,10 +66,11 @@ def _usage(job: Job) -> dict[str, int]:
     }
 
 
-def _usd(nano_usd: int) -> str:
+def usd(nano_usd: int) -> str:
     """Dollars as a decimal number with all nine places: a JSON number would lose some."""
     return f"{nano_usd // 10**9}.{nano_usd % 10**9:09d}"
 
 
-def _time(time: dt.datetime | None) -> str | None:
+def time_text(time: dt.datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
     return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if time else None

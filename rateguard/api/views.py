@@ -1,25 +1,20 @@
-"""The views of /api/v1. Each reads, calls one function of the inside, renders."""
+"""The views of jobs. Each reads, calls one function of the inside, renders."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.urls import reverse
 from rest_framework.exceptions import NotFound
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import IsAuthenticated
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from rateguard.api.authentication import BearerKey, Caller
+from rateguard.api.authentication import Caller
+from rateguard.api.door import ApiView, caller_of
 from rateguard.api.middleware import request_id_of
-from rateguard.api.problems import handle
 from rateguard.api.reading import read_preferred_wait, read_submission, read_wait
-from rateguard.api.rendering import JsonRenderer, render_job
+from rateguard.api.rendering import render_job
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.follow import wait_for_end
 from rateguard.jobs.models import Job
@@ -27,40 +22,12 @@ from rateguard.jobs.states import TERMINAL
 from rateguard.jobs.submit import submit
 
 
-class AlwaysJson(BaseContentNegotiation):
-    """There is one representation, whatever a caller says to accept."""
-
-    def select_parser(self, request: Request, parsers: Any) -> None:
-        """Bodies are read by `reading`, bounded."""
-        return
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
-        """JSON."""
-        return renderers[0], renderers[0].media_type
-
-
-class ApiView(APIView):
-    """DRF's view with our key, our JSON and our errors, whatever a host project's settings say."""
-
-    authentication_classes: Sequence[type[BearerKey]] = (BearerKey,)
-    permission_classes: Sequence[type[IsAuthenticated]] = (IsAuthenticated,)
-    renderer_classes = (JsonRenderer,)
-    parser_classes = ()
-    throttle_classes = ()
-    content_negotiation_class = AlwaysJson
-    http_method_names = ("get", "head", "post")
-
-    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
-        """Problems, not DRF's own errors."""
-        return handle
-
-
 class Jobs(ApiView):
     """POST: submit a job."""
 
     def post(self, request: Request) -> Response:
         """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header."""
-        submitted = submit(read_submission(request, _caller(request), request_id_of(request)))
+        submitted = submit(read_submission(request, caller_of(request), request_id_of(request)))
         seconds = read_preferred_wait(request)
         job = _waited_for(submitted.job, seconds)
         headers = {"Location": reverse("job", args=[job.pk])}
@@ -77,7 +44,7 @@ class OneJob(ApiView):
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """The job; with `?wait=N` as soon as it ended, after at most N seconds."""
         seconds = read_wait(request)
-        return Response(render_job(_waited_for(_job(_caller(request), job_id), seconds)))
+        return Response(render_job(_waited_for(_job(caller_of(request), job_id), seconds)))
 
 
 class CancelJob(ApiView):
@@ -85,7 +52,7 @@ class CancelJob(ApiView):
 
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """200 with a job that ended; 202 with a running one, which is asked to end."""
-        caller = _caller(request)
+        caller = caller_of(request)
         job = cancel(_job(caller, job_id), by=f"key {caller.key.prefix}")
         return Response(render_job(job), status=200 if job.state in TERMINAL else 202)
 
@@ -99,11 +66,6 @@ class Nothing(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Say so, whatever the method."""
         raise NotFound
-
-
-def _caller(request: Request) -> Caller:
-    """Who calls, as BearerKey found."""
-    return cast("Caller", request.auth)
 
 
 def _job(caller: Caller, job_id: uuid.UUID) -> Job:

@@ -1,0 +1,50 @@
+"""What all views of /api/v1 have in common: our key, our JSON, our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from rateguard.api.authentication import BearerKey, Caller
+from rateguard.api.problems import handle
+from rateguard.api.rendering import JsonRenderer
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """There is one representation, whatever a caller says to accept."""
+
+    def select_parser(self, request: Request, parsers: Any) -> None:
+        """Bodies are read by `reading`, bounded."""
+        return
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
+        """JSON."""
+        return renderers[0], renderers[0].media_type
+
+
+class ApiView(APIView):
+    """DRF's view with our key, our JSON and our errors, whatever a host project's settings say."""
+
+    authentication_classes: Sequence[type[BearerKey]] = (BearerKey,)
+    permission_classes: Sequence[type[IsAuthenticated]] = (IsAuthenticated,)
+    renderer_classes = (JsonRenderer,)
+    parser_classes = ()
+    throttle_classes = ()
+    content_negotiation_class = AlwaysJson
+    http_method_names = ("get", "head", "post")
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+        """Problems, not DRF's own errors."""
+        return handle
+
+
+def caller_of(request: Request) -> Caller:
+    """Who calls, as BearerKey found."""
+    return cast("Caller", request.auth)
