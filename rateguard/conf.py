@@ -20,6 +20,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from rateguard.engine.breaker.rule import BreakerRule
 from rateguard.engine.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "RATEGUARD_"
@@ -67,6 +68,35 @@ class _Keys:
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) and _FERNET_KEY.fullmatch(one) for one in value):
             raise ConfigurationError(f'RATEGUARD["{key}"] is not a list of Fernet keys: make one with {_NEW_KEY}')
         return tuple(value)
+
+
+BREAKER_RANGES = {
+    "failures": (1, 10_000),
+    "failure_permille": (0, 1_000),
+    "window_ms": (1_000, 3_600_000),
+    "open_ms": (100, 86_400_000),
+    "slow_ms": (0, 3_600_000),
+    "slow_permille": (1, 1_000),
+    "probes": (1, 100),
+}
+"""What a breaker's rule may be: the least and the most of each part."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Breaker:
+    """A breaker's rule by its parts; those that are not named keep their default."""
+
+    def read(self, key: str, value: object) -> BreakerRule:
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write its parts, like {{"failures": 10, "open_ms": 60000}}')
+        for name, part in value.items():
+            if name not in BREAKER_RANGES:
+                near = difflib.get_close_matches(str(name), BREAKER_RANGES, n=1, cutoff=0.0)[0]
+                raise ConfigurationError(f'RATEGUARD["{key}"]["{name}"] is no part of a breaker; the nearest is "{near}"')
+            least, most = BREAKER_RANGES[name]
+            if isinstance(part, bool) or not isinstance(part, int) or not least <= part <= most:
+                raise ConfigurationError(f'RATEGUARD["{key}"]["{name}"] is {part!r}: write a whole number from {least} to {most}')
+        return BreakerRule(**value)
 
 
 def _whole(default: int, least: int, most: int, unit: str) -> Any:
@@ -125,6 +155,8 @@ class Conf:
     """How often the caretaker compares gate and rows."""
     group_commit_ms: int = _ms(10, least=0, most=1_000)
     """How long a finished job waits for others to commit with it."""
+    breaker: BreakerRule = dataclasses.field(default=BreakerRule(), metadata={"rule": _Breaker()})
+    """When a deployment that fails is left alone, unless it has a rule of its own: see "The breaker" in tenants.md."""
 
 
 _RULES: dict[str, Any] = {field.name.upper(): field.metadata["rule"] for field in dataclasses.fields(Conf)}
@@ -144,7 +176,9 @@ def parse(given: Mapping[str, object]) -> Conf:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    """The keys that the environment sets (`RATEGUARD_<KEY>`), as values for `RATEGUARD`; lists are comma-separated.
+    """The keys that the environment sets (`RATEGUARD_<KEY>`), as values for `RATEGUARD`.
+
+    Lists are separated by commas, and so are the parts of a breaker: `failures=10,open_ms=60000`.
 
     A number that is none stays a text, so that `parse` names it.
     """
@@ -154,9 +188,14 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 def _from_text(rule: object, text: str) -> object:
     if isinstance(rule, _Keys):
         return [one.strip() for one in text.split(",") if one.strip()]
-    if isinstance(rule, _Whole) and re.fullmatch(r"-?\d+", text.strip()):
-        return int(text)
-    return text
+    if isinstance(rule, _Breaker):
+        pairs = (one.partition("=") for one in text.split(",") if one.strip())
+        return {name.strip(): _number(value) for name, _, value in pairs}
+    return _number(text) if isinstance(rule, _Whole) else text
+
+
+def _number(text: str) -> object:
+    return int(text) if re.fullmatch(r"-?\d+", text.strip()) else text
 
 
 def is_production() -> bool:

@@ -130,7 +130,7 @@ class Line:
 
     def budget(self, nano_usd: int, tenant: Tenant | None = None) -> Budget:
         """A budget of a tenant, acme by default."""
-        return Budget.objects.create(scope=Scope.objects.get(tenant=tenant or self.acme), amount_nano_usd=nano_usd)
+        return Budget.objects.create(scope=Scope.objects.get(tenant=tenant or self.acme), amount=nano_usd)
 
     def limit(self, metric: str, amount: int, window_ms: int = HOUR_MS, tenant: Tenant | None = None) -> Limit:
         """A limit of ours on a tenant, acme by default; window_ms 0 for concurrency."""

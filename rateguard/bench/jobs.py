@@ -178,7 +178,7 @@ class _Scene:
         self._servers = servers
         self._tenant = models.Tenant.objects.create(name="bench")
         scope = models.Scope.objects.create(kind="tenant", tenant=self._tenant)
-        models.Budget.objects.create(scope=scope, amount_nano_usd=10**15)
+        models.Budget.objects.create(scope=scope, amount=10**15)
         models.Limit.objects.create(scope=scope, metric="requests", kind="window", amount=10_000_000, window_ms=60_000)
         account = models.ProviderAccount.objects.create(name="bench", provider="sim", base_url=servers.provider.base_url, credentials=KEY)
         for metric in ("requests", "tokens"):

@@ -84,7 +84,7 @@ def make_tenants(jobs: int) -> dict[str, Budget]:
     for name, weight in WEIGHTS.items():
         tenant = Tenant.objects.create(name=name, weight=weight)
         scope = Scope.objects.create(kind=ScopeKind.TENANT, tenant=tenant)
-        budgets[name] = Budget.objects.create(scope=scope, amount_nano_usd=dollars * NANO)
+        budgets[name] = Budget.objects.create(scope=scope, amount=dollars * NANO)
     return budgets
 
 

@@ -1,22 +1,36 @@
 """The tables of tenants, a file an idea."""
 
+from tenants.models.budgets import Budget, BudgetPeriod, BudgetUnit, OnExhausted
 from tenants.models.configuration import ConfigurationModel
+from tenants.models.events import EventKind, GateEvent
+from tenants.models.forgotten import Forgotten, ForgottenKind
 from tenants.models.ledger import EntryKind, LedgerEntry, LedgerUnchangeable
-from tenants.models.limits import Budget, Limit, LimitKind, Metric, Scope, ScopeKind
-from tenants.models.providers import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget
+from tenants.models.limits import Limit, LimitKind, Metric
+from tenants.models.pauses import Pause, PauseKind
+from tenants.models.providers import Deployment, ForcedBreaker, ModelRoute, Price, ProviderAccount, RouteTarget
+from tenants.models.runs import Run, RunState
+from tenants.models.scopes import EVERY, Scope, ScopeKind
 from tenants.models.tenant import ApiKey, Tenant, TenantStatus
 from tenants.models.usage import Dimension, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tenants.models.versions import ConfigVersion, GateEpoch
 
 __all__ = [
+    "EVERY",
     "ApiKey",
     "Budget",
+    "BudgetPeriod",
+    "BudgetUnit",
     "ConfigVersion",
     "ConfigurationModel",
     "Deployment",
     "Dimension",
     "EntryKind",
+    "EventKind",
+    "ForcedBreaker",
+    "Forgotten",
+    "ForgottenKind",
     "GateEpoch",
+    "GateEvent",
     "LedgerEntry",
     "LedgerUnchangeable",
     "Limit",
@@ -24,9 +38,14 @@ __all__ = [
     "Measure",
     "Metric",
     "ModelRoute",
+    "OnExhausted",
+    "Pause",
+    "PauseKind",
     "Price",
     "ProviderAccount",
     "RouteTarget",
+    "Run",
+    "RunState",
     "Scope",
     "ScopeKind",
     "Tenant",

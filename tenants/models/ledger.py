@@ -68,8 +68,9 @@ class LedgerManager(models.Manager[Row_co]):
 class LedgerEntry(models.Model):
     """One line of money: what an attempt cost, in nano-dollars and tokens; negative only where an entry takes back.
 
-    reservation_id: the job's id, or the synchronous call's own; with `attempt` it names the attempt. job_id and api_key_id are values:
-    the ledger outlives what they name. is_estimated: counted by us, not by the provider. is_overrun: beyond the most that was reserved.
+    reservation_id: the job's id, or the synchronous call's own; with `attempt` it names the attempt. job_id, api_key_id and run (the
+    innermost one) are values: the ledger outlives what they name. is_estimated: counted by us, not by the provider. is_overrun: beyond
+    the most that was reserved.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="ledger_entries")
@@ -88,7 +89,10 @@ class LedgerEntry(models.Model):
     deployment = models.CharField(max_length=64, blank=True, default="")
     api_key_id = models.BigIntegerField(null=True, blank=True)
     team = models.CharField(max_length=128, blank=True, default="")
+    rolegroup = models.CharField(max_length=128, blank=True, default="", db_default="")
+    role = models.CharField(max_length=128, blank=True, default="", db_default="")
     user = models.CharField(max_length=128, blank=True, default="")
+    run = models.UUIDField(null=True, blank=True)
     cost_center = models.CharField(max_length=128, blank=True, default="")
     labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -109,6 +113,7 @@ class LedgerEntry(models.Model):
         indexes = (
             models.Index(fields=["tenant", "created_at"], name="entry_tenant_created"),
             models.Index(fields=["reservation_id", "attempt"], name="entry_reservation"),
+            models.Index(fields=["run"], condition=Q(run__isnull=False), name="entry_run"),
         )
 
     def __str__(self) -> str:

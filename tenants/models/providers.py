@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from rateguard.conf import BREAKER_RANGES
 from tenants.models.configuration import ConfigurationModel
 from tenants.models.tenant import MAX_WEIGHT, Tenant
 from tenants.secrets import EncryptedTextField
@@ -33,8 +34,28 @@ class ProviderAccount(ConfigurationModel):
         return self.name
 
 
+def _breaker_constraint(name: str, least: int, most: int) -> models.CheckConstraint:
+    field = f"breaker_{name}"
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__range": (least, most)}),
+        name=f"deployment_{field}",
+        violation_error_message=f"{field} is from {least} to {most}, or empty for the default",
+    )
+
+
+class ForcedBreaker(models.TextChoices):
+    """What a person has set a breaker to: nothing, closed whatever happens, open until it is lifted."""
+
+    NO = "no"
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 class Deployment(ConfigurationModel):
-    """One model at one provider account (and region), with its own limits and weight."""
+    """One model at one provider account (and region), with its own limits, weight and breaker.
+
+    breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"] says.
+    """
 
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
     name = models.SlugField(max_length=64, unique=True)
@@ -42,11 +63,25 @@ class Deployment(ConfigurationModel):
     region = models.CharField(max_length=32, blank=True, default="")
     weight = models.PositiveIntegerField(default=1)
     is_enabled = models.BooleanField(default=True)
+    breaker_failures = models.PositiveIntegerField(null=True, blank=True)
+    breaker_failure_permille = models.PositiveSmallIntegerField(null=True, blank=True)
+    breaker_window_ms = models.PositiveIntegerField(null=True, blank=True)
+    breaker_open_ms = models.PositiveIntegerField(null=True, blank=True)
+    breaker_slow_ms = models.PositiveIntegerField(null=True, blank=True)
+    breaker_slow_permille = models.PositiveSmallIntegerField(null=True, blank=True)
+    breaker_probes = models.PositiveSmallIntegerField(null=True, blank=True)
+    breaker_forced = models.CharField(max_length=8, choices=ForcedBreaker, default=ForcedBreaker.NO)
 
     class Meta:
         constraints = (
             models.CheckConstraint(condition=~Q(name="") & ~Q(upstream_model=""), name="deployment_has_names"),
             models.CheckConstraint(condition=Q(weight__range=(1, MAX_WEIGHT)), name="deployment_weight"),
+            *(_breaker_constraint(name, least, most) for name, (least, most) in BREAKER_RANGES.items()),
+            models.CheckConstraint(
+                condition=Q(breaker_forced__in=ForcedBreaker.values),
+                name="deployment_breaker_forced",
+                violation_error_message=f"a breaker is forced to one of {', '.join(ForcedBreaker.values)}",
+            ),
         )
 
     def __str__(self) -> str:

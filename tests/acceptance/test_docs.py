@@ -160,12 +160,17 @@ def meanings_of(fields_of):
     return {field.target.id: ast.literal_eval(text.value) for field, text in pairs if isinstance(field, ast.AnnAssign)}
 
 
+def parts_of(rule):
+    """A breaker's rule as a setting says it."""
+    return {name: getattr(rule, name) for name in conf.BREAKER_RANGES}
+
+
 def test_the_table_of_settings_is_what_the_settings_are():
     meanings = meanings_of((PROJECT / "rateguard" / "conf.py").read_text())
     wanted = []
     for field in dataclasses.fields(conf.Conf):
         unit = getattr(field.metadata["rule"], "unit", "")
-        default = f"{field.default:,} {unit}" if unit else f"`{json.dumps(field.default)}`".replace("null", "None")
+        default = f"{field.default:,} {unit}" if unit else f"`{json.dumps(field.default, default=parts_of)}`".replace("null", "None")
         wanted.append([f"`{field.name.upper()}`", default, meanings[field.name].replace("|", "\\|")])
     assert rows_below(OPERATING, "Settings") == wanted
 
