@@ -1,42 +1,71 @@
 """The one place where settings and rows become engine objects: the gate, its configuration, the directory.
 
 Configuration flows one way, database → gate. A change is pushed on commit with its version; the caretaker compares each second and
-repairs; every reply of the gate carries the version, and a process whose directory is older reads it anew.
+repairs; every reply of the gate carries the version, and a process whose directory is older reads it anew. How rows become records is
+in `tenants.records`.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import datetime as dt
 import functools
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 from rateguard.conf import conf
+from rateguard.engine import scopes
 from rateguard.engine.errors import GateError
-from rateguard.engine.gate.contract import Configuration, DeploymentRecord, Gate, ModelRecord, PathRecord
+from rateguard.engine.gate.contract import Configuration, Gate
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.redis import RedisGate, connect
-from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
-from tenants.directory import Directory, Place, read_directory
-from tenants.models import ApiKey, Budget, ConfigVersion, Limit, ModelRoute, Scope, ScopeKind, Tenant
+from rateguard.engine.limits.limit import LimitRecord
+from rateguard.engine.scopes import NodeKind
+from tenants.directory import Directory, read_directory
+from tenants.events import delete_old, store_notices
+from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState
+from tenants.models.runs import runs_changed
+from tenants.records import configuration as parts
+from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
+from tenants.records.limits import budget_record, limit_record
+from tenants.records.models import account_target, breaker_rule, closed_model, deployment_target
+from tenants.records.runs import names_of, note_forgotten, run_records, runs_in_gate, runs_to_forget, stop_overlong
 from tenants.signals import configuration_changed
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "account_target",
+    "breaker_rule",
+    "budget_record",
+    "closed_model",
+    "collect_notices",
+    "connect_configuration",
+    "deployment_target",
+    "directory",
+    "forget_directory",
+    "forget_runs",
+    "gate",
+    "lift_pauses",
+    "limit_record",
+    "limits_of_path",
+    "note_version",
+    "path_of",
+    "push_configuration",
+    "push_run",
+    "redis_client",
+    "run_records",
+    "tidy",
+    "whole_configuration",
+]
 
-_METRICS = {
-    "requests": Metric.REQUESTS,
-    "tokens": Metric.TOKENS,
-    "input_tokens": Metric.INPUT_TOKENS,
-    "output_tokens": Metric.OUTPUT_TOKENS,
-    "concurrency": Metric.CONCURRENCY,
-}
+logger = logging.getLogger(__name__)
 
 # ---- Redis and the gate
 
@@ -94,177 +123,166 @@ def note_version(version: int) -> None:
 
 
 def forget_directory() -> None:
-    """Read the directory anew at the next use."""
+    """Read the directory, and the limits of tenants and runs, anew at the next use."""
     global _directory  # noqa: PLW0603 - as above
     _directory = None
+    _known_nodes.cache_clear()
+    _known_run.cache_clear()
+
+
+# ---- paths and their limits
+
+RUN_S = 5.0
+"""What is known of a run's limits is at most so old."""
+
+
+def path_of(
+    tenant_id: int,
+    *,
+    team: str = "",
+    rolegroup: str = "",
+    role: str = "",
+    user: str = "",
+    runs: Iterable[uuid.UUID] = (),
+    key: int | None = None,
+) -> str:
+    """The path of a tenant's work that charges these nodes. runs: the outermost first. key: the API key's id."""
+    named = [(NodeKind.TEAM, team), (NodeKind.ROLEGROUP, rolegroup), (NodeKind.ROLE, role), (NodeKind.USER, user)]
+    inside = [(NodeKind.RUN, run.hex) for run in runs]
+    return scopes.path_of(str(tenant_id), [*named, *inside, (NodeKind.KEY, "" if key is None else str(key))])
+
+
+def limits_of_path(path: str) -> tuple[LimitRecord, ...]:
+    """All limits and budgets on a path but pauses, as new as the directory; `l17@user:alice` what a node has by a default."""
+    plain, runs = without_runs(path)
+    known = _known_nodes(int(scopes.tenant_of(path)), directory().version)
+    age = int(time.monotonic() / RUN_S)
+    return (*known.limits_of(plain), *(record for run in runs for record in _known_run(run, age)))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _limits_of_tenant(tenant_id: int, version: int) -> tuple[LimitRecord, ...]:  # noqa: ARG001 - part of the key: an older answer is unreachable
-    return path_records(Tenant.objects.filter(pk=tenant_id))[0]
+def _known_nodes(tenant_id: int, version: int) -> KnownNodes:  # noqa: ARG001 - part of the key: an older answer is unreachable
+    return known_nodes(tenant_id)
 
 
-def limits_of_tenant(tenant_id: int) -> tuple[LimitRecord, ...]:
-    """The limits and budgets on a tenant's path, as new as the directory."""
-    return _limits_of_tenant(tenant_id, directory().version)
-
-
-# ---- rows to records
-
-
-def path_id(tenant_id: int) -> str:
-    """The path of a tenant's work."""
-    return f"t{tenant_id}"
-
-
-def limit_record(row: Limit) -> LimitRecord:
-    """A limit as the gate keeps it. On an account or deployment it is the provider's: counted as he counts, with a guard for the way."""
-    is_ours = row.scope_id is not None
-    metric = _METRICS[row.metric]
-    return LimitRecord(
-        id=f"l{row.pk}",
-        kind=Kind.CONCURRENCY if metric == Metric.CONCURRENCY else Kind.WINDOW,
-        metric=Metric.PROVIDER_TOKENS if metric == Metric.TOKENS and not is_ours else metric,
-        amount=row.amount,
-        level=Level.TENANT if row.scope is not None and row.scope.kind == ScopeKind.TENANT else Level.SHARED,
-        window_ms=row.window_ms,
-        burst_permille=row.burst_permille,
-        guard_ms=0 if is_ours else conf().guard_ms,
-        gives_back=is_ours or metric == Metric.CONCURRENCY,
-    )
-
-
-def budget_record(row: Budget) -> LimitRecord:
-    """A budget as the gate keeps it."""
-    return LimitRecord(f"b{row.pk}", Kind.BUDGET, Metric.COST, row.amount_nano_usd, Level.TENANT)
-
-
-def _enforced_scopes() -> models.Q:
-    return models.Q(scope__kind__in=[ScopeKind.TENANT, ScopeKind.GLOBAL])
-
-
-def path_records(tenants: Iterable[Tenant]) -> tuple[tuple[LimitRecord, ...], tuple[PathRecord, ...]]:
-    """The limits and budgets on the paths of tenants, and the paths."""
-    found = list(tenants)
-    mine = models.Q(scope__tenant__in=found) | models.Q(scope__kind=ScopeKind.GLOBAL)
-    limits = list(Limit.objects.filter(_enforced_scopes() & mine).select_related("scope"))
-    budgets = list(Budget.objects.filter(_enforced_scopes() & mine).select_related("scope"))
-    records = {row: limit_record(row) for row in limits} | {row: budget_record(row) for row in budgets}
-    by_tenant: dict[int | None, list[str]] = {}
-    for row, record in records.items():
-        by_tenant.setdefault(row.scope.tenant_id if row.scope else None, []).append(record.id)
-    shared = by_tenant.get(None, [])
-    paths = (PathRecord(path_id(t.pk), str(t.pk), t.weight, (*by_tenant.get(t.pk, []), *shared)) for t in found)
-    return tuple(records.values()), tuple(paths)
-
-
-def model_records(found: Directory) -> tuple[tuple[LimitRecord, ...], tuple[ModelRecord, ...]]:
-    """The limits of accounts and deployments, and the models."""
-    rows = list(Limit.objects.filter(scope__isnull=True).select_related("scope"))
-    by_account: dict[int | None, list[str]] = {}
-    by_deployment: dict[int | None, list[str]] = {}
-    for row in rows:
-        by_account.setdefault(row.account_id, []).append(f"l{row.pk}")
-        by_deployment.setdefault(row.deployment_id, []).append(f"l{row.pk}")
-    pools = _pools(found)
-    models_ = tuple(
-        ModelRecord(name, pools[name], tuple(_deployment_record(place, by_account, by_deployment) for place in places))
-        for name, places in found.gate_models().items()
-    )
-    return tuple(map(limit_record, rows)), (*models_, *_closed_models())
-
-
-def _closed_models() -> Iterator[ModelRecord]:
-    """Disabled models have no deployments: their jobs wait until they are enabled, cancelled or too late."""
-    routes = ModelRoute.objects.filter(is_enabled=False).values_list("name", "targets__deployment__account__tenant")
-    for name, owner in routes:
-        yield closed_model(name)
-        if owner is not None:
-            yield closed_model(f"{name}@{owner}")
-
-
-def closed_model(name: str) -> ModelRecord:
-    """A model that nobody serves."""
-    return ModelRecord(name, name, ())
-
-
-def _deployment_record(
-    place: Place, by_account: dict[int | None, list[str]], by_deployment: dict[int | None, list[str]]
-) -> DeploymentRecord:
-    limits = (*by_account.get(place.account_id, []), *by_deployment.get(place.id, []))
-    cools = (account_target(place.account_id), deployment_target(place.id))
-    return DeploymentRecord(str(place.id), limits, cools, place.price.dearest_input_pico, place.price.output_pico)
-
-
-def account_target(account_id: int) -> str:
-    """What a cooldown of an account is known by."""
-    return f"a{account_id}"
-
-
-def deployment_target(deployment_id: int) -> str:
-    """What a cooldown of a deployment is known by."""
-    return f"d{deployment_id}"
-
-
-def _pools(found: Directory) -> dict[str, str]:
-    """Models that reach a common account, directly or through others, share a pool; it is named by its least account."""
-    groups: list[tuple[set[int], set[str]]] = []
-    for name, places in found.gate_models().items():
-        accounts, names = {place.account_id for place in places}, {name}
-        apart = [group for group in groups if not group[0] & accounts]
-        for near in (group for group in groups if group[0] & accounts):
-            accounts, names = accounts | near[0], names | near[1]
-        groups = [*apart, (accounts, names)]
-    return {name: f"a{min(accounts)}" if accounts else name for accounts, names in groups for name in names}
+@functools.lru_cache(maxsize=10_000)
+def _known_run(run: str, age: int) -> tuple[LimitRecord, ...]:  # noqa: ARG001 - as above
+    return limits_of_run(run)
 
 
 # ---- database → gate
 
+JUST_STOPPED_S = 60
+"""A run that was stopped while everything was read is written once more; nobody reads and writes for longer than this."""
+MOST_PUSHES = 5
+"""A run changes once or twice in its life: more often it is not written in a row."""
+
 
 def whole_configuration() -> Configuration:
     """Everything that the gate must know, as of a version that is read before the rows: they are at least as new."""
-    version = ConfigVersion.current()
-    on_paths, paths = path_records(Tenant.objects.all())
-    on_models, models_ = model_records(read_directory())
-    return Configuration(version, on_paths + on_models, paths, models_)
+    return parts.whole().configuration
 
 
 def push_configuration(configuration: Configuration | None = None) -> bool:
     """Write configuration to the gate; everything by default. False: the gate is away; the caretaker or the next rebuild brings it."""
     try:
-        gate().configure(configuration or whole_configuration())
+        if configuration is not None:
+            gate().configure(configuration)
+        else:
+            _push_whole()
     except GateError as error:
         logger.warning("configuration not pushed, the caretaker will: %s", error)
         return False
     return True
 
 
-def _changed(
-    sender: type[models.Model], instance: models.Model | None, version: int, pk: int | None, *, is_deleted: bool, **_: Any
-) -> None:
+def _push_whole() -> None:
+    whole = parts.whole()
+    gate().configure(whole.configuration)
+    Forgotten.objects.filter(pk__in=whole.forgotten).delete()
+    just_stopped = Now() - dt.timedelta(seconds=JUST_STOPPED_S)
+    stopped = runs_in_gate().filter(state=RunState.STOPPED, stopped_at__gte=just_stopped)
+    if pks := list(stopped.values_list("pk", flat=True)):
+        gate().configure(parts.of_runs(pks))
+
+
+def push_run(run: Run) -> bool:
+    """Write a run to the gate; this happens by itself when a change of it commits. False: the gate is away, as above."""
+    return _push_runs([run.pk])
+
+
+def _push_runs(pks: Collection[uuid.UUID]) -> bool:
+    """A run that changed while it was written is written again, so that whoever writes last writes what stands."""
+    written: Configuration | None = None
+    for _ in range(MOST_PUSHES):
+        found = parts.of_runs(pks)
+        if written is not None and found.limits == written.limits:
+            break
+        if not push_configuration(found):
+            return False
+        written = found
+    return True
+
+
+def _changed(sender: type[models.Model], instance: models.Model | None, version: int, pk: int | None, **_: Any) -> None:
     """One change was committed: push what it touches."""
     note_version(version)
-    if sender is ApiKey:
-        return
-    forget = (f"{'l' if sender is Limit else 'b'}{pk}",) if is_deleted and sender in (Limit, Budget) else ()
-    tenant = _tenant_of(instance)
-    if tenant is None or (sender is Tenant and is_deleted):
-        configuration = whole_configuration()
-        gone = (closed_model(instance.name),) if is_deleted and isinstance(instance, ModelRoute) else ()
-        push_configuration(dataclasses.replace(configuration, forget_limits=forget, models=configuration.models + gone))
-    else:
-        read_version = ConfigVersion.current()  # before the rows: what is read is at least as new
-        limits, paths = path_records([tenant])
-        push_configuration(Configuration(read_version, limits, paths, (), forget))
+    if sender is not ApiKey:
+        push_configuration(parts.touched_by(sender, instance, pk))
 
 
-def _tenant_of(instance: models.Model | None) -> Tenant | None:
-    """The tenant whose path alone a change touches; None where it is gone, or where more is touched."""
-    scope = instance if isinstance(instance, Scope) else getattr(instance, "scope", None)
-    tenant = instance if isinstance(instance, Tenant) else getattr(scope, "tenant", None)
-    return tenant if tenant is not None and tenant.pk is not None else None
+def _runs_changed(pks: Collection[uuid.UUID], **_: Any) -> None:
+    _known_run.cache_clear()
+    _push_runs(pks)
 
 
 def connect_configuration() -> None:
     """Follow committed changes; called once, when the apps are ready."""
     configuration_changed.connect(_changed, dispatch_uid="rateguard.wiring")
+    runs_changed.connect(_runs_changed, dispatch_uid="rateguard.wiring.runs")
+
+
+# ---- the caretaker's part
+
+NOTICES_AT_ONCE = 500
+MOST_READINGS = 20
+
+
+def lift_pauses() -> int:
+    """Delete the pauses whose time has passed; the gate has let work through since then. Returns how many."""
+    count, _ = Pause.objects.filter(until__lte=Now()).delete()
+    return count
+
+
+def forget_runs() -> int:
+    """Tell the gate to forget runs that ended long ago, a page of them. Returns how many."""
+    gone = runs_to_forget()
+    if not gone:
+        return 0
+    names = [names_of(run) for run in gone]
+    limits = tuple(limit for found, _ in names for limit in found)
+    nodes = tuple(node for _, node in names)
+    gate().configure(Configuration(ConfigVersion.current(), forget_limits=limits, forget_scopes=nodes))
+    note_forgotten(run.pk for run in gone)
+    return len(gone)
+
+
+def collect_notices() -> int:
+    """Write what the gate noticed as events. Each reading acknowledges the one before. Returns how many were read."""
+    read: tuple[str, ...] = ()
+    count = 0
+    for _ in range(MOST_READINGS):
+        found = gate().notices(read, NOTICES_AT_ONCE)
+        if not found:
+            break
+        store_notices(found)
+        read = tuple(notice.id for notice in found)
+        count += len(found)
+    return count
+
+
+def tidy() -> None:
+    """What is over or old goes: runs that nobody stopped, runs in the gate, events."""
+    stop_overlong()
+    forget_runs()
+    delete_old()

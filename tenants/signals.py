@@ -4,6 +4,8 @@
 
 sender: the model. instance: the row, or None where many changed at once: read them all. pk: of the row (`instance.pk` is gone
 after a deletion). version: the number that this change raised `config_version` to. Connect to act on what is committed.
+
+What the gate must forget is written down in that transaction too (`Forgotten`): a gate that was away at the commit hears of it later.
 """
 
 from __future__ import annotations
@@ -11,11 +13,25 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import Signal
 
-from tenants.models import ConfigurationModel, ConfigVersion
+from tenants.models import (
+    Budget,
+    ConfigurationModel,
+    ConfigVersion,
+    Forgotten,
+    ForgottenKind,
+    Limit,
+    ModelRoute,
+    Pause,
+    Run,
+    Scope,
+    ScopeKind,
+    Tenant,
+)
 from tenants.models.configuration import configuration_written
+from tenants.records.runs import names_of
 
 configuration_changed = Signal()
 
@@ -32,11 +48,53 @@ def _raise_version(sender: type[models.Model], instance: models.Model | None = N
 
 
 def _on_save(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+    known = _known_as(instance)
+    if known and known[0] != ForgottenKind.LIMIT:
+        Forgotten.objects.filter(kind=known[0], name=known[1]).delete()
     _raise_version(sender, instance)
 
 
 def _on_delete(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+    _forget(_known_as(instance))
     _raise_version(sender, instance, is_deleted=True)
+
+
+def _before_save(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+    """What is renamed is to the gate another one, and the old one gone."""
+    old = sender._default_manager.filter(pk=instance.pk).first() if instance.pk else None  # noqa: SLF001 - Django's own name for it
+    known = _known_as(old) if old else None
+    if known != _known_as(instance):
+        _forget(known)
+
+
+def _on_run_delete(instance: Run, **_: Any) -> None:
+    limits, node = names_of(instance)
+    for limit in limits:
+        _forget((ForgottenKind.LIMIT, limit))
+    _forget((ForgottenKind.SCOPE, node))
+
+
+_LETTERS: dict[type[models.Model], str] = {Limit: "l", Budget: "b", Pause: "p"}
+
+
+def _known_as(row: models.Model) -> tuple[ForgottenKind, str] | None:
+    """What the gate calls a row; None for what it does not know by a name."""
+    if type(row) in _LETTERS:
+        return ForgottenKind.LIMIT, f"{_LETTERS[type(row)]}{row.pk}"
+    match row:
+        case Tenant():
+            return ForgottenKind.SCOPE, str(row.pk)
+        case Scope() if row.kind not in {ScopeKind.GLOBAL, ScopeKind.TENANT} and not row.is_default:
+            return ForgottenKind.SCOPE, row.node
+        case ModelRoute():
+            return ForgottenKind.MODEL, row.name
+        case _:
+            return None
+
+
+def _forget(known: tuple[ForgottenKind, str] | None) -> None:
+    if known:
+        Forgotten.objects.create(kind=known[0], name=known[1])
 
 
 def _on_write(sender: type[models.Model], **_: Any) -> None:
@@ -48,4 +106,7 @@ def connect() -> None:
     for model in ConfigurationModel.__subclasses__():
         post_save.connect(_on_save, sender=model, dispatch_uid=f"{model.__name__}.saved")
         post_delete.connect(_on_delete, sender=model, dispatch_uid=f"{model.__name__}.deleted")
+    for model in (Scope, ModelRoute):
+        pre_save.connect(_before_save, sender=model, dispatch_uid=f"{model.__name__}.renamed")
+    post_delete.connect(_on_run_delete, sender=Run, dispatch_uid="Run.deleted")
     configuration_written.connect(_on_write, dispatch_uid="configuration.written")

@@ -30,6 +30,8 @@ RECONCILE_EVERY = 30
 """Rounds between two comparisons of all reservations with their rows."""
 PUSH_EVERY = 60
 """Rounds between two pushes of the whole configuration: prices come into force by themselves."""
+TIDY_EVERY = 60
+"""Rounds between two looks at what is over and may go."""
 
 
 class Caretaker:
@@ -80,7 +82,11 @@ class Caretaker:
         self._rounds += 1
         if rebuild.is_lost(self._gate):
             rebuild.rebuild(self._gate)
+        wiring.lift_pauses()
         self._repair_configuration()
+        wiring.collect_notices()
+        if self._rounds % TIDY_EVERY == 0:
+            wiring.tidy()
         counts = recover.Counts()
         recover.expire(self._pump, counts)
         recover.release(self._pump, counts)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
 
 ONLY_ID = 1
 
@@ -26,6 +29,12 @@ class Number(models.Model):
     def current(cls) -> int:
         """The number now; 0 where it was never raised."""
         return cls._rows().filter(id=ONLY_ID).values_list("number", flat=True).first() or 0
+
+    @classmethod
+    def current_and_time(cls) -> tuple[int, dt.datetime]:
+        """The number and the database's time now, in one question."""
+        found = cls._rows().filter(id=ONLY_ID).annotate(now=Now()).values_list("number", "now").first()
+        return found or (0, timezone.now())
 
     @classmethod
     def increase(cls) -> int:

@@ -1,0 +1,1 @@
+"""Rows become the gate's records: pure of settings but for defaults, and of the gate itself."""

@@ -1,0 +1,158 @@
+"""What is written to the gate: everything, or the part that a change touches.
+
+Each part carries the version that was read before its rows: what is read is at least as new, so the gate may leave out what is older.
+Every part also names what the gate must forget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Collection, Iterable
+
+from django.db import models
+
+from rateguard.engine.gate.contract import Configuration, ModelRecord
+from tenants.directory import Directory, read_directory
+from tenants.models import (
+    Budget,
+    ConfigVersion,
+    Deployment,
+    Forgotten,
+    ForgottenKind,
+    Limit,
+    ModelRoute,
+    Pause,
+    PauseKind,
+    Price,
+    ProviderAccount,
+    RouteTarget,
+    Scope,
+    Tenant,
+)
+from tenants.records.models import ModelRecords, closed_model, model_records, paused_lanes
+from tenants.records.runs import run_nodes, runs_in_gate
+from tenants.records.scopes import global_records, node_records
+
+_OF_MODELS = (Deployment, ModelRoute, Price, ProviderAccount, RouteTarget)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Whole:
+    """Everything that the gate must know, and the ids of the rows that say what it must forget: they are done when this is written."""
+
+    configuration: Configuration
+    forgotten: tuple[int, ...]
+
+
+def whole() -> Whole:
+    """Everything."""
+    version, now = ConfigVersion.current_and_time()
+    found = read_directory()
+    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(found)
+    gone = _Gone.read()
+    configuration = Configuration(
+        version=version,
+        limits=nodes.limits + runs.limits + providers.limits,
+        scopes=nodes.scopes + runs.scopes,
+        models=providers.models + gone.closed(providers, found),
+        forget_limits=gone.limits,
+        forget_scopes=gone.scopes,
+        paused_lanes=paused_lanes(),
+    )
+    return Whole(configuration, gone.pks)
+
+
+def touched_by(sender: type[models.Model], instance: models.Model | None, pk: int | None) -> Configuration | None:
+    """What a change of a row touches; None where that is everything. instance: None where many rows changed at once."""
+    if sender in _OF_MODELS or (isinstance(instance, Limit) and instance.scope_id is None):
+        return of_models()
+    if isinstance(instance, Pause):
+        return _touched_by_pause(instance)
+    tenant_id = pk if isinstance(instance, Tenant) else _tenant_of(instance)
+    return of_tenant(tenant_id) if tenant_id is not None else None
+
+
+def _tenant_of(instance: models.Model | None) -> int | None:
+    """The tenant of a scope, or of a limit or budget on one; of a scope that is gone nobody, 0."""
+    if isinstance(instance, Scope):
+        return instance.tenant_id
+    if isinstance(instance, Limit | Budget):
+        found = Scope.objects.filter(pk=instance.scope_id).values_list("tenant", flat=True)
+        return next(iter(found), 0)
+    return None
+
+
+def _touched_by_pause(pause: Pause) -> Configuration:
+    match PauseKind(pause.target_kind):
+        case PauseKind.ALL:
+            return of_global()
+        case PauseKind.TENANT:
+            return of_tenant(int(pause.target))
+        case PauseKind.RUN:
+            return of_runs([uuid.UUID(pause.target)])
+        case PauseKind.LANE:
+            return of_lanes()
+        case _:
+            return of_models()
+
+
+def of_global() -> Configuration:
+    """The global node."""
+    version, now = ConfigVersion.current_and_time()
+    nodes, gone = global_records(now), _Gone.read()
+    return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
+
+
+def of_tenant(tenant_id: int) -> Configuration:
+    """All nodes of a tenant but its runs."""
+    version, now = ConfigVersion.current_and_time()
+    nodes, gone = node_records(now, tenant_id), _Gone.read()
+    return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
+
+
+def of_runs(pks: Collection[uuid.UUID]) -> Configuration:
+    """These runs, where the gate is to know them."""
+    version = ConfigVersion.current()
+    nodes, gone = run_nodes(runs_in_gate().filter(pk__in=pks)), _Gone.read()
+    return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
+
+
+def of_models() -> Configuration:
+    """All models, with the limits, pauses and breakers of their deployments."""
+    version = ConfigVersion.current()
+    found = read_directory()
+    providers, gone = model_records(found), _Gone.read()
+    closed = gone.closed(providers, found)
+    return Configuration(version, providers.limits, (), providers.models + closed, forget_limits=gone.limits, forget_scopes=gone.scopes)
+
+
+def of_lanes() -> Configuration:
+    """The lanes that take nothing."""
+    return Configuration(ConfigVersion.current(), paused_lanes=paused_lanes())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Gone:
+    """What the gate must forget. It is read after the rows: what was deleted in between is written and forgotten at once."""
+
+    pks: tuple[int, ...]
+    limits: tuple[str, ...]
+    scopes: tuple[str, ...]
+    models: tuple[str, ...]
+
+    @classmethod
+    def read(cls) -> _Gone:
+        rows = list(Forgotten.objects.order_by("pk").values_list("pk", "kind", "name"))
+        names = {kind: tuple(name for _, of, name in rows if of == kind) for kind in ForgottenKind}
+        pks = tuple(pk for pk, _, _ in rows)
+        return cls(pks, names[ForgottenKind.LIMIT], names[ForgottenKind.SCOPE], names[ForgottenKind.MODEL])
+
+    def closed(self, providers: ModelRecords, found: Directory) -> tuple[ModelRecord, ...]:
+        """Models that are gone have no deployments: who waits for one may still cancel, or wait until it comes back."""
+        known = {model.name for model in providers.models} | set(found.routes)
+        return tuple(map(closed_model, _unique(name for name in self.models if name not in known)))
+
+
+def _unique(names: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(names)
