@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer
@@ -48,3 +49,11 @@ class ApiView(APIView):
 def caller_of(request: Request) -> Caller:
     """Who calls, as BearerKey found."""
     return cast("Caller", request.auth)
+
+
+def operator_of(request: Request) -> Caller:
+    """Who calls, with an operator's key. Raises PermissionDenied."""
+    caller = caller_of(request)
+    if not caller.key.is_operator:
+        raise PermissionDenied("this key is a tenant's: what concerns all tenants takes a key with the operator flag")
+    return caller

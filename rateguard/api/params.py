@@ -14,11 +14,12 @@ from rest_framework.request import Request
 from rateguard.api.reading import read_object, read_time
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
-from rateguard.engine.money import MAX_BUDGET_NANO_USD, NANO
+from rateguard.engine.money import NANO
 from rateguard.jobs.submission import MOST_NAME_CHARS
 
 MOST_SECONDS = 10 * 365 * 86_400
 LONGEST_AMOUNT = 32
+MOST_PK = 2**63 - 1
 
 
 class Query:
@@ -44,6 +45,13 @@ class Query:
         if not re.fullmatch(r"[0-9]{1,19}", text) or not least <= int(text) <= most:
             _refuse(f"{name} is a whole number from {least} to {most}")
         return int(text)
+
+    def choice(self, name: str, options: Sequence[str]) -> str:
+        """One of some words; empty where it is absent."""
+        value = self._given.get(name, "")
+        if value and value not in options:
+            _refuse(f"{name} is one of {', '.join(options)}")
+        return value
 
     def lane(self) -> Lane:
         """`lane`; normal where it is absent."""
@@ -119,14 +127,14 @@ class Body:
             self._refuse(name, f"write a number of seconds from 1 to {MOST_SECONDS}, or a time with its zone")
         return dt.timedelta(seconds=value)
 
-    def nano_usd(self, name: str) -> int | None:
+    def nano_usd(self, name: str, most: int) -> int | None:
         """Dollars, as a number or as a text with up to nine places, in nano-dollars; None where they are absent."""
         value = self._given.get(name)
         if value is None:
             return None
         exact = _nano_usd(value)
-        if exact is None or not 0 <= exact <= MAX_BUDGET_NANO_USD:
-            self._refuse(name, f"write dollars from 0 to {MAX_BUDGET_NANO_USD // NANO} with at most nine places, such as 2 or 0.05")
+        if exact is None or not 0 <= exact <= most:
+            self._refuse(name, f"write dollars from 0 to {most // NANO} with at most nine places, such as 2 or 0.05")
         return exact
 
     def uuid(self, name: str) -> uuid.UUID | None:

@@ -20,13 +20,14 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.errors import GateError, InvalidRequest
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 DOCS = "/docs/errors#"
 RETRY_AFTER_S = 1
+GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same request again in a moment"
 
 _STATUSES = {
     "idempotency_mismatch": 422,
@@ -107,6 +108,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 def _problem_of(error: Exception) -> Problem:
     if isinstance(error, InvalidRequest):
         return Problem(_STATUSES.get(error.code, 400), error.code, str(error), error.pointer)
+    if isinstance(error, exceptions.PermissionDenied):
+        return Problem(403, _CODES[403][0], str(error.detail))
+    if isinstance(error, GateError):
+        return Problem(503, _CODES[503][0], GATE_IS_AWAY, headers={"Retry-After": str(RETRY_AFTER_S)})
     if isinstance(error, exceptions.APIException):
         return Problem.of_status(error.status_code, _headers_of(error))
     for kind, status in _FOREIGN:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
+from rateguard.api.breakers import Breakers, Events, OneBreaker
+from rateguard.api.limits import Capacities, Limits, OneScope
+from rateguard.api.pauses import OnePause, Pauses
+from rateguard.api.runs import OneRun, Runs, StopRun
 from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob
 
 urlpatterns = [
     path("v1/jobs", Jobs.as_view(), name="jobs"),
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
+    path("v1/limits", Limits.as_view(), name="limits"),
+    path("v1/scopes/<str:kind>", OneScope.as_view(), name="scope-global"),
+    path("v1/scopes/<str:kind>/<path:name>", OneScope.as_view(), name="scope"),
+    path("v1/capacity", Capacities.as_view(), name="capacity"),
+    path("v1/breakers", Breakers.as_view(), name="breakers"),
+    path("v1/breakers/<str:deployment>", OneBreaker.as_view(), name="breaker"),
+    path("v1/events", Events.as_view(), name="events"),
+    path("v1/pauses", Pauses.as_view(), name="pauses"),
+    path("v1/pauses/<int:pause_id>", OnePause.as_view(), name="pause"),
+    path("v1/runs", Runs.as_view(), name="runs"),
+    path("v1/runs/<uuid:run_id>", OneRun.as_view(), name="run"),
+    path("v1/runs/<uuid:run_id>/stop", StopRun.as_view(), name="run-stop"),
     re_path(r"", Nothing.as_view()),
 ]

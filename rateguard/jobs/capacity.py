@@ -10,7 +10,7 @@ from rateguard import wiring
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Metric, Need
 from rateguard.jobs.binding import Asked, DeploymentState, Effective, Obstacle, is_on_trial, judge, judge_deployment
-from rateguard.jobs.effective import deployment_states, global_sources, paused_lane, place_sources, with_use
+from rateguard.jobs.effective import deployment_states, global_sources, model_pauses, paused_lane, place_sources, with_use
 
 _TOKENS = {Metric.TOKENS, Metric.PROVIDER_TOKENS}
 _REQUESTS = {Metric.REQUESTS, Metric.CONCURRENCY}
@@ -54,9 +54,13 @@ class ModelRoom:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Capacity:
-    """All models. above: what stands above all of them: global limits, a pause of everything or of the lane. now_ms: the gate's time."""
+    """All models, for a lane. now_ms: the gate's time.
+
+    above: what stands above all of them: global limits, a pause of everything or of the lane.
+    """
 
     now_ms: int
+    lane: Lane
     above: tuple[Effective, ...]
     models: tuple[ModelRoom, ...]
 
@@ -65,16 +69,20 @@ def capacity(lane: Lane = Lane.NORMAL) -> Capacity:
     """What each model could take now in a lane. One call of the gate. Raises GateError."""
     by_model = wiring.directory().gate_models()
     places = {place.id: place for found in by_model.values() for place in found}
-    sources, above = place_sources(places.values()), global_sources()
-    ids = {one.record.id for found in (*sources.values(), above) for one in found}
+    sources, above, paused = place_sources(places.values()), global_sources(), model_pauses()
+    ids = {one.record.id for found in (*sources.values(), above, paused.values()) for one in found}
     seen = wiring.gate().inspect(tuple(sorted(ids)))
     standing_above = (*with_use(above, seen), *paused_lane(lane, seen.now_ms))
     asked = Asked(ONE, lane, seen.now_ms)
     states = {state.id: state for state in deployment_states(places.values(), sources, seen)}
     is_closed = any(not judge(one, asked).fits for one in standing_above)
     most = NO_ROOM if is_closed else room_in(standing_above, lane)
-    models = (model_room(name, [states[place.id] for place in found], asked, most) for name, found in sorted(by_model.items()))
-    return Capacity(seen.now_ms, standing_above, tuple(models))
+    models = []
+    for name, found in sorted(by_model.items()):
+        own = with_use([paused[public] for public in (name, name.rpartition("@")[0]) if public in paused], seen)
+        here = [dataclasses.replace(states[place.id], limits=(*states[place.id].limits, *own)) for place in found]
+        models.append(model_room(name, here, asked, most))
+    return Capacity(seen.now_ms, lane, standing_above, tuple(models))
 
 
 def model_room(model: str, states: Iterable[DeploymentState], asked: Asked, most: Room) -> ModelRoom:

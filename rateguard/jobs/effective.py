@@ -16,16 +16,20 @@ from rateguard.engine.breaker.rule import Forced
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Inspection, LimitUse
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
-from rateguard.engine.scopes import kind_of, name_of
+from rateguard.engine.limits.limit import Level
+from rateguard.engine.scopes import GLOBAL, kind_of, name_of
 from rateguard.jobs.binding import DeploymentState, Effective
 from rateguard.jobs.pauses import pauses_in_force
 from rateguard.jobs.targets import target_of
 from tenants.directory import Place
-from tenants.models import Budget, Deployment, ForcedBreaker, Limit, Pause, PauseKind, RouteTarget, Run, ScopeKind
+from tenants.models import Budget, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
+from tenants.records.limits import budget_record, limit_record, pause_record
+from tenants.records.models import account_target, deployment_target
+from tenants.records.runs import run_records
 
 _FORCED = {ForcedBreaker.NO: Forced.NO, ForcedBreaker.CLOSED: Forced.CLOSED, ForcedBreaker.OPEN: Forced.OPEN}
-_ON_DEPLOYMENTS = (PauseKind.MODEL, PauseKind.DEPLOYMENT, PauseKind.ACCOUNT)
+_ON_DEPLOYMENTS = (PauseKind.ACCOUNT, PauseKind.DEPLOYMENT)
+_SHARED = {ScopeKind.GLOBAL, PauseKind.LANE, PauseKind.MODEL}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,25 +41,33 @@ class Standing:
     places: tuple[DeploymentState, ...] = ()
 
 
-def standing(path: str, lane: Lane, places: Sequence[Place] = (), viewer: int | None = None) -> Standing:
-    """How a path stands, and these deployments.
+def standing(path: str | None, lane: Lane, places: Sequence[Place] = (), viewer: int | None = None, model: str = "") -> Standing:
+    """How a path stands (GLOBAL: what is above all tenants; None: no path), and these deployments of a model.
 
     viewer: the tenant who looks, who is not told how much others use; None: an operator, who is told everything.
     Raises GateError; GateUnavailable also where the gate was not told of the tenant or the run yet.
     """
-    ids = wiring.gate().limits_of(path)
-    if ids is None:
-        raise GateUnavailable(f"the gate was not told of {path} yet")
-    on_path = path_sources(ids)
-    at_places = place_sources(places)
-    wanted = (*ids, *(one.record.id for sources in at_places.values() for one in sources))
-    seen = wiring.gate().inspect(tuple(dict.fromkeys(wanted)))
-    found = [*with_use([on_path[name] for name in ids if name in on_path], seen), *paused_lane(lane, seen.now_ms)]
+    on_path, at_places = _sources_on(path), place_sources(places)
+    on_path += [source for name, source in model_pauses().items() if name == model]
+    ids = [one.record.id for sources in (on_path, *at_places.values()) for one in sources]
+    seen = wiring.gate().inspect(tuple(dict.fromkeys(ids)))
+    found = [*with_use(on_path, seen), *([] if path is None else paused_lane(lane, seen.now_ms))]
     states = deployment_states(places, at_places, seen)
     if viewer is not None:
-        found = [_as_seen_by_a_tenant(one, is_shared=one.scope_kind in {ScopeKind.GLOBAL, "lane"}) for one in found]
+        found = [_as_seen_by_a_tenant(one, is_shared=one.scope_kind in _SHARED) for one in found]
         states = [_deployment_as_seen_by(viewer, place, state) for place, state in zip(places, states, strict=True)]
     return Standing(seen.now_ms, tuple(found), tuple(states))
+
+
+def _sources_on(path: str | None) -> list[Effective]:
+    if path is None:
+        return []
+    if path == GLOBAL:
+        return global_sources()
+    ids = wiring.gate().limits_of(path)
+    if ids is None:
+        raise GateUnavailable("the gate was not told of this tenant or run yet")
+    return path_sources(ids)
 
 
 def _as_seen_by_a_tenant(limit: Effective, *, is_shared: bool) -> Effective:
@@ -76,29 +88,25 @@ def with_use(sources: Iterable[Effective], seen: Inspection) -> list[Effective]:
 # ---- on a path
 
 
-def path_sources(ids: Iterable[str]) -> dict[str, Effective]:
-    """Rows behind the ids that the gate names; those whose row is gone are left out."""
+def path_sources(ids: Iterable[str]) -> list[Effective]:
+    """The rows behind the ids that the gate names, in their order; those whose row is gone are left out."""
     names = list(ids)
     by_base = {
-        **{f"l{row.pk}": _of_limit(row) for row in Limit.objects.filter(pk__in=_pks(names, "l")).select_related("scope")},
+        **{f"l{row.pk}": _of_limit(row) for row in Limit.objects.filter(pk__in=_pks(names, "l")).select_related("scope__tenant")},
         **{f"b{row.pk}": _of_budget(row) for row in _budgets(_pks(names, "b"))},
         **{f"p{row.pk}": of_pause(row) for row in Pause.objects.filter(pk__in=_pks(names, "p"))},
         **{one.record.id: one for run in _runs(names) for one in of_run(run)},
     }
-    found = {}
-    for name in names:
-        base, _, node = name.partition("@")
-        if base in by_base:
-            found[name] = _at_node(by_base[base], name, node)
-    return found
+    parts = ((name, *name.partition("@")[::2]) for name in names)
+    return [_at_node(by_base[base], name, node) for name, base, node in parts if base in by_base]
 
 
-def global_sources() -> tuple[Effective, ...]:
+def global_sources() -> list[Effective]:
     """What stands above all tenants: global limits, and a pause of everything."""
-    limits = Limit.objects.filter(scope__kind=ScopeKind.GLOBAL).select_related("scope").order_by("pk")
+    limits = Limit.objects.filter(scope__kind=ScopeKind.GLOBAL).select_related("scope__tenant").order_by("pk")
     budgets = Budget.objects.filter(scope__kind=ScopeKind.GLOBAL).select_related("scope__tenant", "downgrade_to").order_by("pk")
     pauses = Pause.objects.filter(target_kind=PauseKind.ALL)
-    return (*map(_of_limit, limits), *map(_of_budget, budgets), *map(of_pause, pauses))
+    return [*map(_of_limit, limits), *map(_of_budget, budgets), *map(of_pause, pauses)]
 
 
 def _budgets(pks: Sequence[int]) -> Iterable[Budget]:
@@ -125,30 +133,39 @@ def _at_node(source: Effective, name: str, node: str) -> Effective:
 
 
 def _of_limit(row: Limit) -> Effective:
-    scope = row.scope
-    if scope is None:
-        return Effective(wiring.limit_record(row), "", "")
-    return Effective(wiring.limit_record(row), scope.kind, scope.name or str(scope.tenant_id or ""))
+    return Effective(limit_record(row), row.scope.kind if row.scope else "", _name_of(row.scope))
 
 
 def _of_budget(row: Budget) -> Effective:
-    scope, cheaper = row.scope, row.downgrade_to
-    name = scope.name or str(scope.tenant_id or "")
-    return Effective(wiring.budget_record(row), scope.kind, name, downgrade_to=cheaper.name if cheaper else "")
+    cheaper = row.downgrade_to
+    return Effective(budget_record(row), row.scope.kind, _name_of(row.scope), downgrade_to=cheaper.name if cheaper else "")
+
+
+def _name_of(scope: Scope | None) -> str:
+    """As people call the node: a tenant by its name."""
+    if scope is None or (not scope.name and scope.tenant is None):
+        return ""
+    return scope.name or str(scope.tenant)
 
 
 def of_run(run: Run) -> tuple[Effective, ...]:
     """The limits that a run carries itself."""
-    return tuple(Effective(record, "run", str(run.pk)) for record in wiring.run_records(run))
+    return tuple(Effective(record, "run", str(run.pk)) for record in run_records(run))
+
+
+def uses_of_runs(runs: Iterable[Run]) -> dict[str, LimitUse]:
+    """What the gate says of the limits of runs, by their ids (`rb…` money, `rc…` calls). One call of the gate. Raises GateError."""
+    ids = tuple(record.id for run in runs for record in run_records(run))
+    return {use.id: use for use in wiring.gate().inspect(ids).limits} if ids else {}
 
 
 def of_pause(row: Pause) -> Effective:
     """A pause as a limit that nothing passes."""
     target = target_of(row)
-    until_ms = int(row.until.timestamp() * 1000) if row.until else 0
-    record = LimitRecord(f"p{row.pk}", Kind.PAUSE, Metric.REQUESTS, until_ms, Level.SHARED)
-    kind = ScopeKind.GLOBAL.value if target.kind == PauseKind.ALL else target.kind.value
-    return Effective(record, kind, target.name if target.kind != PauseKind.ALL else "", reason=row.reason)
+    record = pause_record(row, Level.SHARED)
+    if target.kind == PauseKind.ALL:
+        return Effective(record, ScopeKind.GLOBAL.value, "", reason=row.reason)
+    return Effective(record, target.kind.value, target.name, reason=row.reason)
 
 
 def paused_lane(lane: Lane, now_ms: int) -> list[Effective]:
@@ -177,28 +194,21 @@ def place_sources(places: Iterable[Place]) -> dict[int, tuple[Effective, ...]]:
 def _limits_at(place: Place, limits: Iterable[Limit]) -> Iterable[Effective]:
     for row in limits:
         if row.account is not None and row.account_id == place.account_id:
-            yield Effective(wiring.limit_record(row), "account", row.account.name)
+            yield Effective(limit_record(row), "account", row.account.name)
         elif row.deployment_id == place.id:
-            yield Effective(wiring.limit_record(row), "deployment", place.name)
+            yield Effective(limit_record(row), "deployment", place.name)
 
 
 def _pauses_at(places: Sequence[Place]) -> dict[int, list[Effective]]:
-    """A pause of a model, an account or a deployment is in the way at each deployment that it touches."""
-    rows = list(Pause.objects.filter(target_kind__in=[kind.value for kind in _ON_DEPLOYMENTS]).order_by("pk"))
-    models = (
-        set(RouteTarget.objects.filter(deployment__in=[one.id for one in places]).values_list("route__name", "deployment_id"))
-        if rows
-        else set()
-    )
-    found: dict[int, list[Effective]] = {place.id: [] for place in places}
-    for row in rows:
-        source = of_pause(row)
-        for place in places:
-            ids = {PauseKind.DEPLOYMENT: str(place.id), PauseKind.ACCOUNT: str(place.account_id)}
-            kind = PauseKind(row.target_kind)
-            if (row.target, place.id) in models if kind == PauseKind.MODEL else ids[kind] == row.target:
-                found[place.id].append(source)
-    return found
+    """A pause of an account or a deployment, at each deployment that it touches."""
+    sources = {(row.target_kind, row.target): of_pause(row) for row in Pause.objects.filter(target_kind__in=_ON_DEPLOYMENTS).order_by("pk")}
+    keys = {place.id: ((PauseKind.ACCOUNT, str(place.account_id)), (PauseKind.DEPLOYMENT, str(place.id))) for place in places}
+    return {place: [sources[key] for key in both if key in sources] for place, both in keys.items()}
+
+
+def model_pauses() -> dict[str, Effective]:
+    """The pauses of models, by the names that callers use."""
+    return {row.target: of_pause(row) for row in Pause.objects.filter(target_kind=PauseKind.MODEL)}
 
 
 def deployment_states(places: Iterable[Place], sources: dict[int, tuple[Effective, ...]], seen: Inspection) -> list[DeploymentState]:
@@ -213,7 +223,7 @@ def deployment_states(places: Iterable[Place], sources: dict[int, tuple[Effectiv
             place.name,
             place.account_id,
             tuple(with_use(sources[place.id], seen)),
-            max(cooling.get(wiring.account_target(place.account_id), 0), cooling.get(wiring.deployment_target(place.id), 0)),
+            max(cooling.get(account_target(place.account_id), 0), cooling.get(deployment_target(place.id), 0)),
             breakers.get(str(place.id)),
             _FORCED[ForcedBreaker(forced.get(place.id, ForcedBreaker.NO))],
         )

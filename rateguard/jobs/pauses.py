@@ -45,7 +45,6 @@ def pause(target_kind: str, target: str = "", until: dt.datetime | dt.timedelta 
     if ends is not None and ends <= now:
         raise InvalidRequest("this time has passed already", code="invalid_field", pointer="/until")
     with transaction.atomic():
-        Pause.objects.filter(until__lte=now).delete()
         written = {"until": ends, "reason": reason[:LONGEST_REASON], "created_by": by}
         row, _ = Pause.objects.update_or_create(target_kind=found.kind.value, target=found.id, defaults=written)
     row.refresh_from_db()
@@ -56,9 +55,15 @@ def pause(target_kind: str, target: str = "", until: dt.datetime | dt.timedelta 
 def resume(target_kind: str, target: str = "", by: str = "") -> bool:
     """Lift a pause; False where there was none. Raises InvalidRequest: no such target."""
     found = find_target(target_kind, target)
-    removed, _ = Pause.objects.filter(target_kind=found.kind.value, target=found.id).delete()
+    row = Pause.objects.filter(target_kind=found.kind.value, target=found.id).first()
+    return row is not None and resume_row(row, by)
+
+
+def resume_row(row: Pause, by: str = "") -> bool:
+    """Lift this pause; False where somebody did already."""
+    removed, _ = Pause.objects.filter(pk=row.pk).delete()
     if removed:
-        logger.info("resumed %s %s by %s", found.kind, found.name, by or "a process")
+        logger.info("resumed %s by %s", row, by or "a process")
     return bool(removed)
 
 
