@@ -1,6 +1,6 @@
 """rateguard: LLM work from many tenants, done under limits, in a fair order, without losing a job or a cent.
 
-from rateguard import complete, embed
+from rateguard import complete, embed, run
 """
 
 import importlib
@@ -9,12 +9,13 @@ from typing import Any
 _PLACES = {
     "complete": "rateguard.jobs.delay",
     "embed": "rateguard.jobs.delay",
+    "run": "rateguard.jobs.within",
     "InvalidRequest": "rateguard.engine.errors",
     "JobFailed": "rateguard.engine.errors",
     "RateguardError": "rateguard.engine.errors",
 }
 
-__all__ = ["InvalidRequest", "JobFailed", "RateguardError", "complete", "embed"]
+__all__ = ["InvalidRequest", "JobFailed", "RateguardError", "complete", "embed", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,8 @@ _AS_THEY_ARE = {
     "timeout": "timeout_s",
 }
 _TIMES = ("run_at", "deadline")
-JOB_FIELDS = (*_AS_THEY_ARE, *_TIMES, "lane", "delivery")
+JOB_FIELDS = (*_AS_THEY_ARE, *_TIMES, "lane", "delivery", "run")
+RUN_HEADER = "Rateguard-Run"
 
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
@@ -39,14 +41,16 @@ def read_submission(request: Request, caller: Caller, request_id: str) -> Submis
     """The job that a POST asks for. Raises InvalidRequest."""
     body = read_object(request)
     job = body.pop("job", None)
+    fields = _read_job({} if job is None else job)
     return Submission(
         tenant=caller.tenant,
         endpoint=_endpoint(body),
         body=body,
+        run=_read_run(request, fields.pop("run", None)),
         idempotency_key=_read_key(request),
         api_key_id=caller.key.pk,
         request_id=request_id,
-        **_read_job({} if job is None else job),
+        **fields,
     )
 
 
@@ -99,6 +103,26 @@ def _read_key(request: Request) -> str | None:
     return key
 
 
+def _read_run(request: Request, named: uuid.UUID | None) -> uuid.UUID | None:
+    """The run that a header names, or the object `job`; the two may not differ."""
+    text = request.headers.get(RUN_HEADER)
+    if text is None:
+        return named
+    told = _as_uuid(text)
+    if told is None:
+        raise InvalidRequest(f"{RUN_HEADER} is the id of a run, a UUID", code="invalid_header")
+    if named not in {None, told}:
+        raise InvalidRequest(f"{RUN_HEADER} names another run: name one", code="invalid_field", pointer="/job/run")
+    return told
+
+
+def _as_uuid(text: object) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
 # ---- the object `job`
 
 
@@ -117,6 +141,10 @@ def _read_job(job: object) -> dict[str, Any]:
         read["lane"] = _read_lane(given["lane"])
     if "delivery" in given:
         read["delivery"] = _read_delivery(given["delivery"])
+    if "run" in given:
+        read["run"] = _as_uuid(given["run"])
+        if read["run"] is None:
+            raise InvalidRequest("write the id of a run, a UUID", code="invalid_field", pointer="/job/run")
     return read
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Sequence
 
 import redis
 
@@ -13,8 +15,8 @@ from rateguard.jobs.finished import announce
 from rateguard.jobs.models import Job
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import CANCEL, TERMINAL, State
-from rateguard.jobs.submit import waiting_of
 from rateguard.jobs.transition import end
+from rateguard.jobs.waiting import waiting_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +43,16 @@ def _end_waiting(job: Job, by: str) -> bool:
 def _ask_running(job: Job) -> bool:
     is_asked = bool(Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True))
     if is_asked:
-        _tell_holders(job)
+        tell_holders([job.pk])
     return is_asked
 
 
-def _tell_holders(job: Job) -> None:
+def tell_holders(jobs: Sequence[uuid.UUID]) -> None:
     """By publish/subscribe; a holder that misses it reads the row at its next heartbeat."""
     try:
-        wiring.redis_client().publish(cancel_channel(conf().partition), job.pk.bytes)
+        with wiring.redis_client().pipeline(transaction=False) as calls:
+            for job in jobs:
+                calls.publish(cancel_channel(conf().partition), job.bytes)
+            calls.execute()
     except redis.RedisError as error:
-        logger.warning("the holder of %s was not told, it will see at its next heartbeat: %s", job.pk, error)
+        logger.warning("the holders of %d jobs were not told, they will see at their next heartbeat: %s", len(jobs), error)

@@ -16,7 +16,10 @@ from rateguard.jobs.sql import statements
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claimed:
-    """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline."""
+    """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline.
+
+    run: the innermost run that it is charged to.
+    """
 
     job: uuid.UUID
     attempt: int
@@ -34,6 +37,7 @@ class Claimed:
     delivery: str
     deadline_in_s: float | None
     queue_ms: int
+    run: uuid.UUID | None = None
 
 
 def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
@@ -48,7 +52,7 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
     }
     rows = list(by_job.values())
     found = _claim_at_once(rows, epoch, holder) if connection.vendor == "postgresql" else _claim_in_parts(rows, epoch, holder)
-    return [Claimed(_as_uuid(row[0]), *row[1:]) for row in found]
+    return [Claimed(_as_uuid(row[0]), *row[1:-1], run=None if row[-1] is None else _as_uuid(row[-1])) for row in found]
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:

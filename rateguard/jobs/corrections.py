@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,8 +19,9 @@ from django.db.models import F
 from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Charge
-from rateguard.engine.limits.limit import Kind
+from rateguard.engine.limits.limit import Kind, LimitRecord, Metric
 from rateguard.jobs.bill import NOTHING, Amount, Key
+from rateguard.jobs.lineage import runs_around
 from rateguard.jobs.models import Job, JobEvent
 from tenants.models import Dimension, EntryKind, LedgerEntry, UsageDay, UsageQuarter
 from tenants.models.usage import QUARTER_S
@@ -87,7 +89,10 @@ _DIMENSIONS = (
     "deployment",
     "api_key_id",
     "team",
+    "rolegroup",
+    "role",
     "user",
+    "run",
     "cost_center",
     "labels",
 )
@@ -146,19 +151,38 @@ def _added(amount: Amount) -> dict[str, Any]:
 # ---- the gate follows
 
 
-def tell_gate(found: Sequence[Correction], epoch: int) -> None:
-    """Move what the budgets count. A gate that is away, or was rebuilt meanwhile, has it from the ledger."""
-    by_tenant: Counter[int] = Counter()
+def tell_gate(found: Sequence[Correction], charged: Mapping[Key, LedgerEntry], epoch: int) -> None:
+    """Move what the budgets on each charge's path count. A gate that is away, or was rebuilt meanwhile, has it from the ledger."""
+    by_path: dict[str, Amount] = {}
+    lineages = runs_around({entry.run for entry in charged.values() if entry.run is not None})
     for one in found:
-        by_tenant[one.tenant_id] += one.difference.nano_usd
-    charges = tuple(
-        Charge(record.id, amount, 0)
-        for tenant_id, amount in by_tenant.items()
-        for record in wiring.limits_of_tenant(tenant_id)
-        if record.kind == Kind.BUDGET and amount
-    )
+        path = _path(charged[one.key], lineages)
+        by_path[path] = by_path.get(path, NOTHING) + one.difference
+    moved: Counter[str] = Counter()
+    for path, difference in by_path.items():
+        for record in wiring.limits_of_path(path):
+            if record.kind == Kind.BUDGET:
+                moved[record.id] += _counted(record, difference)
+    charges = tuple(Charge(limit_id, amount, 0) for limit_id, amount in moved.items() if amount)
     try:
         if charges and wiring.gate().epoch() == epoch:
             wiring.gate().restore(charges, (), ())
     except GateError as error:
         logger.warning("budgets in the gate follow this correction only with its next rebuild: %s", error)
+
+
+def _path(entry: LedgerEntry, lineages: Mapping[uuid.UUID, tuple[uuid.UUID, ...]]) -> str:
+    runs = lineages.get(entry.run, ()) if entry.run else ()
+    names = {name: getattr(entry, name) for name in ("team", "rolegroup", "role", "user")}
+    return wiring.path_of(entry.tenant_id, **names, runs=runs, key=entry.api_key_id)
+
+
+def _counted(record: LimitRecord, difference: Amount) -> int:
+    """What a budget counts of a correction: money, tokens, or (a cap of calls) nothing."""
+    match record.metric:
+        case Metric.COST:
+            return difference.nano_usd
+        case Metric.REQUESTS:
+            return 0
+        case _:
+            return difference.input_tokens + difference.output_tokens

@@ -20,15 +20,16 @@ from celery.result import AsyncResult
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.inherit import current_run
 from rateguard.jobs.models import Delivery, Job
 from rateguard.jobs.results import JobResultBackend
 from rateguard.jobs.submission import Submission
 from rateguard.jobs.submit import submit, submit_many
-from tenants.models import Tenant, TenantStatus
+from rateguard.jobs.within import HasId, as_run_id, paying_tenant
+from tenants.models import Tenant
 
 Given = Any
 """A text or messages for `complete`; a text, texts or token numbers for `embed`."""
@@ -39,7 +40,8 @@ _NOT_YET_MOVED_BY_JOBS = ("link", "link_error", "chain", "chord")
 class JobTask(Task[Any, Any]):
     """A Celery task whose call is a job. Its keywords are these.
 
-    model: the public name. tenant: a Tenant or its name, else RATEGUARD["DEFAULT_TENANT"]. lane: a name or Lane.
+    model: the public name. tenant: a Tenant or its name, else that of the run, else RATEGUARD["DEFAULT_TENANT"]. lane: a name or Lane.
+    run: the run that is charged, or its id, else the run around the call (see `rateguard.run`).
     user, team, rolegroup, role, cost_center, labels, metadata: carried with the job. run_at, deadline: aware datetimes.
     max_tries: counted failures. timeout: of the call at the provider, seconds. delivery: `at_least_once` or `at_most_once`.
     idempotency_key: the same key and request give the same job.
@@ -59,7 +61,8 @@ class JobTask(Task[Any, Any]):
 
     def delay_many(self, many: Iterable[Given], /, *, model: str, **options: Any) -> list[AsyncResult[Any]]:
         """Submit many jobs with the same options in one insert: all or none."""
-        jobs = submit_many([self._submission(given, model=model, **options) for given in many])
+        tenant = paying_tenant(options.pop("tenant", None), as_run_id(options.get("run")) or current_run())
+        jobs = submit_many([self._submission(given, model=model, tenant=tenant, **options) for given in many])
         return [job_result(self.app, job.pk) for job in jobs]
 
     def apply_async(  # type: ignore[override]  # what Celery adds to the call is taken as keywords
@@ -92,17 +95,20 @@ class JobTask(Task[Any, Any]):
         tenant: Tenant | str | None = None,
         lane: Lane | str = Lane.NORMAL,
         timeout: int | None = None,
+        run: uuid.UUID | str | HasId | None = None,
         delivery: Delivery | str = Delivery.AT_LEAST_ONCE,
         id: uuid.UUID | None = None,  # noqa: A002 -- the submission's word
         **options: Any,
     ) -> Submission:
         carried = {name: options.pop(name) for name in _CARRIED if options.get(name) is not None}
+        run_id = as_run_id(run) or current_run()
         return Submission(
-            tenant=_tenant(tenant),
+            tenant=paying_tenant(tenant, run_id),
             endpoint=self.endpoint,
             body={"model": model, **self.body_of(given), **options},
             lane=parse_lane(lane),
             timeout_s=timeout,
+            run=run_id,
             delivery=_delivery(delivery),
             via="delay",
             id=id,
@@ -188,18 +194,6 @@ def _times(options: Mapping[str, Any]) -> dict[str, dt.datetime]:
     if expires:
         times["deadline"] = expires if isinstance(expires, dt.datetime) else timezone.now() + dt.timedelta(seconds=expires)
     return times
-
-
-def _tenant(given: Tenant | str | None) -> Tenant:
-    if isinstance(given, Tenant):
-        return given
-    name = given or conf().default_tenant
-    if name is None:
-        raise ConfigurationError('say tenant=…, or set RATEGUARD["DEFAULT_TENANT"] to the name of the tenant who pays')
-    found = Tenant.objects.filter(name=name, status=TenantStatus.ACTIVE).first()
-    if found is None:
-        raise InvalidRequest(f"there is no active tenant {name!r}", code="unknown_tenant")
-    return found
 
 
 def _delivery(given: Delivery | str) -> Delivery:

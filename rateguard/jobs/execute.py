@@ -22,6 +22,7 @@ from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
 from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.jobs import inherit
 from rateguard.jobs.claim import Claimed, claim
 from rateguard.jobs.outcome import Finished, failed, stopped, succeeded
 from rateguard.jobs.publisher import Entry
@@ -134,6 +135,7 @@ class Executor:
         """One attempt, from its first byte to its end; whatever happens, there is an end."""
         claimed = call.claimed
         bind_contextvars(job_id=str(claimed.job), attempt=claimed.attempt, tenant=claimed.tenant_id)  # for every line logged from here on
+        inherit.begin_in(claimed.run)  # this asyncio task is the attempt's alone
         try:
             outcome = await self._send(call)
             finished = succeeded(claimed, call.place, outcome, _latency_ms(call))

@@ -29,7 +29,8 @@ class Job(models.Model):
 
     request, result: the caller's body and the provider's answer, JSON text, verbatim. attempt: the number of the last claimed attempt.
     tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves.
-    queued_at: its place in the order. holder: the process that runs it.
+    queued_at: its place in the order. holder: the process that runs it. path: the nodes that it charges (see engine.scopes); run: the
+    innermost run on it. downgraded_from: the model that was asked for, where a budget sent the job to a cheaper one.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -41,7 +42,8 @@ class Job(models.Model):
     request = models.TextField()
     result = models.TextField(null=True)  # noqa: DJ001 - no answer yet is not an empty answer
 
-    path = models.CharField(max_length=64)
+    path = models.TextField()
+    run = models.UUIDField(null=True)
     input_tokens = models.PositiveIntegerField()
     output_tokens = models.PositiveIntegerField()
     max_output_tokens = models.PositiveIntegerField()
@@ -54,6 +56,7 @@ class Job(models.Model):
     labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
     metadata: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
     api_key_id = models.BigIntegerField(null=True)
+    downgraded_from = models.CharField(max_length=128, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="")
     via = models.CharField(max_length=8, default="rest")
 
@@ -106,6 +109,7 @@ class Job(models.Model):
                 name="job_deadline",
             ),
             models.Index(fields=["tenant", "-submitted_at"], name="job_tenant_submitted"),
+            models.Index(fields=["run", "state"], condition=Q(run__isnull=False), name="job_run"),
         )
 
     def __str__(self) -> str:
@@ -176,12 +180,16 @@ class JobEvent(models.Model):
 
 
 class Lease(models.Model):
-    """Who does a duty of which there is one (`caretaker`), until when by the database's clock. swept_at: the last sweep of new rows."""
+    """Who does a duty of which there is one (`caretaker`), until when by the database's clock. swept_at: the last sweep of new rows.
+
+    repaired: reservations that differed from their rows when the two were compared, since the first day; it stays 0 without faults.
+    """
 
     name = models.CharField(max_length=32, primary_key=True)
     holder = models.CharField(max_length=64)
     expires_at = models.DateTimeField()
     swept_at = models.DateTimeField(null=True)
+    repaired = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

@@ -6,6 +6,7 @@ import dataclasses
 
 from rateguard import wiring
 from rateguard.conf import conf
+from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement
 from rateguard.engine.money import Usage, cost_nano_usd
@@ -21,6 +22,8 @@ DEFAULT_COOLDOWN_MS = 1_000
 """How long a 429 cools what it names where it says nothing itself."""
 SENT_TO_ARRIVED_MS = 100
 """Where a provider says how long it worked, a later arrival than this after the sending is reported; the guard covers the rest."""
+_UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.OVERLOADED}
+"""What speaks against a deployment. A 429 and whatever else the caller or the account is told says nothing of its health."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int)
         input_tokens=usage.all_input_tokens,
         output_tokens=usage.output_tokens,
         cost=nano_usd,
+        verdict=Verdict.SUCCESS,
+        latency_ms=latency_ms,
     )
     return Finished(ended, settlement, _counted_at(outcome))
 
@@ -95,7 +100,7 @@ def failed(claimed: Claimed, place: Place, error: ProviderError, latency_ms: int
         latency_ms=latency_ms,
         queue_ms=claimed.queue_ms,
     )
-    return Finished(ended, _settlement(claimed, place, error, usage, nano_usd, has_left=has_left), None)
+    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
 
 
 def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool) -> Finished:
@@ -119,7 +124,7 @@ def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, 
         queue_ms=claimed.queue_ms,
     )
     error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
-    return Finished(ended, _settlement(claimed, place, error, usage, nano_usd, has_left=has_left), None)
+    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
 
 
 def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tuple[Usage, int]:
@@ -127,7 +132,13 @@ def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tup
     return Usage(input_tokens=input_tokens, output_tokens=max_output_tokens, estimated=True), nano_usd
 
 
-def _settlement(claimed: Claimed, place: Place, error: ProviderError, usage: Usage, nano_usd: int, *, has_left: bool) -> Settlement:
+def verdict_of(error: ProviderError) -> Verdict:
+    """What a failed call says of its deployment: a 4xx nothing, whatever it means for the job."""
+    is_refusal = 400 <= error.status < 500
+    return Verdict.FAILURE if error.kind in _UNHEALTHY and not is_refusal else Verdict.NONE
+
+
+def _settlement(claimed: Claimed, place: Place, error: ProviderError, ended: Ended, *, has_left: bool) -> Settlement:
     """For the gate: a request that never arrived gives everything back; a 429 cools what it names."""
     cooldown = None
     if error.kind == ErrorKind.RATE_LIMITED:
@@ -136,8 +147,10 @@ def _settlement(claimed: Claimed, place: Place, error: ProviderError, usage: Usa
     return Settlement(
         ReservationId(claimed.job, claimed.attempt),
         used=has_left and error.kind != ErrorKind.CONNECT,
-        input_tokens=usage.all_input_tokens,
-        output_tokens=usage.output_tokens,
-        cost=nano_usd,
+        input_tokens=ended.usage.all_input_tokens,
+        output_tokens=ended.usage.output_tokens,
+        cost=ended.nano_usd,
         cooldown=cooldown,
+        verdict=verdict_of(error),
+        latency_ms=ended.latency_ms or 0,
     )

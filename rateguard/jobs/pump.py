@@ -36,7 +36,7 @@ SENT_DELAY_S = 0.02
 EXIT_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
-OnRefused = Callable[[tuple[Refused, ...]], None]
+OnRefused = Callable[[tuple[Refused, ...], "Pump"], None]
 
 
 @dataclasses.dataclass(slots=True)
@@ -59,7 +59,7 @@ class _Gathered:
 
 
 class Pump:
-    """One line to the gate. `is_timed`: keep a timer for `next_ready` (workers). `on_refused`: what never gets a grant, in this thread."""
+    """One line to the gate. `is_timed`: keep a timer for `next_ready` (workers). `on_refused`: takes what came back, in this thread."""
 
     def __init__(self, gate: Gate, publisher: Publisher, *, on_refused: OnRefused, is_timed: bool = False) -> None:
         self._gate = gate
@@ -244,7 +244,7 @@ class Pump:
     def _refuse(self, refused: tuple[Refused, ...]) -> None:
         try:
             close_old_connections()
-            self._on_refused(refused)
+            self._on_refused(refused, self)
         except Exception:
             logger.exception("%d refused jobs not written; the sweeper brings them in again", len(refused))
 

@@ -122,7 +122,7 @@ def _reconcile_batch(billed: Bill, report: Report, *, apply: bool) -> None:
             write(found, charges)
     _note(report, billed, charges, found)
     if apply and found:
-        tell_gate(found, epoch)
+        tell_gate(found, charges, epoch)
 
 
 def _reserved(billed: Bill, *, lock: bool) -> dict[Key, int]:

@@ -22,8 +22,8 @@ from rateguard.jobs.outcome import as_reserved
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
-from rateguard.jobs.submit import WAITING_COLUMNS, waiting_from, waiting_of
 from rateguard.jobs.transition import end
+from rateguard.jobs.waiting import WAITING_COLUMNS, waiting_from, waiting_of
 
 PAGE = 500
 MOST_ABANDONED = 3
@@ -40,6 +40,10 @@ class Counts:
     returned: int = 0
     settled: int = 0
     adopted: int = 0
+    restored: int = 0
+    repaired: int = 0
+    """What the comparison of all reservations with their rows found and mended, of the above."""
+    run_stopped: int = 0
 
     def has_any(self) -> bool:
         """Whether there was anything."""
@@ -91,22 +95,6 @@ def sweep_on(pump: Pump, after: tuple[dt.datetime, uuid.UUID] | None) -> tuple[d
 def reap(gate: Gate, pump: Pump, counts: Counts) -> None:
     """Look at reservations that nobody claimed in time and at those of dead holders."""
     mend(gate, pump, gate.suspects(PAGE), counts)
-
-
-def reconcile(gate: Gate, pump: Pump, counts: Counts) -> None:
-    """Compare all reservations with their rows: what a lost call left behind is settled."""
-    cursor = 0
-    while True:
-        cursor, page = gate.held(cursor, PAGE)
-        open_keys = _open_attempts(page)
-        mend(gate, pump, [held for held in page if held.holder and held.reservation not in open_keys], counts)
-        if cursor == 0:
-            return
-
-
-def _open_attempts(page: Sequence[HeldReservation]) -> set[ReservationId]:
-    rows = Attempt.objects.filter(reservation_id__in={held.reservation.job for held in page}, state=AttemptState.RUNNING)
-    return {ReservationId(job, number) for job, number in rows.values_list("reservation_id", "number")}
 
 
 def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts) -> None:

@@ -61,6 +61,7 @@ CLAIM = _transition("started", {State.QUEUED}, State.RUNNING)
 SUCCEED = _transition("succeeded", {State.RUNNING}, State.SUCCEEDED)
 FAIL = _transition("failed", {State.RUNNING}, State.FAILED)
 REFUSE = _transition("refused", {State.QUEUED}, State.FAILED)
+DOWNGRADE = _transition("downgraded", {State.QUEUED}, State.QUEUED)
 RETRY = _transition("retry", {State.RUNNING}, State.SCHEDULED)
 HOLD_BACK = _transition("limited", {State.RUNNING}, State.QUEUED)
 ORPHAN = _transition("orphaned", {State.RUNNING}, State.QUEUED)
@@ -68,7 +69,7 @@ CANCEL = _transition("cancelled", WAITING, State.CANCELLED)
 STOP = _transition("stopped", {State.RUNNING}, State.CANCELLED)
 EXPIRE = _transition("expired", WAITING, State.EXPIRED)
 
-TRANSITIONS = (SUBMIT, SCHEDULE, RELEASE, CLAIM, SUCCEED, FAIL, REFUSE, RETRY, HOLD_BACK, ORPHAN, CANCEL, STOP, EXPIRE)
+TRANSITIONS = (SUBMIT, SCHEDULE, RELEASE, CLAIM, SUCCEED, FAIL, REFUSE, DOWNGRADE, RETRY, HOLD_BACK, ORPHAN, CANCEL, STOP, EXPIRE)
 """All of them; a test walks every pair of states against this table."""
 
 ENDS_OF_AN_ATTEMPT = {transition.name: transition for transition in (SUCCEED, FAIL, RETRY, HOLD_BACK, ORPHAN, STOP)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
@@ -28,13 +29,16 @@ MOST_TRIES = 100
 
 NAMES = ("user", "team", "rolegroup", "role", "cost_center")
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A job as a caller asks for it.
 
     body: the request in OpenAI's shape; `model` in it is the public name. timeout_s: of the call at the provider, seconds.
-    id: given by a Celery canvas, else made. idempotency_key: the same key and body give the same job.
+    run: the run that it is charged to, beside those around it; where absent, the run around the call.
+    id: given by a Celery canvas, else made. idempotency_key: the same key and body give the same job, whichever run asks again.
     """
 
     tenant: Tenant
@@ -52,6 +56,7 @@ class Submission:
     deadline: dt.datetime | None = None
     max_tries: int | None = None
     timeout_s: int | None = None
+    run: uuid.UUID | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     idempotency_key: str | None = None
     api_key_id: int | None = None
@@ -60,7 +65,7 @@ class Submission:
     id: uuid.UUID | None = None
 
 
-_NOT_PART_OF_THE_REQUEST = {"tenant", "idempotency_key", "api_key_id", "request_id", "via", "id"}
+_NOT_PART_OF_THE_REQUEST = {"tenant", "idempotency_key", "api_key_id", "request_id", "via", "id", "run"}
 _HASHED = tuple(field.name for field in dataclasses.fields(Submission) if field.name not in _NOT_PART_OF_THE_REQUEST)
 
 
@@ -74,7 +79,7 @@ def check(submission: Submission) -> None:
     """Raises InvalidRequest, whose pointer names the field: in the body, or under `/job`."""
     job = {name: getattr(submission, name) for name in (*NAMES, "labels", "metadata")}
     for name in NAMES:
-        _check_text(job[name], MOST_NAME_CHARS, f"/job/{name}")
+        check_name(job[name], f"/job/{name}")
     _check_labels(submission.labels)
     _check_writable(submission.body, "")
     _check_writable(job, "/job")
@@ -95,6 +100,14 @@ def _refuse(message: str, pointer: str, code: str = "invalid_field") -> NoReturn
 
 
 # ---- the job's own fields
+
+
+def check_name(value: object, pointer: str) -> None:
+    """A name of who is charged: short enough for a path and its limits, readable in a log. Raises InvalidRequest: `invalid_field`."""
+    if not isinstance(value, str) or len(value) > MOST_NAME_CHARS:
+        _refuse(f"a name is a text of at most {MOST_NAME_CHARS} characters", pointer)
+    if _CONTROL.search(value):
+        _refuse("a name has no control characters, such as line breaks or tabs", pointer)
 
 
 def _check_text(value: object, most: int, pointer: str) -> None:

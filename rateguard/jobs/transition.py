@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -13,10 +14,12 @@ from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import TERMINAL, Transition
 
 
-def end(jobs: QuerySet[Job], transition: Transition, *, by: str = "", **columns: Any) -> list[uuid.UUID]:
+def end(
+    jobs: QuerySet[Job], transition: Transition, *, by: str = "", told: Mapping[str, Any] | None = None, **columns: Any
+) -> list[uuid.UUID]:
     """Move these jobs; returns the ids of those that moved. Others were in another state already: somebody was first.
 
-    by: who did it, for the event. columns: further columns to set.
+    by: who did it, for the event. told: what else the event tells. columns: further columns to set.
     """
     with transaction.atomic():
         moved = list(jobs.filter(state__in=transition.sources).select_for_update().order_by("pk").values_list("pk", "attempt"))
@@ -24,7 +27,7 @@ def end(jobs: QuerySet[Job], transition: Transition, *, by: str = "", **columns:
             columns["finished_at"] = Now()
         ids = [pk for pk, _ in moved]
         Job.objects.filter(pk__in=ids).update(state=transition.target, **columns)
-        detail = {"by": by} if by else {}
+        detail = {**(told or {}), **({"by": by} if by else {})}
         if columns.get("error_code"):
             detail["error"] = columns["error_code"]
         JobEvent.objects.bulk_create([JobEvent(job_id=pk, kind=transition.name, attempt=attempt, detail=detail) for pk, attempt in moved])

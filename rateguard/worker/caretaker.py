@@ -8,7 +8,7 @@ import threading
 import uuid
 
 from django.db import DatabaseError, IntegrityError, connection
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,8 +16,10 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Step
 from rateguard.jobs import rebuild, recover
+from rateguard.jobs.compare import compare
 from rateguard.jobs.models import Lease
 from rateguard.jobs.pump import Pump
+from rateguard.jobs.runs import finish_stops
 from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,9 @@ NAME = "caretaker"
 LEASE_S = 5
 HINT_MAY_TAKE = dt.timedelta(seconds=1)
 """A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
-RECONCILE_EVERY = 30
+STOPS_EVERY = 5
+"""Rounds between two looks for jobs that their run's stop left behind."""
+COMPARE_EVERY = 30
 """Rounds between two comparisons of all reservations with their rows."""
 PUSH_EVERY = 60
 """Rounds between two pushes of the whole configuration: prices come into force by themselves."""
@@ -92,10 +96,14 @@ class Caretaker:
         recover.release(self._pump, counts)
         self._sweep()
         recover.reap(self._gate, self._pump, counts)
-        if self._rounds % RECONCILE_EVERY == 0:
-            recover.reconcile(self._gate, self._pump, counts)
+        if self._rounds % STOPS_EVERY == 0:
+            counts.run_stopped += finish_stops(self._pump)
+        if self._rounds % COMPARE_EVERY == 0:
+            compare(self._gate, self._pump, counts)
         if counts.has_any():
             logger.info("caretaker: %s", counts)
+        if counts.repaired:
+            self._note_repairs(counts.repaired)
 
     # ---- the lease
 
@@ -139,3 +147,8 @@ class Caretaker:
         recover.sweep_new(self._pump, since, began - HINT_MAY_TAKE)
         Lease.objects.filter(name=NAME, holder=self._holder).update(swept_at=began)
         self._page = recover.sweep_on(self._pump, self._page)
+
+    def _note_repairs(self, count: int) -> None:
+        """People read this figure in the lease's row; it rises by faults alone."""
+        logger.warning("%d reservations differed from their rows and were mended", count)
+        Lease.objects.filter(name=NAME).update(repaired=F("repaired") + count)

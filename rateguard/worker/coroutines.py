@@ -16,6 +16,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded, Terminated
 from celery.utils.saferepr import saferepr
 
+from rateguard.jobs import inherit
 from rateguard.worker.callbacks import Callbacks
 from rateguard.worker.delivery import Delivery
 from rateguard.worker.stepping import Stepped, without_own_frames
@@ -88,6 +89,7 @@ class Coroutines:
                 return None
             awaited = _awaitable(delivery, call)
             self._set_limits(delivery, running, awaited)
+            inherit.begin_as_told(call.context)  # this asyncio task is the delivery's alone; Celery's own signal comes after the await
             return Outcome(began_s, value=await awaited)
         except asyncio.CancelledError:
             return None

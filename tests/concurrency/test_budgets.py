@@ -4,7 +4,7 @@ import pytest
 
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
-from rateguard.jobs.submit import build
+from rateguard.jobs.building import build
 from tenants.models import LedgerEntry
 from tests.line import all_ended, assert_books_close, states, wait_for
 

@@ -1,4 +1,4 @@
-"""The hot statements: claim and settle, one file a database, the same names in the same order.
+"""The hot statements (claim, settle) and the large one of a rebuild, one file a database, the same names in the same order.
 
 A statement takes its rows as one JSON array, so a batch is one parameter and one round trip. On PostgreSQL it is one
 with data-modifying CTEs behind its fence. SQLite has none: there the first part is the fence, and the rest take only what it returned.

@@ -16,7 +16,7 @@ with grants as (
       and (job.deadline_at is null or job.deadline_at > statement_timestamp())
     returning job.id, job.tenant_id, job.model, job.endpoint, job.request, job.attempt, job.input_tokens, job.output_tokens, job.max_output_tokens,
         job.timeout_s, job.tries, job.max_tries, job.delivery, job.deadline_at, job.submitted_at, job.queued_at, job.deployment, grants.deployment_id,
-        grants.cost
+        grants.cost, job.run
 ), attempt as (
     insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
         reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
@@ -29,7 +29,7 @@ with grants as (
     select id, 'started', attempt, statement_timestamp(), '{}' from job
 )
 select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_tokens, max_output_tokens, cost, timeout_s, tries, max_tries, delivery,
-    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint
+    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run
 from job
 
 -- name: settle
@@ -64,12 +64,13 @@ with ended as (
         finished_at = case when attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') then statement_timestamp() end
     from attempt
     where job.id = attempt.job_id and job.attempt = attempt.attempt and job.state = 'running'
-    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.user, job.cost_center, job.labels
+    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels
 ), entry as (
     insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
-        cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, "user", cost_center, labels, created_at)
+        cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
+        created_at)
     select tenant_id, job_id, job_id, attempt, 'charge', nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens, is_estimated,
-        is_overrun, model, ran_at, api_key_id, team, "user", cost_center, labels, statement_timestamp()
+        is_overrun, model, ran_at, api_key_id, team, rolegroup, role, "user", run, cost_center, labels, statement_timestamp()
     from job
 ), quarter as (
     insert into rateguard_tenants_usagequarter as quarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
@@ -116,3 +117,23 @@ with ended as (
     from job
 )
 select job_id, attempt from job
+
+-- name: charged
+-- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.
+-- parameters: by which age an attempt was opened at most, ms; the greatest age, ms; a slice, ms.
+-- returns: path, deployment, the least age in the slice (ms since the sending), attempts, input tokens, output tokens, nano-dollars, and the
+-- tokens that a provider counted on arrival.
+with attempt as (
+    select job_id, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
+        reserved_input_tokens, reserved_max_output_tokens,
+        greatest(0, (extract(epoch from statement_timestamp() - finished_at) * 1000)::bigint + coalesce(latency_ms, 0)) as age_ms
+    from rateguard_jobs_attempt
+    where state <> 'running' and started_at >= statement_timestamp() - %s * interval '1 millisecond'
+      and error_code <> 'connect' and (is_estimated or state not in ('cancelled', 'abandoned'))
+)
+select coalesce(job.path, attempt.tenant_id::text), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens)::bigint,
+    sum(attempt.output_tokens)::bigint, sum(attempt.nano_usd)::bigint,
+    sum(greatest(attempt.reserved_input_tokens, attempt.input_tokens) + attempt.reserved_max_output_tokens)::bigint
+from attempt left join rateguard_jobs_job job on job.id = attempt.job_id
+where attempt.age_ms <= %s
+group by 1, 2, attempt.age_ms / %s

@@ -26,7 +26,8 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 -- part
 select job.id, job.attempt, job.endpoint, job.model, job.request, json_extract(row.value, '$.deployment_id'), job.tenant_id, job.input_tokens,
     job.max_output_tokens, json_extract(row.value, '$.cost'), job.timeout_s, job.tries, job.max_tries, job.delivery,
-    (julianday(job.deadline_at) - julianday('now')) * 86400, cast((julianday('now') - julianday(job.queued_at)) * 86400000 as integer)
+    (julianday(job.deadline_at) - julianday('now')) * 86400, cast((julianday('now') - julianday(job.queued_at)) * 86400000 as integer),
+    job.run
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
 
 -- name: settle
@@ -45,11 +46,13 @@ where rateguard_jobs_attempt.reservation_id = json_extract(row.value, '$.job_id'
 returning reservation_id, number
 -- part
 insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, "user", cost_center, labels, created_at)
+    cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center,
+    labels, created_at)
 select job.tenant_id, job.id, job.id, json_extract(row.value, '$.attempt'), 'charge', json_extract(row.value, '$.nano_usd'),
     json_extract(row.value, '$.input_tokens'), json_extract(row.value, '$.cached_tokens'), json_extract(row.value, '$.cache_write_tokens'),
     json_extract(row.value, '$.output_tokens'), json_extract(row.value, '$.is_estimated'), json_extract(row.value, '$.is_overrun'), job.model,
-    job.deployment, job.api_key_id, job.team, job."user", job.cost_center, job.labels, strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
+    job.deployment, job.api_key_id, job.team, job.rolegroup, job.role, job."user", job.run, job.cost_center, job.labels,
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
 -- part
 insert into rateguard_tenants_usagequarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
@@ -130,3 +133,23 @@ set state = json_extract(row.value, '$.job_state'), holder = '', tries = tries +
         then strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') end
 from json_each(%s) as row
 where rateguard_jobs_job.id = json_extract(row.value, '$.job_id') and rateguard_jobs_job.state = 'running'
+
+-- name: charged
+-- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.
+-- parameters: by which age an attempt was opened at most, ms; the greatest age, ms; a slice, ms.
+-- returns: path, deployment, the least age in the slice (ms since the sending), attempts, input tokens, output tokens, nano-dollars, and the
+-- tokens that a provider counted on arrival.
+with attempt as (
+    select job_id, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
+        reserved_input_tokens, reserved_max_output_tokens,
+        max(0, cast((julianday('now') - julianday(finished_at)) * 86400000 as integer) + coalesce(latency_ms, 0)) as age_ms
+    from rateguard_jobs_attempt
+    where state <> 'running' and started_at >= strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || (%s / 1000.0) || ' seconds')
+      and error_code <> 'connect' and (is_estimated or state not in ('cancelled', 'abandoned'))
+)
+select coalesce(job.path, cast(attempt.tenant_id as text)), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens),
+    sum(attempt.output_tokens), sum(attempt.nano_usd),
+    sum(max(attempt.reserved_input_tokens, attempt.input_tokens) + attempt.reserved_max_output_tokens)
+from attempt left join rateguard_jobs_job job on job.id = attempt.job_id
+where attempt.age_ms <= %s
+group by 1, 2, attempt.age_ms / %s
