@@ -27,6 +27,7 @@ from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import CANCEL, State
 from rateguard.jobs.transition import end
 from tenants.keys import issue_key, revoke_key
+from tests.api import Api, problem_of
 from tests.following import follower, looking  # noqa: F401
 from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
@@ -37,37 +38,9 @@ pytestmark = pytest.mark.django_db
 HELLO = {"model": CHAT_MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
 
 
-class Api:
-    """A caller's client."""
-
-    def __init__(self, secret):
-        self._client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {secret}"})
-
-    def submit(self, body, **headers):
-        sent = body if isinstance(body, bytes) else orjson.dumps(body)
-        return self.send("post", "/api/v1/jobs", sent, **headers)
-
-    def send(self, method, path, body=b"", content_type="application/json", **headers):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._client.generic(method.upper(), path, body, content_type=content_type, headers=named)
-
-    def get(self, path):
-        return self.send("get", path)
-
-
 @pytest.fixture
 def api(acme):
     return Api(acme.secret)
-
-
-def problem_of(response, status, code):
-    assert response.headers["Content-Type"] == "application/problem+json"
-    problem = response.json()
-    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code), problem
-    assert set(problem) == {"type", "title", "status", "detail", "code", "errors", "request_id"}
-    assert problem["request_id"] == response.headers["X-Request-ID"]
-    assert problem["type"].endswith(code)
-    return problem
 
 
 def finish(job_id, **columns):
