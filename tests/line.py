@@ -409,12 +409,10 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget what the process knew of an earlier test's rows and gate."""
     wiring.forget_directory()
     monkeypatch.setattr(wiring, "_known_version", 0)
-    wiring._limits_of_tenant.cache_clear()
     expect.forget()
     process_pump.cache_clear()
     yield
     wiring.forget_directory()
-    wiring._limits_of_tenant.cache_clear()
 
 
 @pytest.fixture

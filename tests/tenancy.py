@@ -49,7 +49,6 @@ def acme(db: None) -> Iterator[Customer]:
 def _forget() -> None:
     """What this process knows of rows that are gone, and the line on which it would tell a later test's gate of them."""
     wiring.forget_directory()
-    wiring._limits_of_tenant.cache_clear()
     expect.forget()
     if process_pump.cache_info().currsize:
         process_pump().stop(0)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.test import override_settings
 
@@ -81,3 +83,29 @@ def test_a_development_key_is_derived_from_the_secret_key_and_only_in_developmen
         assert conf().encryption_keys != first
     with override_settings(RATEGUARD={}, RATEGUARD_ENV="production"):
         assert conf().encryption_keys == ()
+
+
+def test_a_breaker_keeps_the_parts_that_a_setting_does_not_name():
+    found = parse({"BREAKER": {"failures": 10, "open_ms": 60_000}}).breaker
+    assert (found.failures, found.open_ms, found.window_ms) == (10, 60_000, parse({}).breaker.window_ms)
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (5, '"BREAKER"] is 5: write its parts'),
+        ({"failure": 5}, '["failure"] is no part of a breaker; the nearest is "failures"'),
+        ({"failures": 0}, '["failures"] is 0: write a whole number from 1 to'),
+        ({"failures": True}, '["failures"] is True'),
+        ({"open_ms": "soon"}, "[\"open_ms\"] is 'soon'"),
+    ],
+)
+def test_a_breaker_that_means_nothing_is_refused_with_the_part(value, named):
+    with pytest.raises(ConfigurationError, match=re.escape(named)):
+        parse({"BREAKER": value})
+
+
+def test_the_environment_names_the_parts_of_a_breaker():
+    assert parse(from_environment({"RATEGUARD_BREAKER": "failures=10, open_ms=60000"})).breaker.open_ms == 60_000
+    with pytest.raises(ConfigurationError, match="open_ms"):
+        parse(from_environment({"RATEGUARD_BREAKER": "open_ms=soon"}))
