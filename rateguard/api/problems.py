@@ -98,7 +98,9 @@ def as_http_response(problem: Problem, request_id: str) -> HttpResponse:
 def handle(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: every error of a view as a problem."""
     problem = _problem_of(error)
-    if problem.status >= 500:
+    if isinstance(error, GateError):
+        logger.warning("a request was refused, the gate gave no answer: %s", error)
+    elif problem.status >= 500:
         logger.error("a request failed", exc_info=error)
     set_rollback()
     request_id = getattr(context["request"], "request_id", "")

@@ -16,7 +16,7 @@ from rateguard.engine.breaker.rule import Forced
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Inspection, LimitUse
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Level
+from rateguard.engine.limits.limit import Kind, Level
 from rateguard.engine.scopes import GLOBAL, kind_of, name_of
 from rateguard.jobs.binding import DeploymentState, Effective
 from rateguard.jobs.pauses import pauses_in_force
@@ -155,7 +155,7 @@ def of_run(run: Run) -> tuple[Effective, ...]:
 
 def uses_of_runs(runs: Iterable[Run]) -> dict[str, LimitUse]:
     """What the gate says of the limits of runs, by their ids (`rb…` money, `rc…` calls). One call of the gate. Raises GateError."""
-    ids = tuple(record.id for run in runs for record in run_records(run))
+    ids = tuple(record.id for run in runs for record in run_records(run) if record.kind == Kind.BUDGET)
     return {use.id: use for use in wiring.gate().inspect(ids).limits} if ids else {}
 
 
