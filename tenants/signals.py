@@ -62,9 +62,8 @@ def _on_delete(sender: type[models.Model], instance: models.Model, **_: Any) -> 
 def _before_save(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
     """What is renamed is to the gate another one, and the old one gone."""
     old = sender._default_manager.filter(pk=instance.pk).first() if instance.pk else None  # noqa: SLF001 - Django's own name for it
-    known = _known_as(old) if old else None
-    if known != _known_as(instance):
-        _forget(known)
+    if old is not None and _known_as(old) != _known_as(instance):
+        _forget(_known_as(old))
 
 
 def _on_run_delete(instance: Run, **_: Any) -> None:

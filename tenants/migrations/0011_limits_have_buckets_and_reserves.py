@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("reserve_lane__isnull", True), ("reserve_permille", 0)),
-                    models.Q(("reserve_lane__in", [1, 2, 3, 4]), ("reserve_permille__range", (1, 900))),
+                    models.Q(("reserve_lane__in", [1, 2, 3, 4]), ("reserve_lane__isnull", False), ("reserve_permille__range", (1, 900))),
                     _connector="OR",
                 ),
                 name="limit_reserve",

@@ -99,7 +99,11 @@ class Limit(ConfigurationModel):
             ),
             models.CheckConstraint(
                 condition=Q(reserve_permille=0, reserve_lane__isnull=True)
-                | Q(reserve_permille__range=(1, MAX_RESERVE_PERMILLE), reserve_lane__in=[lane.value for lane in _RESERVING]),
+                | Q(
+                    reserve_permille__range=(1, MAX_RESERVE_PERMILLE),
+                    reserve_lane__isnull=False,
+                    reserve_lane__in=[lane.value for lane in _RESERVING],
+                ),
                 name="limit_reserve",
                 violation_error_message=(
                     f"a reserve is 1 to {MAX_RESERVE_PERMILLE} permille of the amount and for a lane above background; set both or none"

@@ -21,6 +21,7 @@ from tenants.models import (
     LedgerUnchangeable,
     Limit,
     ModelRoute,
+    Pause,
     Price,
     ProviderAccount,
     RouteTarget,
@@ -81,7 +82,7 @@ class TestConstraints:
         refused(lambda: Scope.objects.create(kind="tenant", tenant=tenant))
         refused(lambda: Scope.objects.create(kind="team", tenant=tenant, name="red"))
 
-    @pytest.mark.parametrize("fields", [{"kind": "team"}, {"kind": "tenant", "name": "x"}, {"kind": "galaxy", "name": "x"}])
+    @pytest.mark.parametrize("fields", [{"kind": "team"}, {"kind": "tenant", "name": "x"}, {"kind": "galaxy", "name": "x"}, {"kind": "run", "name": "x"}])
     def test_a_scope_has_a_name_exactly_where_its_kind_needs_one(self, tenant, fields):
         refused(lambda: Scope.objects.create(tenant=tenant, **fields))
 
@@ -108,7 +109,13 @@ class TestConstraints:
             {"window_ms": 31 * 86_400_000 + 1},
             {"burst_permille": 0},
             {"burst_permille": 1_001},
-            {"kind": "bucket"},
+            {"kind": "sieve"},
+            {"kind": "bucket", "amount": 99, "burst_permille": 10},
+            {"kind": "bucket", "window_ms": 0},
+            {"reserve_permille": 100},
+            {"reserve_lane": 2},
+            {"reserve_permille": 901, "reserve_lane": 2},
+            {"reserve_permille": 100, "reserve_lane": 5},
             {"kind": "concurrency", "window_ms": 0},
             {"metric": "concurrency"},
             {"metric": "concurrency", "kind": "concurrency", "window_ms": 1_000},
@@ -122,14 +129,23 @@ class TestConstraints:
 
     @pytest.mark.parametrize(
         "fields",
-        [{"amount_nano_usd": -1}, {"amount_nano_usd": MAX_BUDGET_NANO_USD + 1}, {"period": "blue moon"}, {"on_exhaustion": "borrow"}],
+        [
+            {"amount": -1},
+            {"amount": MAX_BUDGET_NANO_USD + 1},
+            {"unit": "apples"},
+            {"period": "blue moon"},
+            {"on_exhausted": "borrow"},
+            {"on_exhausted": "downgrade"},
+        ],
     )
     def test_a_budget_is_one_that_the_gate_can_count(self, scope, fields):
-        refused(lambda: Budget.objects.create(**{"scope": scope, "amount_nano_usd": MAX_BUDGET_NANO_USD, **fields}))
+        refused(lambda: Budget.objects.create(**{"scope": scope, "amount": MAX_BUDGET_NANO_USD, **fields}))
 
-    def test_a_scope_has_one_budget_a_period(self, scope):
-        Budget.objects.create(scope=scope, amount_nano_usd=0)
-        refused(lambda: Budget.objects.create(scope=scope, amount_nano_usd=1))
+    def test_a_scope_has_one_budget_a_period_and_unit(self, scope):
+        Budget.objects.create(scope=scope, amount=0)
+        Budget.objects.create(scope=scope, amount=0, unit="tokens")
+        Budget.objects.create(scope=scope, amount=0, period="day")
+        refused(lambda: Budget.objects.create(scope=scope, amount=1))
 
     def test_an_account_with_deployments_cannot_be_deleted(self, deployment):
         with pytest.raises(ProtectedError):
@@ -280,8 +296,9 @@ def rows_of_every_configuration_model():
         issue_key(tenant, "ci")[0],
         RouteTarget.objects.create(route=route, deployment=deployment),
         Limit.objects.create(scope=scope, metric="requests", amount=1, window_ms=1_000),
-        Budget.objects.create(scope=scope, amount_nano_usd=1),
+        Budget.objects.create(scope=scope, amount=1),
         Price.objects.create(provider="sim", model="m", valid_from=NOON),
+        Pause.objects.create(target_kind="all"),
         route,
         deployment,
         account,
