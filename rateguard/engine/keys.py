@@ -8,25 +8,33 @@ from __future__ import annotations
 GATE_KEYS = {
     "epoch": "epoch",  # string "<layout>:<epoch>"; gone = the gate is empty
     "version": "version",  # string, config_version of what is written
-    "record_versions": "record_versions",  # hash limit:, path: or model: + id → version of the rows that it was read from
-    "limit": "limit:",  # + limit id: packed header and ring
+    "stamp": "stamp",  # string, changed by each write of configuration: what an interpreter has unpacked before is old
+    "writes": "writes",  # string, number of writes of configuration
+    "record_versions": "record_versions",  # hash limit:, scope: or model: + id → version of the rows that it was read from
+    "record": "record:",  # + limit id: msgpack, what a limit is
+    "limit": "limit:",  # + limit id, or id @ node: packed header and ring, what is used of it
     "limit_ids": "limit_ids",  # set of limit ids, for looking
-    "path": "path:",  # + path id: msgpack [tenant, weight, [limit ids]]
-    "model": "model:",  # + model: msgpack [pool, [[deployment, [limits], [cools], input_pico, output_pico]]]
-    "pools": "pools",  # hash model → pool
+    "live": "live",  # zset limit id @ node \n tenant → when to ask whether its state is void
+    "nodes": "nodes",  # hash tenant → its live default states
+    "instances": "instances:",  # + limit id: set of limit id @ node \n tenant
+    "scope": "scope:",  # + node: msgpack [[limit ids], weight, [without], [[kind, [limit ids]]]]
+    "model": "model:",  # + model: msgpack [pool, [[deployment, [limits], [cools], input_pico, output_pico, [breaker rule]]]]
+    "paused_lanes": "paused_lanes",  # string, msgpack: flat lane, until_ms
+    "breakers": "breakers",  # hash deployment → msgpack
+    "notices": "notices",  # hash notice id → msgpack
     "trees": "trees",  # set of trees with a ready tenant
     "tenants": "tenants:",  # + tree: zset tenant → tag
-    "leaves": "leaves:",  # + tree \n tenant: zset path → tag
+    "users": "users:",  # + tree \n tenant: zset user → tag
+    "leaves": "leaves:",  # + tree \n tenant \n user: zset path → order of its head job
     "jobs": "jobs:",  # + tree \n path: zset member → order
     "finish": "finish:",  # + plane: hash tenant → finish tag
-    "virtual": "virtual",  # hash plane → virtual time
-    "leaf_finish": "leaf_finish:",  # + tree \n tenant: hash path → finish tag
-    "leaf_virtual": "leaf_virtual",  # hash tree \n tenant → virtual time
-    "parked": "parked:",  # + limit id: zset node → lane and tag
+    "user_finish": "user_finish:",  # + hour \n plane \n tenant: hash user → finish tag
+    "virtual": "virtual",  # hash plane, or plane \n tenant → virtual time
+    "parked": "parked:",  # + limit id: zset order of the head job + node → lane and tag
     "parked_at": "parked_at",  # hash node → limit id
     "parked_jobs": "parked_jobs:",  # + budget id: zset member → cost
     "parked_place": "parked_place",  # hash budget id \n member → msgpack [tree, path, order]
-    "wake": "wake",  # zset limit id → when its first parked node is looked at
+    "wake": "wake",  # zset limit id → when what is parked under it is looked at
     "waiting": "waiting",  # string, number of waiting jobs
     "reservations": "reservations",  # hash reservation id → msgpack
     "send_by": "send_by",  # zset reservation id → when an unclaimed grant is late

@@ -13,8 +13,8 @@ from rateguard.engine.gate.contract import (
     Grant,
     Holder,
     ModelRecord,
-    PathRecord,
     ReservationId,
+    ScopeRecord,
     Sent,
     Settlement,
     Step,
@@ -26,7 +26,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level, LimitRecord, Metric
 from tests.contract.gate_world import Clock, budget, places, window
 
-__all__ = ["Line", "budget", "deployment", "ended", "ids", "model", "path", "places", "requests", "reservation", "sent", "tokens", "window"]
+__all__ = ["Line", "budget", "deployment", "ended", "ids", "model", "node", "places", "requests", "reservation", "sent", "tokens", "window"]
 
 MANY_SLOTS = 1_000_000
 
@@ -39,8 +39,9 @@ def tokens(name: str, amount: int, window_ms: int = 60_000, level: Level = Level
     return window(name, Metric.TOKENS, amount, window_ms, level, **more)
 
 
-def path(name: str, *limits: str, tenant: str = "", weight: int = 1) -> PathRecord:
-    return PathRecord(name, tenant or name, weight, limits)
+def node(name: str, *limits: str, weight: int = 1, without: tuple[str, ...] = (), **defaults: tuple[str, ...]) -> ScopeRecord:
+    """A configured node: `node("p", "l1", user=("l2",))` has limit l1 itself and gives l2 to each of its users."""
+    return ScopeRecord(name, limits, weight, without, tuple(defaults.items()))
 
 
 def deployment(*limits: str, name: str = "1", input_pico: int = 0, output_pico: int = 0) -> DeploymentRecord:
@@ -73,10 +74,10 @@ class Line:
     workers: dict[str, Holder] = dataclasses.field(default_factory=dict)
     made: itertools.count = dataclasses.field(default_factory=lambda: itertools.count(1))
 
-    def open(self, *limits: LimitRecord, paths=(), models=(), slots: int = MANY_SLOTS) -> None:
-        """A gate with these records (default: one path without limits, one model) and one worker that serves all lanes."""
+    def open(self, *limits: LimitRecord, scopes=(), models=(), slots: int = MANY_SLOTS) -> None:
+        """A gate with these records (default: one tenant p without limits, one model) and one worker that serves all lanes."""
         self.gate.clear()
-        configuration = Configuration(1, limits, tuple(paths) or (path("p"),), tuple(models) or (model("m", deployment()),))
+        configuration = Configuration(1, limits, tuple(scopes) or (node("p"),), tuple(models) or (model("m", deployment()),))
         self.gate.configure(configuration)
         self.gate.open(1)
         if slots:

@@ -15,8 +15,8 @@ from rateguard.engine.gate.contract import (
     Grant,
     Holder,
     ModelRecord,
-    PathRecord,
     ReservationId,
+    ScopeRecord,
     Sent,
     Settlement,
     Step,
@@ -68,23 +68,24 @@ def random_configuration(rnd: random.Random) -> Configuration:
         places("d2:c", rnd.choice([1, 4])),
         window("d2:t", Metric.PROVIDER_TOKENS, rnd.choice([1_200, 50_000]), 10_000, gives_back=rnd.random() < 0.5),
     ]
-    paths = []
+    nodes = [ScopeRecord("")]
     for tenant in range(rnd.choice([1, 3, 8])):
         limits += [
             window(f"t{tenant}:r", Metric.REQUESTS, rnd.choice([3, 30]), 60_000, Level.TENANT, burst_permille=rnd.choice([1000, 500])),
             window(f"t{tenant}:t", Metric.TOKENS, rnd.choice([1_100, 40_000]), 10_000, Level.TENANT),
             places(f"t{tenant}:c", rnd.choice([1, 3]), Level.TENANT),
             budget(f"t{tenant}:b", rnd.choice([3_000, 40_000, 10**12])),
+            places(f"d{tenant}:c", 1, Level.LEAF),
+            places(f"u{tenant}.0:c", 2, Level.LEAF),
         ]
-        weight = rnd.choice([1, 2, 3, 7])
-        for user in range(2):
-            limits.append(places(f"u{tenant}.{user}:c", 1, Level.LEAF))
-            names = (f"t{tenant}:r", f"t{tenant}:t", f"t{tenant}:c", f"t{tenant}:b", f"u{tenant}.{user}:c")
-            paths.append(PathRecord(f"p{tenant}.{user}", str(tenant), weight, names[: rnd.choice([0, 3, 5])]))
+        names = (f"t{tenant}:r", f"t{tenant}:t", f"t{tenant}:c", f"t{tenant}:b")
+        defaults = (("user", (f"d{tenant}:c",)),) if rnd.random() < 0.6 else ()
+        nodes.append(ScopeRecord(f"{tenant}", names[: rnd.choice([0, 2, 4])], rnd.choice([1, 2, 3, 7]), (), defaults))
+        nodes.append(ScopeRecord(f"{tenant}|user:0", (f"u{tenant}.0:c",), rnd.choice([1, 3]), (f"d{tenant}:c",)))
     one = DeploymentRecord("1", ("a:r", "a:t"), ("a1", "d1"), 1_000, 4_000)
     two = DeploymentRecord("2", ("d2:c", "d2:t"), ("a2", "d2"), 2_000, 3_000)
     models = (ModelRecord("m", "x", (one,)), ModelRecord("n", "x", (one, two)), ModelRecord("o", "y", (two,)), ModelRecord("none", "z", ()))
-    return Configuration(1, tuple(limits), tuple(paths), models)
+    return Configuration(1, tuple(limits), tuple(nodes), models)
 
 
 @dataclasses.dataclass
@@ -118,12 +119,17 @@ class World:
         for holder, lanes in (("w1", tuple(Lane)), ("w2", (Lane.CRITICAL, Lane.HIGH))):
             self.both(lambda gate, holder=holder, lanes=lanes: gate.beat(Holder(holder, 12, lanes)))
 
+    def a_path(self) -> str:
+        rnd = self.rnd
+        tenant = rnd.choice([node.id for node in self.configuration.scopes if node.id and "|" not in node.id])
+        return tenant + rnd.choice(["", "|user:0", "|user:1", "|user:2", "|team:x|user:0", "|user:1|key:9"])
+
     def new_job(self) -> Waiting:
         rnd = self.rnd
         job = Waiting(
             job=uuid.UUID(int=rnd.getrandbits(128)),
             model=rnd.choice(["m", "m", "n", "o"]),
-            path=rnd.choice(self.configuration.paths).id,
+            path=self.a_path(),
             lane=rnd.choice(list(Lane)),
             input_tokens=rnd.choice([1, 100, 900, 900, 4_000]),
             output_tokens=rnd.choice([0, 10, 100]),
@@ -179,7 +185,7 @@ class World:
         memory = self.gates[0]
         assert isinstance(memory, MemoryGate)
         for use in inspection.limits:
-            state = memory._limits[use.id]
+            state = memory._limits.states[use.id]
             if state.record.kind == Kind.BUDGET:
                 assert use.used <= use.amount
             if isinstance(state, Window):
@@ -203,9 +209,9 @@ class World:
         elif kind == 4:
             self.edit(limits=(self.edited_limit(),))
         elif kind == 5:
-            path = rnd.choice(self.configuration.paths)
-            names = [limit.id for limit in self.configuration.limits if limit.id[0] in "tu" and limit.id[1] == path.tenant]
-            self.edit(paths=(dataclasses.replace(path, limits=tuple(rnd.sample(names, rnd.randint(0, 4)))),))
+            node = rnd.choice([node for node in self.configuration.scopes if node.id and "|" not in node.id])
+            names = [limit.id for limit in self.configuration.limits if limit.id.startswith(f"t{node.id}:")]
+            self.edit(scopes=(dataclasses.replace(node, limits=tuple(rnd.sample(names, rnd.randint(0, 4)))),))
 
     def edited_limit(self) -> LimitRecord:
         """Another amount or length for a limit, never of a budget: that may be over its new amount."""

@@ -7,7 +7,7 @@ import pytest
 from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement, Step
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level
-from tests.contract.gate_line import budget, deployment, ended, ids, model, path, places, requests, sent, tokens
+from tests.contract.gate_line import budget, deployment, ended, ids, model, node, places, requests, sent, tokens
 
 DEAR = deployment(output_pico=1_000_000)
 
@@ -44,7 +44,7 @@ def test_channels_do_not_know_of_each_other(line):
 
 def test_settling_twice_changes_nothing(line):
     line.open(
-        tokens("t:t", 1_000), places("t:c", 3), budget("t:b", 10**9), paths=[path("p", "t:t", "t:c", "t:b")], models=[model("m", DEAR)]
+        tokens("t:t", 1_000), places("t:c", 3), budget("t:b", 10**9), scopes=[node("p", "t:t", "t:c", "t:b")], models=[model("m", DEAR)]
     )
     line.enqueue(*line.jobs(3, size=100))
     granted = line.step(3).granted
@@ -57,7 +57,7 @@ def test_settling_twice_changes_nothing(line):
 
 
 def test_settling_what_was_never_reserved_changes_nothing_but_cools(line):
-    line.open(tokens("t:t", 1_000), paths=[path("p", "t:t")])
+    line.open(tokens("t:t", 1_000), scopes=[node("p", "t:t")])
     unknown = Settlement(ReservationId(line.job().job, 7), used=True, input_tokens=5, cost=9)
     before = line.gate.inspect()
 
@@ -100,7 +100,7 @@ def test_enqueueing_a_job_that_is_granted_is_ignored(line):
 
 
 def test_enqueueing_a_job_that_waits_behind_a_budget_is_ignored(line):
-    line.open(budget("t:b", 10_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    line.open(budget("t:b", 10_000), scopes=[node("p", "t:b")], models=[model("m", DEAR)])
     jobs = line.enqueue(*line.jobs(2, size=9))
     granted = line.admit_all()
 
@@ -112,7 +112,7 @@ def test_enqueueing_a_job_that_waits_behind_a_budget_is_ignored(line):
 
 
 def test_a_job_enqueued_again_with_another_estimate_does_not_reserve_twice(line):
-    line.open(places("t:c", 9), paths=[path("p", "t:c")])
+    line.open(places("t:c", 9), scopes=[node("p", "t:c")])
     job = line.job(size=100, answer=20)
     again = type(job)(**{name: getattr(job, name) for name in job.__slots__} | {"output_tokens": 30})
     line.enqueue(job, again)
@@ -142,8 +142,8 @@ def test_who_withdraws_from_among_the_ready_is_never_granted(line):
 
 @pytest.mark.parametrize("level", list(Level))
 def test_who_withdraws_from_behind_a_limit_is_never_granted_and_leaves_others_their_place(line, level):
-    line.open(requests("l:r", 1, level=level), paths=[path("p", "l:r"), path("q", "l:r", tenant="p")])
-    jobs = line.enqueue(*line.jobs(3), *line.jobs(1, "q"))
+    line.open(requests("l:r", 1, level=level), scopes=[node("p", "l:r")])
+    jobs = line.enqueue(*line.jobs(3), *line.jobs(1, "p|user:q"))
     line.admit_all()
 
     reply = line.step(9, withdraw=jobs[1:3])
@@ -158,7 +158,7 @@ def test_who_withdraws_from_behind_a_limit_is_never_granted_and_leaves_others_th
 
 
 def test_who_withdraws_from_behind_a_budget_is_never_granted(line):
-    line.open(budget("t:b", 10_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    line.open(budget("t:b", 10_000), scopes=[node("p", "t:b")], models=[model("m", DEAR)])
     jobs = line.enqueue(*line.jobs(3, size=9))
     granted = line.admit_all()
     assert len(granted) == 1
@@ -236,7 +236,7 @@ def test_a_shorter_cooldown_does_not_end_a_longer_one(line):
 @pytest.mark.parametrize(("window_ms", "burst"), [(1_000, 1000), (10_000, 300), (60_000, 1000), (60_000, 50)])
 def test_stepping_at_the_told_moment_grants(line, level, window_ms, burst):
     limit = tokens("l:t", 1_000, window_ms, level, burst_permille=burst, guard_ms=20)
-    line.open(limit, paths=[path("p", "l:t")])
+    line.open(limit, scopes=[node("p", "l:t")])
     line.enqueue(*line.jobs(60, size=170))
 
     granted, quiet = len(line.admit_all()), 0
@@ -249,7 +249,7 @@ def test_stepping_at_the_told_moment_grants(line, level, window_ms, burst):
 
 
 def test_work_that_only_a_settle_can_help_names_no_moment(line):
-    line.open(places("t:c", 1, Level.TENANT), paths=[path("p", "t:c")])
+    line.open(places("t:c", 1, Level.TENANT), scopes=[node("p", "t:c")])
     line.enqueue(*line.jobs(2))
     line.step(1)
 
@@ -257,7 +257,7 @@ def test_work_that_only_a_settle_can_help_names_no_moment(line):
 
 
 def test_five_lanes_of_one_user_behind_one_limit_come_out_in_order_of_lane(line):
-    line.open(requests("u:r", 1, 1_000, Level.LEAF), paths=[path("p", "u:r")])
+    line.open(requests("u:r", 1, 1_000, Level.LEAF), scopes=[node("p", "u:r")])
     line.enqueue(*(line.job(lane=lane) for lane in reversed(Lane)))
 
     order = []
@@ -271,7 +271,7 @@ def test_five_lanes_of_one_user_behind_one_limit_come_out_in_order_of_lane(line)
 
 def test_more_limits_and_paths_than_a_call_of_lua_can_name_are_configured_and_looked_at(line):
     limits = tuple(places(f"t{n}:c", 1, Level.TENANT) for n in range(9_000))
-    line.open(*limits, paths=[path(f"p{n}", f"t{n}:c") for n in range(2_500)])
+    line.open(*limits, scopes=[node(f"p{n}", f"t{n}:c") for n in range(2_500)])
     line.enqueue(line.job("p0"), line.job("p2499"))
 
     assert len(line.step(9).granted) == 2

@@ -10,7 +10,7 @@ import pytest
 from rateguard.engine.gate.contract import Grant, WorkClass
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level
-from tests.contract.gate_line import Line, budget, deployment, ended, ids, model, path, places, requests, tokens
+from tests.contract.gate_line import Line, budget, deployment, ended, ids, model, node, places, requests, tokens
 
 
 def token_shares(granted: list[Grant], tenant_of: dict) -> dict[str, float]:
@@ -20,7 +20,7 @@ def token_shares(granted: list[Grant], tenant_of: dict) -> dict[str, float]:
     return {tenant: count / counts.total() for tenant, count in counts.items()}
 
 
-def enqueue_for_tenants(line: Line, tenants: str, count: int, sizes, **more) -> dict:
+def enqueue_for_tenants(line: Line, tenants, count: int, sizes, **more) -> dict:
     rnd, tenant_of = random.Random(7), {}
     for tenant in tenants:
         jobs = [line.job(f"p{tenant}", size=rnd.choice(sizes), **more) for _ in range(count)]
@@ -30,7 +30,7 @@ def enqueue_for_tenants(line: Line, tenants: str, count: int, sizes, **more) -> 
 
 
 def test_tenants_share_tokens_by_weight_with_jobs_of_mixed_sizes(line):
-    line.open(paths=[path("pa", weight=3), path("pb", weight=2), path("pc", weight=1)])
+    line.open(scopes=[node("pa", weight=3), node("pb", weight=2), node("pc", weight=1)])
     tenant_of = enqueue_for_tenants(line, "abc", 600, [20, 300, 900, 2_000])
 
     granted = [grant for _ in range(12) for grant in line.step(50).granted]
@@ -44,7 +44,7 @@ def test_tenants_share_tokens_by_weight_with_jobs_of_mixed_sizes(line):
 def test_tenants_share_tokens_by_weight_under_a_limit_that_binds(line):
     line.open(
         tokens("a:t", 20_000, 10_000, guard_ms=100),
-        paths=[path("pa", weight=3), path("pb", weight=2), path("pc", weight=1)],
+        scopes=[node("pa", weight=3), node("pb", weight=2), node("pc", weight=1)],
         models=[model("m", deployment("a:t"))],
     )
     tenant_of = enqueue_for_tenants(line, "abc", 500, [20, 50, 100])
@@ -62,7 +62,7 @@ def test_tenants_share_tokens_by_weight_under_a_limit_that_binds(line):
 
 
 def test_a_tenant_that_was_away_does_not_catch_up(line):
-    line.open(paths=[path("pa"), path("pb")])
+    line.open(scopes=[node("pa"), node("pb")])
     tenant_of = enqueue_for_tenants(line, "a", 400, [100])
     line.step(200)
     tenant_of |= enqueue_for_tenants(line, "b", 200, [100])
@@ -73,13 +73,13 @@ def test_a_tenant_that_was_away_does_not_catch_up(line):
 
 
 def test_users_of_a_tenant_share_tokens_alike_and_count_as_one_tenant(line):
-    line.open(paths=[path("pa", tenant="t"), path("pb", tenant="t"), path("pc", tenant="other")])
-    tenant_of = enqueue_for_tenants(line, "abc", 300, [50, 100, 400])
+    line.open(scopes=[node("pt"), node("pc")])
+    tenant_of = enqueue_for_tenants(line, ["t|user:a", "t|user:b", "c"], 300, [50, 100, 400])
 
     shares = token_shares([grant for _ in range(6) for grant in line.step(50).granted], tenant_of)
 
     assert shares["c"] == pytest.approx(0.5, rel=0.03)
-    assert shares["a"] == pytest.approx(0.25, rel=0.03)
+    assert shares["t|user:a"] == pytest.approx(0.25, rel=0.03)
 
 
 def test_a_users_jobs_go_first_come_first_served(line):
@@ -93,7 +93,7 @@ def test_a_users_jobs_go_first_come_first_served(line):
 @pytest.mark.parametrize("first", ["m", "n"])
 def test_models_of_one_pool_share_the_tenants_shares(line, first):
     models = [model("m", deployment(), pool="x"), model("n", deployment(), pool="x")]
-    line.open(paths=[path("pa"), path("pb")], models=models)
+    line.open(scopes=[node("pa"), node("pb")], models=models)
     tenant_of = enqueue_for_tenants(line, "a", 400, [100], to=first)
     tenant_of |= enqueue_for_tenants(line, "a", 400, [100], to="n" if first == "m" else "m")
     tenant_of |= enqueue_for_tenants(line, "b", 400, [100], to="m")
@@ -131,7 +131,7 @@ def test_two_lanes_share_nineteen_to_one(line):
 
 
 def test_a_lane_whose_work_cannot_be_granted_earns_no_floor(line):
-    line.open(places("t:c", 1, Level.TENANT), paths=[path("p"), path("q", "t:c")])
+    line.open(places("t:c", 1, Level.TENANT), scopes=[node("p"), node("q", "t:c")])
     line.enqueue(*line.jobs(2, "q", lane=Lane.LOW))
     assert len(line.step(2).granted) == 1
     line.enqueue(*line.jobs(100, lane=Lane.HIGH))
@@ -149,18 +149,18 @@ def test_synchronous_calls_go_before_jobs_of_their_lane_and_not_before_higher_la
 
 
 def test_a_large_job_is_not_starved_by_small_ones_of_other_tenants(line):
-    line.open(tokens("a:t", 1_000, 10_000), paths=[path("pa"), path("pb")], models=[model("m", deployment("a:t"))])
+    line.open(tokens("a:t", 1_000, 10_000), scopes=[node("pa"), node("pb")], models=[model("m", deployment("a:t"))])
     assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
 
 
 def test_a_large_job_is_not_starved_by_small_ones_of_another_user(line):
-    line.open(tokens("t:t", 1_000, 10_000, Level.TENANT), paths=[path("pa", "t:t", tenant="t"), path("pb", "t:t", tenant="t")])
-    assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
+    line.open(tokens("t:t", 1_000, 10_000, Level.TENANT), scopes=[node("t", "t:t")])
+    assert granted_within_three_windows(line, line.job("t|user:a", size=1_000), small_on="t|user:b")
 
 
 def test_a_large_job_is_not_starved_by_small_ones_of_the_same_team(line):
-    line.open(tokens("g:t", 1_000, 10_000, Level.LEAF), paths=[path("pa", "g:t", tenant="t"), path("pb", "g:t", tenant="t")])
-    assert granted_within_three_windows(line, line.job("pa", size=1_000), small_on="pb")
+    line.open(tokens("g:t", 1_000, 10_000, Level.LEAF), scopes=[node("t"), node("t|team:g", "g:t")])
+    assert granted_within_three_windows(line, line.job("t|team:g|user:a", size=1_000), small_on="t|team:g|user:b")
 
 
 @pytest.mark.parametrize("pools", ["xx", "xy"])
@@ -168,18 +168,18 @@ def test_a_large_job_is_not_starved_by_small_ones_of_the_same_team(line):
 def test_a_large_job_is_not_starved_by_its_own_tenants_small_ones_for_another_model(line, level, pools):
     limit = tokens("t:t", 1_000, 10_000, level)
     models = [model("m", deployment(), pool=pools[0]), model("z", deployment(), pool=pools[1])]
-    line.open(limit, paths=[path("p", "t:t")], models=models)
+    line.open(limit, scopes=[node("p", "t:t")], models=models)
     assert granted_within_three_windows(line, line.job("p", to="z", size=1_000), small_on="p")
 
 
 @pytest.mark.parametrize("level", list(Level))
 def test_whoever_comes_later_does_not_overtake_in_his_lane_under_the_limit_that_is_in_the_way(line, level):
     models = [model("m", deployment()), model("z", deployment())]
-    line.open(tokens("t:t", 1_000, level=level), paths=[path("pa", "t:t", tenant="t"), path("pb", "t:t", tenant="t")], models=models)
-    line.enqueue(*line.jobs(2, "pa", to="z", size=900))
+    line.open(tokens("t:t", 1_000, level=level), scopes=[node("t", "t:t")], models=models)
+    line.enqueue(*line.jobs(2, "t|user:a", to="z", size=900))
     assert len(line.admit_all()) == 1
-    same, lower = line.job("pb", size=50), line.job("pb", size=50, lane=Lane.LOW)
-    higher = line.job("pb", size=50, lane=Lane.HIGH)
+    same, lower = line.job("t|user:b", size=50), line.job("t|user:b", size=50, lane=Lane.LOW)
+    higher = line.job("t|user:b", size=50, lane=Lane.HIGH)
 
     assert ids(line.step(9, enqueue=(same, lower))) == []
     assert ids(line.step(9, enqueue=(higher,))) == [higher.job]
@@ -204,12 +204,12 @@ def test_work_that_needs_another_limit_is_not_blocked(line):
         requests("a:r", 1),
         requests("t:r", 1, level=Level.TENANT),
         places("u:c", 1, Level.LEAF),
-        paths=[path("p"), path("pt", "t:r"), path("pu", "u:c", tenant="v"), path("pw", tenant="v")],
+        scopes=[node("p"), node("pt", "t:r"), node("v"), node("v|user:u", "u:c")],
         models=[model("m", deployment("a:r")), model("n", deployment())],
     )
-    line.enqueue(*line.jobs(3), *line.jobs(3, "pt", to="n"), *line.jobs(3, "pu", to="n"))
+    line.enqueue(*line.jobs(3), *line.jobs(3, "pt", to="n"), *line.jobs(3, "v|user:u", to="n"))
     line.admit_all()
-    others = [line.job("p", to="n"), line.job("pw", to="n", lane=Lane.BACKGROUND)]
+    others = [line.job("p", to="n"), line.job("v|user:w", to="n", lane=Lane.BACKGROUND)]
     line.enqueue(*others)
 
     assert set(ids(line.step(10))) == {job.job for job in others}
@@ -231,7 +231,9 @@ def test_a_lower_lane_does_not_overtake_under_the_limit_that_is_in_the_way(line)
 
 
 def test_what_does_not_fit_a_budget_blocks_neither_its_user_nor_others(line):
-    line.open(budget("t:b", 1_000), paths=[path("p", "t:b")], models=[model("m", deployment(output_pico=10_000)), model("n", deployment())])
+    line.open(
+        budget("t:b", 1_000), scopes=[node("p", "t:b")], models=[model("m", deployment(output_pico=10_000)), model("n", deployment())]
+    )
     first, dear, cheap, free = line.job(size=51), line.job(size=81), line.job(size=31), line.job(to="n")
     line.enqueue(first, dear, cheap, free)
 

@@ -10,7 +10,7 @@ import pytest
 from rateguard.engine.gate.contract import Refusal, Settlement, WorkClass
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level, Metric
-from tests.contract.gate_line import budget, deployment, ended, ids, model, path, places, requests, tokens, window
+from tests.contract.gate_line import budget, deployment, ended, ids, model, node, places, requests, tokens, window
 
 DEAR = deployment(output_pico=1_000_000)
 """1,000 nano-dollars a token of output."""
@@ -23,7 +23,7 @@ MODEL, OTHER_MODEL = model("m", deployment()), model("n", deployment())
 @pytest.mark.parametrize("seed", range(3))
 def test_of_500_jobs_on_a_budget_of_exactly_k_exactly_k_are_granted_and_the_rest_refused_when_they_cost_it_all(line, seed):
     rnd, k = random.Random(seed), 137
-    line.open(budget("t:b", k * 9_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    line.open(budget("t:b", k * 9_000), scopes=[node("p", "t:b")], models=[model("m", DEAR)])
     line.enqueue(*line.jobs(500, size=10))
     granted, refused, running = [], [], []
 
@@ -44,7 +44,7 @@ def test_of_500_jobs_on_a_budget_of_exactly_k_exactly_k_are_granted_and_the_rest
 def test_a_budget_reserves_the_most_that_the_dearest_deployment_can_cost(line):
     cheap = deployment(name="1", input_pico=500_000, output_pico=1_000_000)
     dear = deployment(name="2", input_pico=500_000, output_pico=3_000_001)
-    line.open(budget("t:b", 10**9), paths=[path("p", "t:b")], models=[model("m", cheap, dear)])
+    line.open(budget("t:b", 10**9), scopes=[node("p", "t:b")], models=[model("m", cheap, dear)])
     line.enqueue(line.job(size=11, answer=3))
 
     (grant,) = line.step(1).granted
@@ -54,7 +54,7 @@ def test_a_budget_reserves_the_most_that_the_dearest_deployment_can_cost(line):
 
 
 def test_what_an_attempt_did_not_cost_returns_to_the_budget_and_lets_parked_jobs_in(line):
-    line.open(budget("t:b", 20_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    line.open(budget("t:b", 20_000), scopes=[node("p", "t:b")], models=[model("m", DEAR)])
     line.enqueue(*line.jobs(3, size=11))
     granted = line.admit_all()
     assert len(granted) == 2
@@ -66,7 +66,7 @@ def test_what_an_attempt_did_not_cost_returns_to_the_budget_and_lets_parked_jobs
 
 
 def test_money_beyond_the_reservation_is_counted_and_stops_the_budget(line):
-    line.open(budget("t:b", 20_000), paths=[path("p", "t:b")], models=[model("m", DEAR)])
+    line.open(budget("t:b", 20_000), scopes=[node("p", "t:b")], models=[model("m", DEAR)])
     line.enqueue(*line.jobs(2, size=11))
     (first,) = line.step(1).granted
     line.step(settle=ended([first], input_tokens=1, output_tokens=10, cost=15_000))
@@ -81,7 +81,7 @@ def test_money_beyond_the_reservation_is_counted_and_stops_the_budget(line):
 
 
 def test_a_limit_of_ours_gets_back_what_was_not_used_into_the_slice_it_came_from(line):
-    line.open(tokens("t:t", 1_000, 60_000, Level.TENANT), paths=[path("p", "t:t")])
+    line.open(tokens("t:t", 1_000, 60_000, Level.TENANT), scopes=[node("p", "t:t")])
     line.enqueue(*line.jobs(3, size=600))
     granted = line.admit_all()
     assert len(granted) == 1
@@ -97,7 +97,7 @@ def test_a_limit_of_ours_gets_back_what_was_not_used_into_the_slice_it_came_from
 
 def test_a_limit_of_ours_reserves_the_estimate_and_a_providers_what_the_provider_counts(line):
     provider = window("a:t", Metric.PROVIDER_TOKENS, 10_000, 60_000, gives_back=False)
-    line.open(tokens("t:t", 10_000), provider, paths=[path("p", "t:t")], models=[model("m", deployment("a:t"))])
+    line.open(tokens("t:t", 10_000), provider, scopes=[node("p", "t:t")], models=[model("m", deployment("a:t"))])
     line.enqueue(line.job(size=501, answer=99))
 
     line.step(1)
@@ -121,7 +121,7 @@ def test_a_providers_limit_gives_nothing_back(line):
 def test_an_attempt_that_was_never_sent_counts_nowhere(line):
     provider = window("a:t", Metric.PROVIDER_TOKENS, 10_000, 60_000, gives_back=False)
     line.open(
-        provider, tokens("t:t", 1_000), places("t:c", 5), budget("t:b", 10**9), paths=[path("p", "t:t", "t:c", "t:b")],
+        provider, tokens("t:t", 1_000), places("t:c", 5), budget("t:b", 10**9), scopes=[node("p", "t:t", "t:c", "t:b")],
         models=[model("m", deployment("a:t", output_pico=1_000))],
     )  # fmt: skip
     line.enqueue(*line.jobs(3, size=100))
@@ -136,7 +136,7 @@ def test_an_attempt_that_was_never_sent_counts_nowhere(line):
 
 
 def test_an_overrun_of_tokens_is_counted_and_nothing_is_granted_until_the_window_is_under_again(line):
-    line.open(tokens("t:t", 1_000, 60_000, Level.TENANT), paths=[path("p", "t:t")])
+    line.open(tokens("t:t", 1_000, 60_000, Level.TENANT), scopes=[node("p", "t:t")])
     line.enqueue(*line.jobs(5, size=100))
     granted = line.step(1).granted
     line.wait(1_000)
@@ -163,7 +163,7 @@ def test_an_input_larger_than_estimated_is_counted_on_a_limit_that_gives_nothing
 
 
 def test_a_place_is_free_again_when_its_attempt_ends(line):
-    line.open(places("t:c", 2, Level.TENANT), paths=[path("p", "t:c")])
+    line.open(places("t:c", 2, Level.TENANT), scopes=[node("p", "t:c")])
     jobs = line.enqueue(*line.jobs(4))
     granted = line.admit_all()
     assert len(granted) == 2
@@ -178,7 +178,7 @@ def test_a_place_is_free_again_when_its_attempt_ends(line):
 
 @pytest.mark.parametrize("level", list(Level))
 def test_a_need_above_a_limit_itself_is_refused_and_others_go_on(line, level):
-    line.open(tokens("l:t", 1_000, level=level), paths=[path("p", "l:t")])
+    line.open(tokens("l:t", 1_000, level=level), scopes=[node("p", "l:t")])
     large, small = line.enqueue(line.job(size=1_001), line.job(size=500))
 
     reply = line.step(2)
@@ -191,10 +191,10 @@ def test_a_need_above_a_limit_itself_is_refused_and_others_go_on(line, level):
 
 @pytest.mark.parametrize("level", list(Level))
 def test_a_need_above_a_limit_is_refused_at_once_although_others_wait_behind_it(line, level):
-    line.open(tokens("l:t", 1_000, level=level), paths=[path("p", "l:t"), path("q", "l:t", tenant="p")], models=[MODEL, OTHER_MODEL])
+    line.open(tokens("l:t", 1_000, level=level), scopes=[node("p", "l:t")], models=[MODEL, OTHER_MODEL])
     line.enqueue(*line.jobs(2, size=900))
     line.admit_all()
-    large = line.job("q", size=1_001, to="n", lane=Lane.LOW)
+    large = line.job("p|user:q", size=1_001, to="n", lane=Lane.LOW)
 
     assert [refusal.job for refusal in line.step(9, enqueue=(large,)).refused] == [large.job]
 
@@ -214,7 +214,7 @@ def test_a_need_above_the_limits_of_every_deployment_is_refused_and_above_one_on
 
 @pytest.mark.parametrize("level", list(Level))
 def test_a_need_above_a_limit_that_was_lowered_is_refused_at_the_next_step(line, level):
-    line.open(tokens("l:t", 1_000, level=level), paths=[path("p", "l:t")])
+    line.open(tokens("l:t", 1_000, level=level), scopes=[node("p", "l:t")])
     jobs = line.enqueue(*line.jobs(2, size=800))
     assert len(line.admit_all()) == 1
 
@@ -240,7 +240,7 @@ def test_work_for_a_path_or_a_model_that_is_not_configured_is_refused_by_name(li
 
 @pytest.mark.parametrize("level", list(Level))
 def test_a_raised_limit_keeps_what_is_used_and_acts_on_the_next_step(line, level):
-    line.open(requests("l:r", 2, level=level), paths=[path("p", "l:r")])
+    line.open(requests("l:r", 2, level=level), scopes=[node("p", "l:r")])
     line.enqueue(*line.jobs(9))
     assert len(line.admit_all()) == 2
 
@@ -251,7 +251,7 @@ def test_a_raised_limit_keeps_what_is_used_and_acts_on_the_next_step(line, level
 
 
 def test_a_window_of_another_length_keeps_what_was_used_within_it(line):
-    line.open(requests("l:r", 10, 600_000), paths=[path("p", "l:r")])
+    line.open(requests("l:r", 10, 600_000), scopes=[node("p", "l:r")])
     line.enqueue(*line.jobs(30))
     line.step(4)
     line.wait(100_000)
@@ -264,7 +264,7 @@ def test_a_window_of_another_length_keeps_what_was_used_within_it(line):
 
 
 def test_a_shortened_window_is_not_over_although_its_old_slices_were_coarse(line):
-    line.open(requests("l:r", 10, 3_600_000), paths=[path("p", "l:r")])
+    line.open(requests("l:r", 10, 3_600_000), scopes=[node("p", "l:r")])
     line.enqueue(*line.jobs(30))
     line.clock.now_ms += 14_000 - line.clock.now_ms % 15_000 + 15_000  # near the end of an old slice, which is 15 s long
     line.wait(0)
@@ -281,7 +281,7 @@ def test_a_shortened_window_is_not_over_although_its_old_slices_were_coarse(line
 
 def test_writing_a_paced_limit_again_gives_no_second_burst(line):
     record = requests("l:r", 100, 100_000, burst_permille=100)
-    line.open(record, paths=[path("p", "l:r")])
+    line.open(record, scopes=[node("p", "l:r")])
     line.enqueue(*line.jobs(100))
     first = len(line.admit_all())
     assert first in (10, 11)
@@ -292,11 +292,11 @@ def test_writing_a_paced_limit_again_gives_no_second_burst(line):
 
 
 def test_a_limit_taken_from_a_path_lets_its_parked_jobs_go(line):
-    line.open(places("t:c", 1, Level.TENANT), budget("t:b", 10_000), paths=[path("p", "t:c"), path("q", "t:b")], models=[model("m", DEAR)])
+    line.open(places("t:c", 1, Level.TENANT), budget("t:b", 10_000), scopes=[node("p", "t:c"), node("q", "t:b")], models=[model("m", DEAR)])
     jobs = line.enqueue(*line.jobs(3), *line.jobs(3, "q", size=6))
     assert len(line.admit_all()) == 3
 
-    line.configure(paths=(path("p"), path("q")))
+    line.configure(scopes=(node("p"), node("q")))
 
     again = line.step(10, enqueue=jobs).granted
     assert collections.Counter(grant.reservation.job for grant in again) == dict.fromkeys([job.job for job in jobs[1:3]] + [jobs[5].job], 1)
@@ -304,7 +304,7 @@ def test_a_limit_taken_from_a_path_lets_its_parked_jobs_go(line):
 
 
 def test_a_limit_that_is_forgotten_lets_its_parked_jobs_go(line):
-    line.open(places("t:c", 1, Level.TENANT), budget("t:b", 10_000), paths=[path("p", "t:c"), path("q", "t:b")], models=[model("m", DEAR)])
+    line.open(places("t:c", 1, Level.TENANT), budget("t:b", 10_000), scopes=[node("p", "t:c"), node("q", "t:b")], models=[model("m", DEAR)])
     line.enqueue(*line.jobs(3), *line.jobs(3, "q", size=6))
     assert len(line.admit_all()) == 3
 
@@ -315,11 +315,11 @@ def test_a_limit_that_is_forgotten_lets_its_parked_jobs_go(line):
 
 
 def test_a_weight_that_is_edited_acts_on_waiting_jobs(line):
-    line.open(paths=[path("p"), path("q")])
+    line.open(scopes=[node("p"), node("q")])
     line.enqueue(*line.jobs(300, "p", size=10), *line.jobs(300, "q", size=10))
     line.step(20)
 
-    line.configure(paths=(path("p", weight=4), path("q")))
+    line.configure(scopes=(node("p", weight=4), node("q")))
 
     first = line.step(200, enqueue=())
     on_p = sum(1 for grant in first.granted if grant.reservation.job.int <= 300)

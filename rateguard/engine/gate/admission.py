@@ -8,14 +8,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from rateguard.engine.gate.breakers import Breakers
 from rateguard.engine.gate.codec import TAG_SCALE, split_tree, unpack_member
-from rateguard.engine.gate.contract import DeploymentRecord, Grant, ModelRecord, PathRecord, Refusal, Refused, ReservationId, WorkClass
+from rateguard.engine.gate.contract import DeploymentRecord, Grant, ModelRecord, Refusal, Refused, ReservationId, WorkClass
 from rateguard.engine.gate.holders import Holders
+from rateguard.engine.gate.notices import Notices
+from rateguard.engine.gate.paths import Path
 from rateguard.engine.gate.reservations import Reservation
-from rateguard.engine.gate.room import SECOND_LOOK_MS, Room
+from rateguard.engine.gate.room import SECOND_LOOK_MS, WAKE_NODES, Room
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Kind, Level, Need
-from rateguard.engine.limits.states import FOREVER, NEVER, LimitState
+from rateguard.engine.limits.limit import Exhausted, Kind, Level, Need
+from rateguard.engine.limits.states import DOWNGRADE, FOREVER, NEVER, Budget, LimitState
 
 FLOOR_CREDIT = 19
 """A lane with work is served after 19 grants to others: one in twenty, 5 %."""
@@ -24,28 +27,37 @@ SHORTEST_UNSENT_MS = 200
 """A grant may stay unsent for so long whatever the window: less no worker can keep."""
 
 WAKE_JOBS = 16
-"""A settled budget wakes at most so many jobs that fit, and as many that never will, at a time."""
+"""A budget with room again wakes as many jobs as are wanted and so many more that fit, and as many that never will, at a time."""
+
+NO_LANE = 9
+"""Below the last lane."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Head:
-    """A candidate: the job whose turn it is in a tree."""
+    """A candidate: the job whose turn it is in a tree, and its place in the order of its user."""
 
     tree: str
-    tenant: str
-    path: PathRecord
+    lane: Lane
+    path: Path
     member: bytes
+    order: int
     need: Need
     reservation: ReservationId
 
 
 @dataclasses.dataclass(slots=True)
 class Admission:
-    """One run of the loop over the gate's state. `reserve` takes over each granted reservation."""
+    """One run of the loop over the gate's state. `reserve` takes over each granted reservation.
+
+    closed_models, closed_limits: closed in this run for a lane and all below it.
+    """
 
     room: Room
-    limits: dict[str, LimitState]
+    breakers: Breakers
+    notices: Notices
     cooling: dict[str, int]
+    paused_lanes: dict[Lane, int]
     credits: dict[tuple[str, Lane], int]
     holders: Holders
     last_pool: str
@@ -55,8 +67,8 @@ class Admission:
     reserve: Callable[[ReservationId, Reservation, int], None]
     granted: list[Grant] = dataclasses.field(default_factory=list)
     refused: list[Refused] = dataclasses.field(default_factory=list)
-    closed_models: set[str] = dataclasses.field(default_factory=set)
-    closed_limits: dict[str, int] = dataclasses.field(default_factory=dict)
+    closed_models: dict[str, int] = dataclasses.field(default_factory=dict)
+    closed_limits: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     opens_ms: int = FOREVER
     binding: str = ""
     tries: int = 0
@@ -76,28 +88,33 @@ class Admission:
 
     def _wake_due(self) -> None:
         for limit_id in self.room.wake.up_to(self.now_ms, self.want + 16):
-            limit = self.limits.get(limit_id)
+            limit = self.room.table.get(limit_id, self.now_ms)
             if limit is None:
-                self.room.wake.remove(limit_id)
+                self.room.wake_at(limit_id, None)
                 continue
-            if limit.record.kind == Kind.BUDGET:
-                look_again = self._wake_jobs(limit)
+            again_ms: int | None
+            if isinstance(limit, Budget):
+                again_ms = self._wake_jobs(limit_id, limit)
             else:
-                self.room.unpark(limit)
-                look_again = limit.has_parked
-            self.room.wake_at(limit, self.now_ms + SECOND_LOOK_MS if look_again else None)
+                self.room.unpark(limit_id, limit, WAKE_NODES if limit.record.kind == Kind.PAUSE else 1)
+                again_ms = self.now_ms + SECOND_LOOK_MS if limit.has_parked else None
+            self.room.wake_at(limit_id, again_ms)
 
-    def _wake_jobs(self, budget: LimitState) -> bool:
-        """Jobs that fit the rest, and jobs that never will, are tried again; others wait for the next settle.
+    def _wake_jobs(self, budget_id: str, budget: Budget) -> int | None:
+        """Jobs that fit the rest, and jobs that never will, are tried again; others wait for the next settle or period.
 
-        Returns whether there may be more.
+        Returns when to look again.
         """
-        parked = self.room.parked_jobs[budget.record.id]
+        parked, most = self.room.parked_jobs[budget_id], self.want + WAKE_JOBS
         rest = budget.record.amount - budget.total
-        settled_rest = rest + getattr(budget, "reserved", 0)
-        fitting, hopeless = parked.up_to(rest, WAKE_JOBS), parked.above(settled_rest, WAKE_JOBS)
-        self.room.unpark_jobs(budget, fitting + hopeless)
-        return max(len(fitting), len(hopeless)) == WAKE_JOBS
+        fitting = parked.up_to(rest, most)
+        is_held = budget.record.on_exhausted == Exhausted.HOLD
+        hopeless = parked.above(budget.record.amount if is_held else rest + budget.reserved, most)
+        self.room.unpark_jobs(budget_id, budget, fitting + hopeless)
+        if max(len(fitting), len(hopeless)) == most:
+            return self.now_ms + 1
+        wait = budget.next_period_ms(self.now_ms)
+        return self.now_ms + wait if is_held and budget.has_parked and wait < FOREVER else None
 
     # ---- choosing
 
@@ -124,17 +141,21 @@ class Admission:
     def _came(self, tree: str) -> int:
         """The order of the head job of a tree; 0 where a node has to be put right first."""
         tenant, _ = self.room.first_tenant(tree) or ("", 0)
-        path, _ = self.room.leaves[tree, tenant].first() or ("", 0)
-        _, order_ms = self.room.jobs[tree, path].first() or (b"", 0)
-        return order_ms
+        user, _ = self.room.users[tree, tenant].first() or ("", 0)
+        _, order = self.room.leaves[tree, tenant, user].first() or ("", 0)
+        return order
 
     def _open_head(self, tree: str) -> tuple[str, int] | None:
         model, work_class, lane = split_tree(tree)
-        if model in self.closed_models:
+        if lane >= self.closed_models.get(model, NO_LANE) or self._is_paused(lane):
             return None
         if work_class == WorkClass.JOB and self.holders.room(lane, self.now_ms) <= 0:
             return None
         return self.room.first_tenant(tree)
+
+    def _is_paused(self, lane: Lane) -> bool:
+        until_ms = self.paused_lanes.get(lane)
+        return until_ms is not None and not 0 < until_ms <= self.now_ms
 
     def _pool(self, tree: str) -> str:
         return self.room.plane(tree)[:-4]
@@ -153,25 +174,26 @@ class Admission:
 
     def _head(self, tree: str) -> Head | None:
         """The job whose turn it is; None where a node had to be put right first."""
-        found = self.room.first_tenant(tree)
-        if found is None:
-            return None
-        tenant, _ = found
-        leaf = self.room.leaves[tree, tenant].first()
+        tenant, _ = self.room.first_tenant(tree) or ("", 0)
+        user, _ = self.room.first_user(tree, tenant) or ("", 0)
+        leaf = self.room.leaves[tree, tenant, user].first()
         if leaf is None:
-            self.room.drop_tenant(tree, tenant)
+            self.room.drop_user(tree, tenant, user)
             return None
-        job = self.room.jobs[tree, leaf[0]].first()
-        if job is None:
-            self.room.drop_leaf(tree, tenant, leaf[0])
+        if not self.room.put_right(tree, leaf[0]):
             return None
-        job_id, input_tokens, output_tokens, max_output_tokens, attempt = unpack_member(job[0])
-        if self.is_reserved(ReservationId(job_id, attempt + 1)):  # it came in twice, with two estimates
-            self.room.take_job(tree, leaf[0], job[0])
+        member, order = self.room.jobs[tree, leaf[0]].first() or (b"", 0)
+        job_id, input_tokens, output_tokens, max_output_tokens, attempt = unpack_member(member)
+        reservation = ReservationId(job_id, attempt + 1)
+        path = self.room.paths.resolve(leaf[0])
+        if path is None or self.is_reserved(reservation):  # not known any more; or it came in twice, with two estimates
+            self.room.take_job(tree, leaf[0], member)
+            if path is None:
+                self.refused.append(Refused(job_id, attempt, Refusal.NOT_CONFIGURED, self.room.paths.missing(leaf[0])))
             return None
         cost = self._most(split_tree(tree)[0], input_tokens, max_output_tokens)
         need = Need(input_tokens, output_tokens, max_output_tokens, cost)
-        return Head(tree, tenant, self.room.paths[leaf[0]], job[0], need, ReservationId(job_id, attempt + 1))
+        return Head(tree, split_tree(tree)[2], path, member, order, need, reservation)
 
     def _refuse(self, head: Head, reason: Refusal, binding: str) -> None:
         self.room.take_job(head.tree, head.path.id, head.member)
@@ -180,26 +202,48 @@ class Admission:
     def _path_lets_pass(self, head: Head) -> bool:
         """Limits and budgets of the path. What is in the way for ever refuses the job; what is in the way for now parks it."""
         longest, blocker = 0, None
-        for limit in self._states(head.path.limits):
-            wait = self._wait(limit, head.need.of(limit.record.metric), split_tree(head.tree)[2])
-            if wait == NEVER:
-                reason = Refusal.BUDGET_EXHAUSTED if limit.record.kind == Kind.BUDGET else Refusal.EXCEEDS_LIMIT
-                self._refuse(head, reason, limit.record.id)
+        for limit_id, limit in self.room.table.find(head.path.limits, self.now_ms):
+            amount = head.need.of(limit.record.metric)
+            wait = self._wait(limit_id, limit, amount, head.lane)
+            self._note_exhausted(limit_id, limit, amount, wait)
+            reason = self._reason(limit_id, limit, wait, head.path.tenant)
+            if reason is not None:
+                self._refuse(head, reason, limit_id)
                 return False
             if wait > longest:
-                longest, blocker = wait, limit
+                longest, blocker = wait, (limit_id, limit)
         if blocker is not None:
-            self._set_aside(head, blocker, longest)
+            self._set_aside(head, *blocker, longest)
         return blocker is None
 
-    def _set_aside(self, head: Head, limit: LimitState, wait: int) -> None:
-        if limit.record.kind == Kind.BUDGET:
-            self.room.park_job(limit, head.tree, head.path.id, head.member, head.need.cost)
+    def _reason(self, limit_id: str, limit: LimitState, wait: int, tenant: str) -> Refusal | None:
+        """Why a job can never pass a limit of its path; None where it can."""
+        if wait == DOWNGRADE:
+            return Refusal.DOWNGRADE
+        if wait == NEVER:
+            return Refusal.BUDGET_EXHAUSTED if limit.record.kind == Kind.BUDGET else Refusal.EXCEEDS_LIMIT
+        table = self.room.table
+        is_full = table.is_new_node(limit_id) and table.nodes[tenant] >= self.holders.settings.most_nodes
+        return Refusal.TOO_MANY_NODES if is_full else None
+
+    def _note_exhausted(self, limit_id: str, limit: LimitState, amount: int, wait: int) -> None:
+        """The first job that a budget can no longer pay: people hear of it as of all spent."""
+        if isinstance(limit, Budget) and wait != 0 and amount <= limit.record.amount < limit.total - limit.reserved + amount:
+            self.notices.thresholds(limit_id, limit, self.now_ms, is_exhausted=True)
+            self.room.table.keep(limit_id, limit, "", self.now_ms)
+
+    def _set_aside(self, head: Head, limit_id: str, limit: LimitState, wait: int) -> None:
+        opens_at = self.now_ms + wait if wait < FOREVER else None
+        if isinstance(limit, Budget):
+            self.room.park_job(limit_id, limit, head.tree, head.path, head.member, head.need.of(limit.record.metric))
+            if opens_at is not None:
+                self.room.wake_at(limit_id, opens_at)
         elif limit.record.level == Level.SHARED:
-            self.closed_limits[limit.record.id] = wait
-            self._close(split_tree(head.tree)[0], limit.record.id, wait)
+            self._close_limit(limit_id, wait, head.lane)
+            self._close(split_tree(head.tree)[0], limit_id, wait, head.lane)
         else:
-            self.room.park(limit, head.tree, head.tenant, head.path.id, self.now_ms + wait if wait < FOREVER else None)
+            self.room.table.keep(limit_id, limit, head.path.tenant, self.now_ms)
+            self.room.park(limit_id, limit, head.tree, head.path, head.order, opens_at)
 
     def _find_deployment(self, head: Head, model: ModelRecord) -> None:
         """The first deployment with room takes the job.
@@ -208,7 +252,7 @@ class Admission:
         """
         shortest, binding, never, blocked = FOREVER, "", "", {}
         for deployment in model.deployments:
-            wait, blocker = self._deployment_wait(deployment, head.need, split_tree(head.tree)[2])
+            wait, blocker = self._deployment_wait(deployment, head.need, head.lane)
             if wait == 0:
                 self._grant(head, deployment)
                 return
@@ -221,37 +265,44 @@ class Admission:
         if never and not blocked:
             self._refuse(head, Refusal.EXCEEDS_LIMIT, never)
             return
-        self.closed_limits.update((limit, wait) for limit, wait in blocked.items() if limit in self.limits)
-        self._close(model.name, binding, shortest)
+        for limit_id, wait in blocked.items():
+            if limit_id in self.room.table.states:
+                self._close_limit(limit_id, wait, head.lane)
+        self._close(model.name, binding, shortest, head.lane)
 
     def _deployment_wait(self, deployment: DeploymentRecord, need: Need, lane: Lane) -> tuple[int, str]:
-        """(longest wait, what is in the way) over its cooldowns and limits."""
-        longest, blocker = 0, ""
+        """(longest wait, what is in the way) over its breaker, cooldowns and limits."""
+        longest = self.breakers.wait_ms(deployment, self.now_ms)
+        blocker = f"breaker:{deployment.id}" if longest else ""
         for target in deployment.cools:
             wait = self.cooling.get(target, 0) - self.now_ms
             if wait > longest:
                 longest, blocker = wait, target
-        for limit in self._states(deployment.limits):
-            wait = self._wait(limit, need.of(limit.record.metric), lane)
+        for limit_id, limit in self.room.table.find(deployment.limits, self.now_ms):
+            wait = self._wait(limit_id, limit, need.of(limit.record.metric), lane)
             if wait == NEVER:
-                return NEVER, limit.record.id
+                return NEVER, limit_id
             if wait > longest:
-                longest, blocker = wait, limit.record.id
+                longest, blocker = wait, limit_id
         return longest, blocker
 
-    def _wait(self, limit: LimitState, amount: int, lane: Lane) -> int:
+    def _wait(self, limit_id: str, limit: LimitState, amount: int, lane: Lane) -> int:
         """As the limit's own wait_ms, but order holds under it: behind a closed or a parked-on limit nobody overtakes in his lane."""
-        if amount > limit.record.amount:
+        kind = limit.record.kind
+        if kind not in (Kind.BUDGET, Kind.PAUSE) and amount > limit.record.amount_for(lane):
             return NEVER
-        closed = self.closed_limits.get(limit.record.id, 0)
-        if closed:
+        closed, closed_lane = self.closed_limits.get(limit_id, (0, NO_LANE))
+        if lane >= closed_lane:
             return closed
-        if limit.opens_at > self.now_ms and limit.has_parked and lane >= self.room.first_parked_lane(limit):
+        if limit.opens_at > self.now_ms and limit.has_parked and lane >= self.room.first_parked_lane(limit_id):
             return limit.opens_at - self.now_ms
-        return limit.wait_ms(amount, self.now_ms)
+        return limit.wait_ms(amount, self.now_ms, lane)
 
-    def _close(self, model: str, binding: str, wait: int) -> None:
-        self.closed_models.add(model)
+    def _close_limit(self, limit_id: str, wait: int, lane: Lane) -> None:
+        self.closed_limits[limit_id] = (wait, min(lane, self.closed_limits.get(limit_id, (0, NO_LANE))[1]))
+
+    def _close(self, model: str, binding: str, wait: int, lane: Lane) -> None:
+        self.closed_models[model] = min(lane, self.closed_models.get(model, NO_LANE))
         self.binding = self.binding or binding
         if wait < FOREVER:
             self.opens_ms = min(self.opens_ms, self.now_ms + wait)
@@ -260,17 +311,13 @@ class Admission:
 
     def _grant(self, head: Head, deployment: DeploymentRecord) -> None:
         model, work_class, lane = split_tree(head.tree)
-        need = head.need
-        charges = [(s.record.id, need.of(s.record.metric)) for s in self._states(head.path.limits + deployment.limits)]
-        for limit_id, amount in charges:
-            limit = self.limits[limit_id]
-            limit.take(amount, self.now_ms)
-            if limit.has_parked and limit.record.kind != Kind.BUDGET and limit.opens_at <= self.now_ms:
-                self.room.unpark(limit)
+        need, charges = head.need, self._charge(head, deployment)
         send_by = self.now_ms + self._unsent_for(charges)
-        self.reserve(head.reservation, Reservation(head.path.id, model, lane, work_class, need, charges, self.now_ms), send_by)
+        generation = self.breakers.grant(deployment, head.reservation, self.now_ms)
+        reservation = Reservation(head.path.id, model, lane, work_class, need, charges, self.now_ms, deployment.id, generation)
+        self.reserve(head.reservation, reservation, send_by)
+        self.room.advance_tags(head.tree, head.path, need.of_share() * TAG_SCALE)
         self.room.take_job(head.tree, head.path.id, head.member)
-        self.room.advance_tags(head.tree, head.tenant, head.path.id, need.of_share() * TAG_SCALE, head.path.weight)
         self._count_floor(head.tree)
         self.granted.append(
             Grant(
@@ -286,9 +333,22 @@ class Admission:
             )
         )
 
+    def _charge(self, head: Head, deployment: DeploymentRecord) -> list[tuple[str, int]]:
+        """Take what the attempt needs of each limit; one more of those parked under it may try."""
+        charges = []
+        for limit_id, limit in self.room.table.charged(head.path.limits + deployment.limits, self.now_ms):
+            amount = head.need.of(limit.record.metric)
+            limit.take(amount, self.now_ms)
+            self.room.table.keep(limit_id, limit, head.path.tenant, self.now_ms)
+            charges.append((limit_id, amount))
+            if limit.has_parked and limit.record.kind != Kind.BUDGET and limit.opens_at <= self.now_ms:
+                self.room.unpark(limit_id, limit)
+        return charges
+
     def _unsent_for(self, charges: list[tuple[str, int]]) -> int:
         """How long the grant may stay unsent: never so long that a window forgets it before its sending is known."""
-        shortest = min((s.record.window_ms for s in self._states(tuple(dict(charges))) if s.record.window_ms), default=FOREVER)
+        records = (self.room.table.records[limit_id.partition("@")[0]] for limit_id, _ in charges)
+        shortest = min((record.window_ms for record in records if record.kind == Kind.WINDOW), default=FOREVER)
         return min(self.holders.settings.send_by_ms, max(SHORTEST_UNSENT_MS, shortest // 2))
 
     def _count_floor(self, tree: str) -> None:
@@ -307,6 +367,3 @@ class Admission:
         record = self.room.models.get(model)
         pico = (input_tokens * d.input_pico + max_output_tokens * d.output_pico for d in (record.deployments if record else ()))
         return -(-max(pico, default=0) // 1000)
-
-    def _states(self, ids: tuple[str, ...]) -> list[LimitState]:
-        return [self.limits[limit_id] for limit_id in ids if limit_id in self.limits]

@@ -23,6 +23,15 @@ def pack_member(job: Waiting) -> bytes:
     return _MEMBER.pack(job.job.bytes, job.input_tokens, job.output_tokens, job.max_output_tokens, job.attempt)
 
 
+NO_DEADLINE = 1 << 51
+"""Jobs without a deadline stand behind all that have one, in the order in which they came."""
+
+
+def order_of(job: Waiting) -> int:
+    """A job's place among those of its user: the earliest deadline, then first come. At most 16 digits."""
+    return NO_DEADLINE + job.order_ms if job.deadline_ms is None else job.deadline_ms
+
+
 def unpack_member(member: bytes) -> tuple[uuid.UUID, int, int, int, int]:
     """(job, input_tokens, output_tokens, max_output_tokens, attempt)."""
     job, input_tokens, output_tokens, max_output_tokens, attempt = _MEMBER.unpack(member)

@@ -11,10 +11,11 @@ import enum
 import uuid
 from typing import Protocol
 
+from rateguard.engine.breaker.rule import DEFAULT_RULE, BreakerRule, BreakerState, Verdict
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import LimitRecord
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
 
 
@@ -29,13 +30,19 @@ class WorkClass(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PathRecord:
-    """One path: the scopes that a request charges. limits: ids on it, without the deployment's. weight: the tenant's, 1–1000."""
+class ScopeRecord:
+    """A node that people have configured. Only the tenants' own nodes and those of runs must exist; any other may be unknown.
+
+    id: "" the global node, "5" a tenant, "5|team:ml" a node below it (see scopes). limits: ids on it. weight: of a tenant among tenants, of
+    a user among the users of his tenant; 1–1000. without: ids of defaults that the node does not have, because it has its own.
+    defaults: of a tenant, (kind, ids): what every node of that kind below it has, known or not; of the global node: ("tenant", ids).
+    """
 
     id: str
-    tenant: str
-    weight: int
-    limits: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+    weight: int = 1
+    without: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class DeploymentRecord:
     cools: tuple[str, ...]
     input_pico: int
     output_pico: int
+    breaker: BreakerRule = DEFAULT_RULE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,15 +74,28 @@ class ModelRecord:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PausedLane:
+    """A lane that takes nothing until a moment, ms; 0: until it is lifted."""
+
+    lane: Lane
+    until_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Configuration:
-    """Records to write. `forget_limits` no longer exist. `version` is the database's config_version that they belong to."""
+    """Records to write. `forget_…` no longer exist. `version` is the database's config_version that they belong to.
+
+    paused_lanes: all of them, or None where nothing is said about lanes. Any other pause is a limit of kind PAUSE.
+    """
 
     version: int
     limits: tuple[LimitRecord, ...] = ()
-    paths: tuple[PathRecord, ...] = ()
+    scopes: tuple[ScopeRecord, ...] = ()
     models: tuple[ModelRecord, ...] = ()
     forget_limits: tuple[str, ...] = ()
+    forget_scopes: tuple[str, ...] = ()
     forget_models: tuple[str, ...] = ()
+    paused_lanes: tuple[PausedLane, ...] | None = None
 
 
 # ---- work ---------------------------------------------------------------------------------------------------------
@@ -93,8 +114,10 @@ class ReservationId:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job for the waiting room. attempt: the last number used; the grant's is one more. order_ms: earlier goes first inside a user.
+    """A job for the waiting room. attempt: the last number used; the grant's is one more.
 
+    path: the nodes that it charges (see scopes). order_ms: when it came; deadline_ms: when it is too late. Inside a user the earliest
+    deadline goes first, then those without one, as they came.
     output_tokens: the estimate that our own limits reserve. max_output_tokens: what the provider counts and a budget reserves.
     """
 
@@ -108,6 +131,7 @@ class Waiting:
     order_ms: int
     attempt: int = 0
     work_class: WorkClass = WorkClass.JOB
+    deadline_ms: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,7 +157,7 @@ class Settlement:
 
     used: False gives everything back (nothing was sent, nothing is counted anywhere).
     input_tokens, output_tokens, cost (nano-dollars): the actual figures. counted_ago_ms: the age of the latest moment at which the provider
-    can have counted the request, where that is later than the sending; else None.
+    can have counted the request, where that is later than the sending; else None. verdict, latency_ms: what it says of its deployment.
     """
 
     reservation: ReservationId
@@ -143,6 +167,8 @@ class Settlement:
     cost: int = 0
     counted_ago_ms: int | None = None
     cooldown: Cooldown | None = None
+    verdict: Verdict = Verdict.NONE
+    latency_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,11 +203,17 @@ class Grant:
 
 
 class Refusal(enum.StrEnum):
-    """Why a waiting job can never be granted."""
+    """Why a waiting job leaves the waiting room without a grant.
+
+    EXCEEDS_LIMIT, BUDGET_EXHAUSTED: it can never be granted. DOWNGRADE: not at this model; its budget names a cheaper one.
+    NOT_CONFIGURED: a tenant, run or model that the gate was not told of. TOO_MANY_NODES: the tenant has MOST_NODES live nodes already.
+    """
 
     EXCEEDS_LIMIT = "exceeds_limit"
     BUDGET_EXHAUSTED = "budget_exhausted"
+    DOWNGRADE = "downgrade"
     NOT_CONFIGURED = "not_configured"
+    TOO_MANY_NODES = "too_many_nodes"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,11 +271,12 @@ class HeldReservation:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Charge:
-    """Something that counted `ago_ms` before now: for a window that is rebuilt."""
+    """Something that counted `ago_ms` before now, for a rebuild. tenant: whose node it is, where it has the limit by a default."""
 
     limit: str
     amount: int
     ago_ms: int
+    tenant: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -259,17 +292,35 @@ class Running:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LimitUse:
-    """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself."""
+    """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself, or a bucket's capacity.
+
+    next_ms: how long until one more fits; 0: now; None: not before somebody settles, a period begins or a person acts.
+    """
 
     id: str
     used: int
     amount: int
     reserved: int = 0
+    next_ms: int | None = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BreakerView:
+    """A breaker as it stands. calls, failures, slow: in its window. until_ms: gate time at which an open one lets a probe through."""
+
+    deployment: str
+    state: BreakerState
+    generation: int
+    calls: int
+    failures: int
+    slow: int
+    until_ms: int
+    is_probing: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspection:
-    """The gate at a glance, for views and for checks."""
+    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant."""
 
     now_ms: int
     limits: tuple[LimitUse, ...]
@@ -278,6 +329,42 @@ class Inspection:
     unsent: int
     holders: tuple[Holder, ...]
     cooling: tuple[Cooldown, ...]
+    breakers: tuple[BreakerView, ...] = ()
+    nodes: tuple[tuple[str, int], ...] = ()
+
+
+class NoticeKind(enum.StrEnum):
+    """What a notice is about.
+
+    THRESHOLD: a budget's use reached a share (value: per cent; period: when its period began).
+    BREAKER: a transition (value: the generation; detail: `closed>open: 5 of 8 calls failed`).
+    """
+
+    THRESHOLD = "threshold"
+    BREAKER = "breaker"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people want to hear of. It stays with the gate until it is acknowledged; `id` is the same each time it is read.
+
+    subject: the limit's id (of a default: `b3@user:alice`), or the deployment's.
+    """
+
+    id: str
+    kind: NoticeKind
+    subject: str
+    value: int
+    period: int
+    at_ms: int
+    detail: str
+
+
+MOST_NODES = 100_000
+"""Live nodes of a tenant: those for which a default limit holds state."""
+
+MOST_NOTICES = 10_000
+"""Notices kept for whoever collects them; beyond that the new ones are dropped."""
 
 
 class Gate(Protocol):
@@ -330,6 +417,18 @@ class Gate(Protocol):
         """The rebuild is done: decisions may be asked for."""
         ...
 
-    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
-        """These limits in use (none named: all), counts and holders."""
+    def inspect(self, limits: tuple[str, ...] | None = None) -> Inspection:
+        """These limits in use (None: all that are configured; of a default, those of the nodes that are named), counts and holders."""
+        ...
+
+    def limits_of(self, path: str) -> tuple[str, ...] | None:
+        """The ids of the limits and budgets on a path, without the deployment's; None where its tenant or run is not configured."""
+        ...
+
+    def notices(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
+        """Forget those acknowledged, and read others, in no order."""
+        ...
+
+    def reset_breaker(self, deployment: str) -> None:
+        """Close a deployment's breaker and forget what it counted. What a person forced is configuration."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rateguard.engine.gate.contract import Holder
+from rateguard.engine.gate.contract import MOST_NODES, Holder
 from rateguard.engine.lanes import Lane
 
 GAP_SHARE = 2
@@ -19,11 +19,13 @@ class GateSettings:
     """How patient the gate is.
 
     send_by_ms: how long a grant may stay unsent. dead_after_ms: the silence of a dead holder. unsent_per_worker: grants ahead of a worker.
+    most_nodes: live nodes of a tenant.
     """
 
     send_by_ms: int = 5_000
     dead_after_ms: int = 12_000
     unsent_per_worker: int = 100
+    most_nodes: int = MOST_NODES
 
 
 class Holders:

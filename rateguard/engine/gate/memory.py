@@ -6,8 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from rateguard.engine import scopes
 from rateguard.engine.errors import GateEpochLost
 from rateguard.engine.gate.admission import Admission
+from rateguard.engine.gate.breakers import RESTORED, Breakers
 from rateguard.engine.gate.contract import (
     Charge,
     Configuration,
@@ -16,7 +18,7 @@ from rateguard.engine.gate.contract import (
     Holder,
     Inspection,
     LimitUse,
-    PathRecord,
+    Notice,
     Refusal,
     Refused,
     ReservationId,
@@ -26,11 +28,13 @@ from rateguard.engine.gate.contract import (
     Waiting,
 )
 from rateguard.engine.gate.holders import GateSettings, Holders
+from rateguard.engine.gate.notices import Notices
 from rateguard.engine.gate.reservations import Reservation, Reservations
 from rateguard.engine.gate.room import Room
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Need
-from rateguard.engine.limits.states import FOREVER, Budget, LimitState, edited, new_state
+from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.limits.states import FOREVER, NEVER, Budget
+from rateguard.engine.limits.table import LimitTable
 
 
 def _clock_ms() -> int:
@@ -50,11 +54,14 @@ class MemoryGate:
         self._epoch: int | None = None
         self._version = 0
         self._record_versions: dict[str, int] = {}
-        self._room = Room()
-        self._limits: dict[str, LimitState] = {}
+        self._limits = LimitTable()
+        self._room = Room(self._limits)
         self._holders = Holders(self._settings)
-        self._reservations = Reservations(self._limits, self._room, self._holders)
+        self._notices = Notices()
+        self._breakers = Breakers(self._room.models, self._notices)
+        self._reservations = Reservations(self._room, self._holders, self._breakers, self._notices)
         self._credits: dict[tuple[str, Lane], int] = {}
+        self._paused_lanes: dict[Lane, int] = {}
         self._last_pool = ""
         self._replies: dict[str, tuple[int, StepReply]] = {}
 
@@ -84,12 +91,13 @@ class MemoryGate:
             self._room.withdraw(job)
         is_reserved = self._reservations.open.__contains__
         unknown = [job for job in step.enqueue if not is_reserved(ReservationId(job.job, job.attempt + 1)) and not self._room.enqueue(job)]
-        refused = [Refused(job.job, job.attempt, Refusal.NOT_CONFIGURED, job.path) for job in unknown]
+        refused = [Refused(job.job, job.attempt, Refusal.NOT_CONFIGURED, self._room.paths.missing(job.path)) for job in unknown]
         admission = self._admission(step.want, now_ms)
         has_more = admission.run() if step.want else False
         self._last_pool = admission.last_pool
         first = self._room.wake.first()
-        opens_ms = min(admission.opens_ms, first[1] if first else FOREVER)
+        resumed = (until for until in self._paused_lanes.values() if until > now_ms)
+        opens_ms = min(admission.opens_ms, first[1] if first else FOREVER, *resumed)
         return StepReply(
             now_ms=now_ms,
             epoch=epoch,
@@ -104,8 +112,10 @@ class MemoryGate:
     def _admission(self, want: int, now_ms: int) -> Admission:
         return Admission(
             room=self._room,
-            limits=self._limits,
+            breakers=self._breakers,
+            notices=self._notices,
             cooling=self._reservations.cooling,
+            paused_lanes=self._paused_lanes,
             credits=self._credits,
             holders=self._holders,
             last_pool=self._last_pool,
@@ -123,6 +133,7 @@ class MemoryGate:
             self._open_epoch()
             now_ms = self._now()
             self._holders.beat(holder, now_ms)
+            self._limits.sweep(now_ms)
             return now_ms
 
     def leave(self, holder: str) -> None:
@@ -187,21 +198,12 @@ class MemoryGate:
         """See contract.Gate."""
         with self._lock:
             now_ms = self._now()
-            for record in configuration.limits:
-                if not self._is_current(f"limit:{record.id}", configuration):
-                    continue
-                old = self._limits.get(record.id)
-                self._limits[record.id] = new = edited(old, record, now_ms) if old else new_state(record)
-                if new.has_parked:
-                    self._room.wake_at(new, now_ms)
-            for limit_id in configuration.forget_limits:
-                if self._is_current(f"limit:{limit_id}", configuration):
-                    self._free_parked(limit_id)
-                    self._limits.pop(limit_id, None)
-            for path in configuration.paths:
-                if self._is_current(f"path:{path.id}", configuration):
-                    self._write_path(path)
+            self._write_limits(configuration, now_ms)
+            self._write_scopes(configuration)
             self._write_models(configuration)
+            if configuration.paused_lanes is not None and self._is_current("lanes", configuration):
+                self._paused_lanes.clear()
+                self._paused_lanes.update((paused.lane, paused.until_ms) for paused in configuration.paused_lanes)
             self._version = max(self._version, configuration.version)
 
     def _is_current(self, record: str, configuration: Configuration) -> bool:
@@ -211,6 +213,36 @@ class MemoryGate:
         self._record_versions[record] = configuration.version
         return True
 
+    def _write_limits(self, configuration: Configuration, now_ms: int) -> None:
+        for record in configuration.limits:
+            if self._is_current(f"limit:{record.id}", configuration):
+                for limit_id in self._limits.write(record, now_ms):
+                    self._room.wake_at(limit_id, now_ms)
+        for record_id in configuration.forget_limits:
+            if self._is_current(f"limit:{record_id}", configuration):
+                for limit_id in self._limits.states_of(record_id):
+                    self._room.free_parked(limit_id)
+                self._limits.forget(record_id)
+
+    def _write_scopes(self, configuration: Configuration) -> None:
+        """What is parked under a limit that a node has no longer is tried again."""
+        records = self._room.paths.records
+        for record in configuration.scopes:
+            if self._is_current(f"scope:{record.id}", configuration):
+                old = records.get(record.id)
+                records[record.id] = record
+                for limit_id in old.limits if old else ():
+                    if limit_id not in record.limits:
+                        self._room.free_parked(limit_id)
+                part = record.id.partition("|")[2] or f"tenant:{record.id}"
+                for limit_id in record.without:
+                    self._room.free_parked(scopes.instance_of(limit_id, part))
+        for node in configuration.forget_scopes:
+            if self._is_current(f"scope:{node}", configuration):
+                gone = records.pop(node, None)
+                for limit_id in gone.limits if gone else ():
+                    self._room.free_parked(limit_id)
+
     def _write_models(self, configuration: Configuration) -> None:
         for model in configuration.models:
             if self._is_current(f"model:{model.name}", configuration):
@@ -218,23 +250,6 @@ class MemoryGate:
         for name in configuration.forget_models:
             if self._is_current(f"model:{name}", configuration):
                 self._room.models.pop(name, None)
-
-    def _write_path(self, path: PathRecord) -> None:
-        """What is parked under a limit that the path has no longer is tried again."""
-        old = self._room.paths.get(path.id)
-        self._room.paths[path.id] = path
-        for limit_id in old.limits if old else ():
-            if limit_id not in path.limits:
-                self._free_parked(limit_id)
-
-    def _free_parked(self, limit_id: str) -> None:
-        limit = self._limits.get(limit_id)
-        if limit is None or not limit.has_parked:
-            return
-        self._room.unpark_jobs(limit, list(self._room.parked_jobs[limit_id]))
-        while self._room.parked[limit_id]:
-            self._room.unpark(limit)
-        self._room.wake.remove(limit_id)
 
     def clear(self) -> None:
         """See contract.Gate."""
@@ -246,8 +261,10 @@ class MemoryGate:
         with self._lock:
             now_ms = self._now()
             for charge in charges:
-                if charge.limit in self._limits:
-                    self._limits[charge.limit].recall(charge.amount, now_ms - charge.ago_ms)
+                state = self._limits.get(charge.limit, now_ms)
+                if state is not None:
+                    state.recall(charge.amount, now_ms - charge.ago_ms)
+                    self._limits.keep(charge.limit, state, charge.tenant, now_ms)
             for attempt in running:
                 self._restore_running(attempt, now_ms)
             for job in waiting:
@@ -256,59 +273,87 @@ class MemoryGate:
     def _restore_running(self, attempt: Running, now_ms: int) -> None:
         job = attempt.waiting
         reservation_id = ReservationId(job.job, job.attempt)
-        path, model = self._room.paths.get(job.path), self._room.models.get(job.model)
+        path, model = self._room.paths.resolve(job.path), self._room.models.get(job.model)
         if reservation_id in self._reservations.open or path is None:
             return
         deployments = (d for d in (model.deployments if model else ()) if d.id == attempt.deployment)
         limits = path.limits + next((d.limits for d in deployments), ())
         need = Need(job.input_tokens, job.output_tokens, job.max_output_tokens, attempt.cost)
-        charges = [(limit_id, need.of(self._limits[limit_id].record.metric)) for limit_id in limits if limit_id in self._limits]
         charged_ms = now_ms - attempt.ago_ms
-        for limit_id, amount in charges:
-            state = self._limits[limit_id]
+        charges = []
+        for limit_id, state in self._limits.charged(limits, now_ms):
+            amount = need.of(state.record.metric)
             if isinstance(state, Budget):
                 state.take(amount, now_ms)
             else:
                 state.recall(amount, charged_ms)
-        self._reservations.reserve(
-            reservation_id, Reservation(job.path, job.model, job.lane, job.work_class, need, charges, charged_ms), now_ms
-        )
-        self._reservations.claim(reservation_id, self._reservations.open[reservation_id], attempt.holder)
+            self._limits.keep(limit_id, state, path.tenant, now_ms)
+            charges.append((limit_id, amount))
+        reservation = Reservation(job.path, job.model, job.lane, job.work_class, need, charges, charged_ms, attempt.deployment, RESTORED)
+        self._reservations.reserve(reservation_id, reservation, now_ms)
+        self._reservations.claim(reservation_id, reservation, attempt.holder)
 
     def open(self, epoch: int) -> None:
         """See contract.Gate."""
         with self._lock:
             self._holders.resumed_at = self._now()
+            self._breakers.epoch = epoch
             self._epoch = epoch
 
     # ---- looking
 
-    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
+    def inspect(self, limits: tuple[str, ...] | None = None) -> Inspection:
         """See contract.Gate."""
         with self._lock:
             self._open_epoch()
             now_ms = self._now()
-            uses = (
-                LimitUse(limit_id, state.total, state.record.amount, state.reserved if isinstance(state, Budget) else 0)
-                for limit_id, state in sorted(self._limits.items())
-                if not limits or limit_id in limits
-            )
+            wanted = tuple(sorted(self._limits.records if limits is None else set(limits)))
+            nodes = tuple((tenant, count) for tenant, count in sorted(self._limits.nodes.items()) if count)
             return Inspection(
                 now_ms=now_ms,
-                limits=tuple(uses),
+                limits=tuple(self._use(limit_id, now_ms) for limit_id, _ in self._limits.find(wanted, now_ms)),
                 waiting=self._room.waiting,
                 reservations=len(self._reservations.open),
                 unsent=sum(self._holders.unsent.values()),
                 holders=tuple(self._holders.records[holder] for holder in sorted(self._holders.records)),
                 cooling=tuple(Cooldown(t, until - now_ms) for t, until in sorted(self._reservations.cooling.items()) if until > now_ms),
+                breakers=self._breakers.views(now_ms),
+                nodes=nodes,
             )
+
+    def _use(self, limit_id: str, now_ms: int) -> LimitUse:
+        state = self._limits.get(limit_id, now_ms)
+        assert state is not None, "asked only of those found"  # noqa: S101
+        record = state.record
+        wait = state.wait_ms(1, now_ms, Lane.CRITICAL)
+        amount = record.amount_for(Lane.CRITICAL) if record.kind == Kind.BUCKET else record.amount
+        reserved = state.reserved if isinstance(state, Budget) else 0
+        return LimitUse(limit_id, state.used(now_ms), amount, reserved, wait if NEVER < wait < FOREVER else None)
+
+    def limits_of(self, path: str) -> tuple[str, ...] | None:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            found = self._room.paths.resolve(path)
+            return None if found is None else tuple(limit_id for limit_id, _ in self._limits.find(found.limits, self._now()))
+
+    def notices(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            return self._notices.read(acknowledged, most)
+
+    def reset_breaker(self, deployment: str) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            self._breakers.reset(deployment, self._now())
 
     # ---- time and epoch
 
     def _now(self) -> int:
         now_ms = self._clock_ms()
-        for limit in self._limits.values():
-            limit.advance(now_ms)
+        self._room.go_on(now_ms)
         return now_ms
 
     def _open_epoch(self) -> int:

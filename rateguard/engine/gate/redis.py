@@ -1,4 +1,4 @@
-"""The gate in Redis or Valkey: each method is one Lua script, atomic, on keys of one hash tag. Twin of memory.py."""
+"""The gate in Redis or Valkey: each method is one server function, atomic, on keys of one hash tag. Twin of memory.py."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rateguard.engine.gate.contract import (
     HeldReservation,
     Holder,
     Inspection,
+    Notice,
     ReservationId,
     Running,
     Step,
@@ -27,7 +28,7 @@ from rateguard.engine.gate.contract import (
     Waiting,
 )
 from rateguard.engine.gate.holders import GateSettings
-from rateguard.engine.gate.scripts import script
+from rateguard.engine.gate.library import library
 from rateguard.engine.keys import GATE_KEYS, gate_prefix
 
 CONFIGURE_AT_ONCE = 1_000
@@ -49,14 +50,14 @@ def connect(url: str, timeout_ms: int) -> redis.Redis:
 
 
 def _parts(configuration: Configuration) -> Iterator[Configuration]:
-    """A large configuration in pieces that hold the server for milliseconds: limits first, what names them next, the version at the end."""
-    limits, paths = configuration.limits, configuration.paths
+    """A large configuration in pieces that hold the server for milliseconds: limits first, what names them next, the rest at the end."""
+    limits, scopes = configuration.limits, configuration.scopes
     for at in range(0, len(limits) - CONFIGURE_AT_ONCE, CONFIGURE_AT_ONCE):
-        yield Configuration(0, limits=limits[at : at + CONFIGURE_AT_ONCE])
+        yield Configuration(configuration.version, limits=limits[at : at + CONFIGURE_AT_ONCE])
         configuration = dataclasses.replace(configuration, limits=limits[at + CONFIGURE_AT_ONCE :])
-    for at in range(0, len(paths) - CONFIGURE_AT_ONCE, CONFIGURE_AT_ONCE):
-        yield Configuration(0, limits=configuration.limits, paths=paths[at : at + CONFIGURE_AT_ONCE])
-        configuration = dataclasses.replace(configuration, limits=(), paths=paths[at + CONFIGURE_AT_ONCE :])
+    for at in range(0, len(scopes) - CONFIGURE_AT_ONCE, CONFIGURE_AT_ONCE):
+        yield Configuration(configuration.version, limits=configuration.limits, scopes=scopes[at : at + CONFIGURE_AT_ONCE])
+        configuration = dataclasses.replace(configuration, limits=(), scopes=scopes[at + CONFIGURE_AT_ONCE :])
     yield configuration
 
 
@@ -126,8 +127,9 @@ class RedisGate:
 
     def configure(self, configuration: Configuration) -> None:
         """See contract.Gate."""
-        for part in _parts(configuration):
-            self._run("configure", *wire.configuration_fields(part))
+        parts = list(_parts(configuration))
+        for part in parts:
+            self._run("configure", *wire.configuration_fields(part, is_last=part is parts[-1]))
 
     def clear(self) -> None:
         """See contract.Gate."""
@@ -152,18 +154,34 @@ class RedisGate:
 
     # ---- looking
 
-    def inspect(self, limits: tuple[str, ...] = ()) -> Inspection:
+    def inspect(self, limits: tuple[str, ...] | None = None) -> Inspection:
         """See contract.Gate."""
-        return wire.inspection(self._run("inspect", list(limits)))
+        return wire.inspection(self._run("inspect", False if limits is None else list(limits)))
+
+    def limits_of(self, path: str) -> tuple[str, ...] | None:
+        """See contract.Gate."""
+        found = wire.unpack(self._run("limits_of", path))
+        return None if found is False else tuple(limit.decode() for limit in found or ())
+
+    def notices(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
+        """See contract.Gate."""
+        return wire.notices(self._run("notices", list(acknowledged), most))
+
+    def reset_breaker(self, deployment: str) -> None:
+        """See contract.Gate."""
+        self._run("reset_breaker", deployment)
 
     # ---- the line
 
     def _run(self, operation: str, *fields: Any) -> Any:
-        """Run a script; load it where the server has lost it (a restart keeps data, not scripts)."""
-        source = script(operation)
+        """Call a function; load the library where the server does not have it (another server, another version)."""
+        functions = library()
         packed = wire.pack([self._now_ms() if self._now_ms else False, *fields])
         with _errors_mapped():
             try:
-                return self._client.evalsha(source.sha, 1, self._epoch_key, packed)
-            except redis.exceptions.NoScriptError:
-                return self._client.eval(source.source, 1, self._epoch_key, packed)
+                return self._client.fcall(functions.prefix + operation, 1, self._epoch_key, packed)
+            except redis.ResponseError as error:
+                if "function not found" not in str(error).lower():
+                    raise
+            self._client.function_load(functions.source, replace=True)
+            return self._client.fcall(functions.prefix + operation, 1, self._epoch_key, packed)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 
+from rateguard.engine import scopes
+from rateguard.engine.gate.breakers import Breakers
 from rateguard.engine.gate.contract import ReservationId, Sent, Settlement, WorkClass
 from rateguard.engine.gate.holders import Holders
+from rateguard.engine.gate.notices import Notices
 from rateguard.engine.gate.room import Room
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Need
-from rateguard.engine.limits.states import LimitState
+from rateguard.engine.limits.states import Budget, LimitState
 
 
 @dataclasses.dataclass(slots=True)
 class Reservation:
-    """What a granted attempt holds. charged_ms: where its windows count it; sent_ms: 0 until its sending is known."""
+    """What a granted attempt holds. charged_ms: where its windows count it. generation: of its deployment's breaker at the grant."""
 
     path: str
     model: str
@@ -26,16 +29,20 @@ class Reservation:
     need: Need
     charges: list[tuple[str, int]]
     charged_ms: int
+    deployment: str
+    generation: int
     holder: str = ""
 
 
 class Reservations:
     """What is granted and not yet settled. open: by id. send_by: of those that nobody claimed. cooling: target → until when, ms."""
 
-    def __init__(self, limits: dict[str, LimitState], room: Room, holders: Holders) -> None:
-        self._limits = limits
+    def __init__(self, room: Room, holders: Holders, breakers: Breakers, notices: Notices) -> None:
+        self._limits = room.table
         self._room = room
         self._holders = holders
+        self._breakers = breakers
+        self._notices = notices
         self.open: dict[ReservationId, Reservation] = {}
         self.send_by: dict[ReservationId, int] = {}
         self.cooling: dict[str, int] = {}
@@ -53,7 +60,7 @@ class Reservations:
         if reservation is None:
             return
         self.claim(sent.reservation, reservation, sent.holder)
-        self._count_at(reservation, now_ms - sent.ago_ms)
+        self._count_at(reservation, now_ms - sent.ago_ms, now_ms)
 
     def claim(self, reservation_id: ReservationId, reservation: Reservation, holder: str) -> None:
         """A reservation belongs to a holder; the first claim stands."""
@@ -66,13 +73,14 @@ class Reservations:
             self._holders.unsent[reservation.lane] -= 1
             self._holders.running[holder] = self._holders.running.get(holder, 0) + 1
 
-    def _count_at(self, reservation: Reservation, at_ms: int) -> None:
+    def _count_at(self, reservation: Reservation, at_ms: int, now_ms: int) -> None:
         """Windows count the attempt at a later moment than they did."""
         if at_ms <= reservation.charged_ms:
             return
         for limit_id, amount in reservation.charges:
-            if limit_id in self._limits:
-                self._limits[limit_id].move(amount, reservation.charged_ms, at_ms)
+            limit = self._limits.get(limit_id, now_ms)
+            if limit is not None:
+                limit.move(amount, reservation.charged_ms, at_ms)
         reservation.charged_ms = at_ms
 
     def settle(self, settlement: Settlement, now_ms: int) -> None:
@@ -85,12 +93,13 @@ class Reservations:
             return
         self._release(settlement.reservation, reservation)
         if settlement.used and settlement.counted_ago_ms is not None:
-            self._count_at(reservation, now_ms - settlement.counted_ago_ms)
+            self._count_at(reservation, now_ms - settlement.counted_ago_ms, now_ms)
         for limit_id, reserved in reservation.charges:
-            if limit_id in self._limits:
-                self._adjust(
-                    self._limits[limit_id], reserved, self._actual(limit_id, reserved, reservation, settlement), reservation, now_ms
-                )
+            limit = self._limits.get(limit_id, now_ms)
+            if limit is not None:
+                limit.adjust(reserved, _actual(limit, reserved, reservation, settlement), reservation.charged_ms)
+                self._after_adjust(limit_id, limit, reserved, reservation, settlement, now_ms)
+        self._breakers.end(reservation, settlement, now_ms)
 
     def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
         self.send_by.pop(reservation_id, None)
@@ -101,18 +110,25 @@ class Reservations:
         elif reservation.holder in self._holders.running:
             self._holders.running[reservation.holder] -= 1
 
-    def _actual(self, limit_id: str, reserved: int, reservation: Reservation, settlement: Settlement) -> int:
-        """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
-        record = self._limits[limit_id].record
-        if not settlement.used:
-            return 0
-        if record.gives_back:
-            return Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost).of(record.metric)
-        counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
-        return max(reserved, counted.of(record.metric))
-
-    def _adjust(self, limit: LimitState, reserved: int, actual: int, reservation: Reservation, now_ms: int) -> None:
-        limit.adjust(reserved, actual, reservation.charged_ms)
-        if limit.has_parked and (actual < reserved or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
+    def _after_adjust(
+        self, limit_id: str, limit: LimitState, reserved: int, reservation: Reservation, settlement: Settlement, now_ms: int
+    ) -> None:
+        """There may be room again; a budget may have reached a threshold."""
+        self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
+        if isinstance(limit, Budget):
+            self._notices.thresholds(limit_id, limit, now_ms)
+        is_less = _actual(limit, reserved, reservation, settlement) < reserved
+        if limit.has_parked and (is_less or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
             limit.opens_at = 0
-            self._room.wake_at(limit, now_ms)
+            self._room.wake_at(limit_id, now_ms)
+
+
+def _actual(limit: LimitState, reserved: int, reservation: Reservation, settlement: Settlement) -> int:
+    """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
+    if not settlement.used:
+        return 0
+    if limit.record.gives_back:
+        used = Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost)
+        return used.of(limit.record.metric)
+    counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
+    return max(reserved, counted.of(limit.record.metric))

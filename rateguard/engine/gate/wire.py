@@ -9,22 +9,27 @@ from typing import Any
 
 import msgpack
 
-from rateguard.engine.gate.codec import pack_member, pack_reservation, split_tree, tree_name, unpack_reservation
+from rateguard.engine.breaker.rule import BreakerState
+from rateguard.engine.gate.codec import order_of, pack_member, pack_reservation, split_tree, tree_name, unpack_reservation
 from rateguard.engine.gate.contract import (
+    BreakerView,
     Charge,
     Configuration,
     Cooldown,
+    DeploymentRecord,
     Grant,
     HeldReservation,
     Holder,
     Inspection,
     LimitUse,
     ModelRecord,
-    PathRecord,
+    Notice,
+    NoticeKind,
     Refusal,
     Refused,
     ReservationId,
     Running,
+    ScopeRecord,
     Settlement,
     Step,
     StepReply,
@@ -48,7 +53,7 @@ def unpack(reply: bytes) -> Any:
 
 def settings_fields(settings: GateSettings) -> list[int]:
     """In the order in which holders.lua reads them."""
-    return [settings.send_by_ms, settings.dead_after_ms, settings.unsent_per_worker]
+    return [settings.send_by_ms, settings.dead_after_ms, settings.unsent_per_worker, settings.most_nodes]
 
 
 def step_fields(step: Step, settings: GateSettings) -> list[Any]:
@@ -67,7 +72,7 @@ def step_fields(step: Step, settings: GateSettings) -> list[Any]:
 
 def waiting_fields(jobs: Iterable[Waiting]) -> list[Any]:
     """Flat: tree, path, member, order."""
-    return _flat((tree_name(job.model, job.work_class, job.lane), job.path, pack_member(job), job.order_ms) for job in jobs)
+    return _flat((tree_name(job.model, job.work_class, job.lane), job.path, pack_member(job), order_of(job)) for job in jobs)
 
 
 def _settlement(settlement: Settlement) -> tuple[Any, ...]:
@@ -82,6 +87,8 @@ def _settlement(settlement: Settlement) -> tuple[Any, ...]:
         counted_ago,
         cooldown.target,
         cooldown.for_ms,
+        int(settlement.verdict),
+        settlement.latency_ms,
     )
 
 
@@ -130,37 +137,48 @@ def held_reservations(rows: list[Any]) -> tuple[HeldReservation, ...]:
     return tuple(HeldReservation(unpack_reservation(rid), holder.decode(), bool(alive), int(age)) for rid, holder, alive, age in rows)
 
 
-def configuration_fields(configuration: Configuration) -> list[Any]:
-    """In the order in which configure.lua reads them."""
+def configuration_fields(configuration: Configuration, *, is_last: bool) -> list[Any]:
+    """In the order in which configure.lua reads them; is_last: the whole configuration is written with it."""
+    lanes = configuration.paused_lanes
     return [
         configuration.version,
-        [_limit(record) for record in configuration.limits],
-        [[path.id, pack(_path(path))] for path in configuration.paths],
+        [[record.id, pack(_limit(record))] for record in configuration.limits],
+        [[record.id, pack(_scope(record))] for record in configuration.scopes],
         [[model.name, pack(_model(model))] for model in configuration.models],
         list(configuration.forget_limits),
+        list(configuration.forget_scopes),
         list(configuration.forget_models),
+        False if lanes is None else _flat((int(paused.lane), paused.until_ms) for paused in lanes),
+        is_last,
     ]
 
 
 def _limit(record: LimitRecord) -> list[Any]:
-    is_window = record.kind == Kind.WINDOW
-    slices, ring = (record.slices, record.ring) if is_window else (1, 0)
-    fields = [record.id, int(record.kind), int(record.metric), record.amount, int(record.level), record.window_ms]
-    return [*fields, record.burst_permille, int(record.gives_back), slices, ring]
+    """In the order in which limits.lua reads them."""
+    slices = record.slices if record.kind == Kind.WINDOW else 1
+    fields = [int(record.kind), int(record.metric), record.amount, int(record.level), record.window_ms, record.burst_permille]
+    reserve = [record.reserve_permille, record.reserve_lane, int(record.on_exhausted)]
+    return [*fields, int(record.gives_back), *reserve, list(record.periods), list(record.thresholds), slices, record.ring]
 
 
-def _path(path: PathRecord) -> list[Any]:
-    return [path.tenant, path.weight, list(path.limits)]
+def _scope(record: ScopeRecord) -> list[Any]:
+    defaults = [[kind, list(limits)] for kind, limits in record.defaults]
+    return [list(record.limits), record.weight, list(record.without), defaults]
 
 
 def _model(model: ModelRecord) -> list[Any]:
-    deployments = [[d.id, list(d.limits), list(d.cools), d.input_pico, d.output_pico] for d in model.deployments]
-    return [model.pool, deployments]
+    return [model.pool, [_deployment(deployment) for deployment in model.deployments]]
+
+
+def _deployment(record: DeploymentRecord) -> list[Any]:
+    rule = record.breaker
+    counts = [rule.failures, rule.failure_permille, rule.window_ms, rule.open_ms, rule.slow_ms, rule.slow_permille, rule.probes]
+    return [record.id, list(record.limits), list(record.cools), record.input_pico, record.output_pico, [*counts, int(rule.forced)]]
 
 
 def charge_fields(charges: tuple[Charge, ...]) -> list[Any]:
-    """Flat: limit, amount, ago_ms."""
-    return _flat((charge.limit, charge.amount, charge.ago_ms) for charge in charges)
+    """Flat: limit, amount, ago_ms, tenant."""
+    return _flat((charge.limit, charge.amount, charge.ago_ms, charge.tenant) for charge in charges)
 
 
 def running_fields(running: tuple[Running, ...]) -> list[Any]:
@@ -183,11 +201,11 @@ def running_fields(running: tuple[Running, ...]) -> list[Any]:
 
 
 def inspection(reply: bytes) -> Inspection:
-    """What inspect.lua answered."""
-    now_ms, limits, waiting, reservations, unsent, holders, cooling = unpack(reply)
+    """What inspect answered."""
+    now_ms, limits, waiting, reservations, unsent, holders, cooling, breakers, nodes = unpack(reply)
     return Inspection(
         now_ms=int(now_ms),
-        limits=tuple(LimitUse(name.decode(), int(used), int(amount), int(reserved)) for name, used, amount, reserved in limits or ()),
+        limits=tuple(map(_use, limits or ())),
         waiting=waiting,
         reservations=reservations,
         unsent=unsent,
@@ -195,4 +213,25 @@ def inspection(reply: bytes) -> Inspection:
             sorted((Holder(h.decode(), slots, tuple(map(Lane, lanes or ()))) for h, slots, lanes in holders or ()), key=lambda h: h.id)
         ),
         cooling=tuple(sorted((Cooldown(target.decode(), int(for_ms)) for target, for_ms in cooling or ()), key=lambda c: c.target)),
+        breakers=tuple(map(_breaker, breakers or ())),
+        nodes=tuple(sorted((nodes[at].decode(), int(nodes[at + 1])) for at in range(0, len(nodes or ()), 2))),
+    )
+
+
+def _use(fields: list[Any]) -> LimitUse:
+    name, used, amount, reserved, next_ms = fields
+    return LimitUse(name.decode(), int(used), int(amount), int(reserved), None if next_ms < 0 else int(next_ms))
+
+
+def _breaker(fields: list[Any]) -> BreakerView:
+    deployment, state, generation, calls, failures, slow, until_ms, is_probing = fields
+    figures = int(generation), int(calls), int(failures), int(slow), int(until_ms)
+    return BreakerView(deployment.decode(), BreakerState(state), *figures, bool(is_probing))
+
+
+def notices(reply: bytes) -> tuple[Notice, ...]:
+    """What notices answered."""
+    return tuple(
+        Notice(notice.decode(), NoticeKind(kind.decode()), subject.decode(), int(value), int(period), int(at_ms), detail.decode())
+        for notice, kind, subject, value, period, at_ms, detail in unpack(reply) or ()
     )

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from rateguard.engine.lanes import Lane
+
 
 class Kind(enum.IntEnum):
-    """How a limit counts. 2 is kept for the token bucket."""
+    """How a limit counts.
+
+    WINDOW: at most the amount in any window. BUCKET: refilled without a break, a burst at once. CONCURRENCY: at the same time.
+    BUDGET: in all, or in all since its period began. PAUSE: nothing passes until a moment (the amount, ms), or until it is lifted (0).
+    """
 
     WINDOW = 1
+    BUCKET = 2
     CONCURRENCY = 3
     BUDGET = 4
+    PAUSE = 5
 
 
 class Metric(enum.IntEnum):
@@ -24,7 +32,7 @@ class Metric(enum.IntEnum):
     CONCURRENCY = 5
     COST = 6
     PROVIDER_TOKENS = 7
-    """What a provider counts at admission: input + max_tokens."""
+    """Input + max_tokens: what a provider counts at admission, and what a budget of tokens reserves."""
 
 
 class Level(enum.IntEnum):
@@ -39,6 +47,17 @@ class Level(enum.IntEnum):
     LEAF = 2
 
 
+class Exhausted(enum.IntEnum):
+    """What a budget does with work that it can no longer pay.
+
+    REJECT: the job ends. HOLD: it waits for the next period, or for more money. DOWNGRADE: it is given back to go to a cheaper model.
+    """
+
+    REJECT = 0
+    HOLD = 1
+    DOWNGRADE = 2
+
+
 SLICES = 240
 """A window is a ring of this many slices; one more is live so that it is exact, and the guard's come on top."""
 
@@ -50,10 +69,14 @@ MAX_AMOUNT = 4_000_000_000
 class LimitRecord:
     """One limit as the gate keeps it.
 
-    id: unique in the partition, e.g. "l17" or "b3". amount: requests, tokens, places, or nano-dollars for a budget.
-    window_ms: length of a WINDOW, else 0. burst_permille: the share of the amount that may come at once; 1000 = no pacing.
+    id: unique in the partition, without `@`, e.g. "l17" or "b3". A default for every node of a kind is a record too; the limit that
+    a node has by it is known as `<id>@<node>`. amount: requests, tokens, places; nano-dollars for a budget of money.
+    window_ms: length of a WINDOW or BUCKET, else 0. burst_permille: the share of the amount that may come at once; 1000 = all of it.
     guard_ms: how long a request may take from the grant's report of sending to the place where it is counted.
     gives_back: whether the unused part of a reservation returns at the end (ours: yes; a provider's: what that provider does).
+    reserve_permille: the share that is kept for `reserve_lane` and the lanes above it.
+    on_exhausted, periods, thresholds: of a BUDGET. periods: when it begins anew, ms, ascending, known ahead for a while.
+    thresholds: per cent of the amount, ascending, at which a notice is given once a period.
     """
 
     id: str
@@ -65,6 +88,11 @@ class LimitRecord:
     burst_permille: int = 1000
     guard_ms: int = 0
     gives_back: bool = True
+    reserve_permille: int = 0
+    reserve_lane: int = 0
+    on_exhausted: Exhausted = Exhausted.REJECT
+    periods: tuple[int, ...] = ()
+    thresholds: tuple[int, ...] = ()
 
     @property
     def slices(self) -> int:
@@ -73,8 +101,15 @@ class LimitRecord:
 
     @property
     def ring(self) -> int:
-        """Length of the ring: slices + 1 to be exact + the guard's."""
+        """Length of the ring of a WINDOW: slices + 1 to be exact + the guard's; else 0."""
+        if self.kind != Kind.WINDOW:
+            return 0
         return self.slices + 1 + -(-self.guard_ms * self.slices // self.window_ms)
+
+    def amount_for(self, lane: Lane) -> int:
+        """What a lane may use of the amount; for a BUCKET, of its capacity."""
+        most = self.amount * self.burst_permille // 1000 if self.kind == Kind.BUCKET else self.amount
+        return most if lane <= self.reserve_lane else most - most * self.reserve_permille // 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

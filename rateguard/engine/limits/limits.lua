@@ -1,231 +1,468 @@
--- The state and the rule of each kind of limit: states.py, name by name.
--- A limit is one packed string: a header, and for windows a ring of u32. A call loads what it needs by one MGET and writes what changed by one MSET.
+-- The state and the rule of each kind of limit: states.py and table.py, name by name.
+-- A record (configuration) is cached by this interpreter; a state is one packed string: a header, and for windows a ring of u32. A call loads
+-- the states that it needs by one MGET; of a window it writes only the slots that changed.
 
-local NEVER, FOREVER = -1, 2 ^ 50
-local WINDOW, CONCURRENCY, BUDGET = 1, 3, 4
-local HEADER, HEADER_BYTES = '<BBBBBdddddddddd', 85
-local limits, dirty = {}, {}
+local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
+local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
+local REJECT, HOLD, DOWNGRADES = 0, 1, 2
+local HEADER, HEADER_BYTES = '<Bddddd', 41
+local MOST_PIECES, SWEEP = 6, 200
+local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
 
-local function slice_at(l, at_ms) return math.floor(at_ms * l.slices / l.window_ms) end
+local loaded, dirty -- this call's states by id; those to write
+fresh(function() loaded, dirty = {}, {} end)
 
-local function slot(l, number)
-  local place = number % l.ring
-  local changed = l.changed[place]
-  if changed then return changed end
-  return (struct.unpack('<I4', l.raw, HEADER_BYTES + 1 + place * 4))
+-- ---- records
+
+local function unpack_record(raw)
+  local f = cmsgpack.unpack(raw)
+  return {kind = f[1], metric = f[2], amount = f[3], level = f[4], window_ms = f[5], burst = f[6], gives_back = f[7], reserve = f[8],
+    reserve_lane = f[9], on_exhausted = f[10], periods = f[11], thresholds = f[12], slices = f[13], ring = f[14], pieces = raw}
 end
 
-local function touch(l)
-  if not l.dirty then l.dirty = true; dirty[#dirty + 1] = l end
-end
+local function record_id(id) return string.match(id, '^[^@]+') end
 
-local formats, zeros = {}, {}
-local function numbers_from(raw, place, count)
-  if not formats[count] then formats[count] = '<' .. string.rep('I4', count) end
-  return {struct.unpack(formats[count], raw, HEADER_BYTES + 1 + place * 4)}
-end
-
--- Empty the slots of these places of a limit that this call has not changed.
-local function clear_slots(l, from, to)
-  local count, before, behind = to - from + 1, HEADER_BYTES + from * 4, HEADER_BYTES + 1 + (to + 1) * 4
-  if not zeros[count] then zeros[count] = string.rep('\0', count * 4) end
-  if string.sub(l.raw, before + 1, behind - 1) == zeros[count] then return end
-  local amounts = numbers_from(l.raw, from, count)
-  for i = 1, count do l.total = l.total - amounts[i] end
-  l.raw = string.sub(l.raw, 1, before) .. zeros[count] .. string.sub(l.raw, behind)
-end
-
-local function advance(l)
-  local current = slice_at(l, now)
-  if current - l.head >= l.ring then
-    l.raw = string.sub(l.raw, 1, HEADER_BYTES) .. string.rep('\0', l.ring * 4)
-    l.changed, l.total = {}, 0
-  elseif l.total > 0 and current > l.head then
-    local from, to = (l.head + 1) % l.ring, current % l.ring
-    if from <= to then clear_slots(l, from, to) else clear_slots(l, from, l.ring - 1); clear_slots(l, 0, to) end
-  end
-  if current > l.head then l.head = current end
-end
-
-local function unpack_limit(id, raw)
-  local kind, level, metric, gives_back, has_parked, amount, window_ms, slices, ring, burst, total, head, pace_us, opens_at, reserved =
-    struct.unpack(HEADER, raw)
-  local l = {id = id, raw = raw, changed = {}, kind = kind, level = level, metric = metric, gives_back = gives_back, has_parked = has_parked,
-    amount = amount, window_ms = window_ms, slices = slices, ring = ring, burst = burst, total = total, head = head, pace_us = pace_us,
-    opens_at = opens_at, reserved = reserved}
-  if l.kind == WINDOW then advance(l) end
-  return l
-end
-
-local function load_limits(ids)
+local function load_records(ids)
   local missing, keys = {}, {}
   for i = 1, #ids do
-    if limits[ids[i]] == nil then
-      missing[#missing + 1] = ids[i]; keys[#keys + 1] = P .. K.limit .. ids[i]
-      limits[ids[i]] = false
+    local id = record_id(ids[i])
+    if cached.records[id] == nil then
+      missing[#missing + 1] = id; keys[#keys + 1] = P .. K.record .. id
+      cached.records[id] = false
     end
   end
   for from = 1, #keys, 2000 do
     local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
     for i = 1, #raws do
-      local id = missing[from + i - 1]
-      if raws[i] then limits[id] = unpack_limit(id, raws[i]) end
+      if raws[i] then cached.records[missing[from + i - 1]] = unpack_record(raws[i]) end
+    end
+  end
+  cached.size = cached.size + #missing
+end
+
+-- What a lane may use of the amount; of a bucket, of its capacity.
+local function amount_for(r, lane)
+  local most = r.amount
+  if r.kind == BUCKET then most = math.floor(most * r.burst / 1000) end
+  if r.reserve == 0 or lane <= r.reserve_lane then return most end
+  return most - math.floor(most * r.reserve / 1000)
+end
+
+local function pace_of(r, amount) return math.ceil(amount * (r.window_ms * 1000 / r.amount)) end
+
+-- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: thresholds noticed), opens_at, reserved
+
+local function slice_at(r, at_ms) return math.floor(at_ms * r.slices / r.window_ms) end
+
+-- Slots behind the head that was written are zero until this call changes them.
+local function slot(l, number)
+  local place = number % l.record.ring
+  local changed = l.changed[place]
+  if changed then return changed end
+  if number > l.written or not l.raw then return 0 end
+  return (struct.unpack('<I4', l.raw, HEADER_BYTES + 1 + place * 4))
+end
+
+local formats, zeros = {}, {}
+local function sum_of_places(raw, from, to)
+  local count = to - from + 1
+  if not zeros[count] then
+    zeros[count] = string.rep('\0', count * 4)
+    formats[count] = '<' .. string.rep('I4', count)
+  end
+  local at = HEADER_BYTES + 1 + from * 4
+  if string.sub(raw, at, at + count * 4 - 1) == zeros[count] then return 0 end
+  local amounts, sum = {struct.unpack(formats[count], raw, at)}, 0
+  for i = 1, count do sum = sum + amounts[i] end
+  return sum
+end
+
+local function advance_window(l)
+  local r, current = l.record, slice_at(l.record, now)
+  if current - l.head >= r.ring then
+    l.raw, l.total = nil, 0
+  elseif current > l.head and l.total > 0 then
+    local from, to = (l.head + 1) % r.ring, current % r.ring
+    if from <= to then
+      l.total = l.total - sum_of_places(l.raw, from, to)
+    else
+      l.total = l.total - sum_of_places(l.raw, from, r.ring - 1) - sum_of_places(l.raw, 0, to)
+    end
+  end
+  if current > l.head then l.head = current end
+end
+
+local function advance_budget(l)
+  local periods, began = l.record.periods, 0
+  for i = 1, #periods do
+    if periods[i] <= now and periods[i] > began then began = periods[i] end
+  end
+  if began > l.head then
+    l.head, l.pace_us = began, 0
+    l.total = l.reserved
+  end
+end
+
+local function unpack_state(id, record, raw)
+  local l = {id = id, record = record, kind = record.kind, changed = {}, raw = raw or nil, exists = raw and true}
+  if raw then
+    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved = struct.unpack(HEADER, raw)
+  else
+    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved = 0, 0, 0, 0, 0, 0
+  end
+  l.written = l.head
+  if l.kind == WINDOW then advance_window(l) elseif l.kind == BUDGET then advance_budget(l) end
+  return l
+end
+
+local function load_limits(ids)
+  local missing
+  for i = 1, #ids do
+    if loaded[ids[i]] == nil then
+      missing = missing or {}
+      missing[#missing + 1] = ids[i]
+      loaded[ids[i]] = false
+    end
+  end
+  if not missing then return end
+  load_records(missing)
+  local keys, wanted = {}, {}
+  for i = 1, #missing do
+    local record = cached.records[record_id(missing[i])]
+    if record then wanted[#wanted + 1] = missing[i]; keys[#keys + 1] = P .. K.limit .. missing[i] end
+  end
+  for from = 1, #keys, 2000 do
+    local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
+    for i = 1, #raws do
+      local id = wanted[from + i - 1]
+      loaded[id] = unpack_state(id, cached.records[record_id(id)], raws[i])
     end
   end
 end
 
 local function limit_of(id)
-  if limits[id] == nil then load_limits({id}) end
-  return limits[id]
+  if loaded[id] == nil then load_limits({id}) end
+  return loaded[id]
 end
 
--- Put the changed slots, and a new header if one is given, into the packed limit.
-local function fold(l, header)
-  local places = {}
-  for place in pairs(l.changed) do places[#places + 1] = place end
-  if #places == 0 and not header then return end
-  if #places > 1 then table.sort(places) end
-  local pieces, at = {header or string.sub(l.raw, 1, HEADER_BYTES)}, HEADER_BYTES + 1
-  for i = 1, #places do
-    local offset = HEADER_BYTES + 1 + places[i] * 4
-    if offset > at then pieces[#pieces + 1] = string.sub(l.raw, at, offset - 1) end
-    pieces[#pieces + 1] = struct.pack('<I4', l.changed[places[i]])
-    at = offset + 4
-  end
-  pieces[#pieces + 1] = string.sub(l.raw, at)
-  l.raw, l.changed = table.concat(pieces), {}
+-- A state was changed: it is written at the end. tenant: whose node it is, where it is a default's.
+local function keep(l, tenant)
+  if l.dirty then return end
+  l.dirty = true
+  dirty[#dirty + 1] = l
+  if not l.exists and tenant and string.find(l.id, '@', 1, true) then l.tenant = tenant end
 end
 
-local function pack_limit(l)
-  local header = struct.pack(HEADER, l.kind, l.level, l.metric, l.gives_back, l.has_parked, l.amount, l.window_ms, l.slices, l.ring, l.burst, l.total,
-    l.head, l.pace_us, l.opens_at, l.reserved)
-  if l.kind ~= WINDOW then return header end
-  fold(l, header)
-  return l.raw
+local function is_new_node(l) return not l.exists and not l.dirty and string.find(l.id, '@', 1, true) end
+
+local function nodes_of(tenant) return tonumber(call('HGET', P .. K.nodes, tenant) or 0) end
+
+-- ---- rules
+
+-- All slots of the ring, by place + 1, as this call leaves them.
+local function ring_of(l)
+  local r, amounts = l.record, {}
+  for number = l.head - r.ring + 1, l.head do amounts[number % r.ring + 1] = slot(l, number) end
+  return amounts
 end
 
-local function flush_limits()
-  if #dirty == 0 then return end
-  local pairs_ = {}
-  for i = 1, #dirty do
-    pairs_[#pairs_ + 1] = P .. K.limit .. dirty[i].id
-    pairs_[#pairs_ + 1] = pack_limit(dirty[i])
-  end
-  for from = 1, #pairs_, 2000 do call('MSET', unpack(pairs_, from, math.min(from + 1999, #pairs_))) end
-end
-
-local function pace_of(l, amount) return math.ceil(amount * (l.window_ms * 1000 / l.amount)) end
-
-local function room_ms(l, amount)
-  local over = l.total + amount - l.amount
+local function room_ms(l, amount, most)
+  local r, over = l.record, l.total + amount - most
   if over <= 0 then return 0 end
-  fold(l)
-  local freed, amounts = 0, numbers_from(l.raw, 0, l.ring)
-  for number = l.head - l.ring + 1, l.head do
-    freed = freed + amounts[number % l.ring + 1]
-    if freed >= over then return math.max(1, math.ceil((number + l.ring) * l.window_ms / l.slices) - now) end
+  local freed = 0
+  for number = l.head - r.ring + 1, l.head do
+    freed = freed + slot(l, number)
+    if freed >= over then return math.max(1, math.ceil((number + r.ring) * r.window_ms / r.slices) - now) end
   end
-  return l.window_ms
+  return r.window_ms
 end
 
 local function pace_ms(l, amount)
-  if l.burst == 1000 then return 0 end
-  local burst_us = l.window_ms * l.burst
-  local ahead_us = math.max(l.pace_us, now * 1000) - now * 1000 + math.min(pace_of(l, amount), burst_us)
+  local r = l.record
+  if r.burst == 1000 then return 0 end
+  local burst_us = r.window_ms * r.burst
+  local ahead_us = math.max(l.pace_us, now * 1000) - now * 1000 + math.min(pace_of(r, amount), burst_us)
   return math.max(0, math.ceil((ahead_us - burst_us) / 1000))
 end
 
-local function wait_ms(l, amount)
-  if l.kind == BUDGET then
-    if l.total + amount <= l.amount then return 0 end
-    if l.total - l.reserved + amount > l.amount then return NEVER end
-    return FOREVER
+local function next_period_ms(l)
+  local wait = FOREVER
+  for _, start in ipairs(l.record.periods) do
+    if start > now then wait = math.min(wait, start - now) end
   end
-  if amount > l.amount then return NEVER end
-  if l.kind == CONCURRENCY then
-    if l.total + amount <= l.amount then return 0 end
-    return FOREVER
-  end
-  return math.max(room_ms(l, amount), pace_ms(l, amount))
+  return wait
 end
 
-local function take(l, amount)
-  l.total = l.total + amount
-  if l.kind == WINDOW then
-    l.changed[l.head % l.ring] = slot(l, l.head) + amount
-    if l.burst < 1000 then l.pace_us = math.max(l.pace_us, now * 1000) + pace_of(l, amount) end
-  elseif l.kind == BUDGET then
-    l.reserved = l.reserved + amount
+local function budget_wait(l, amount, most)
+  if l.total + amount <= most then return 0 end
+  if l.total - l.reserved + amount <= most then return FOREVER end
+  local mode = l.record.on_exhausted
+  if mode == DOWNGRADES then return DOWNGRADE end
+  if mode == REJECT or amount > most then return NEVER end
+  return next_period_ms(l)
+end
+
+local function wait_ms(l, amount, lane)
+  local kind = l.kind
+  if kind == PAUSE then
+    if l.record.amount == 0 then return FOREVER end
+    return math.max(0, l.record.amount - now)
   end
-  touch(l)
+  local most = amount_for(l.record, lane)
+  if kind == BUDGET then return budget_wait(l, amount, most) end
+  if amount > most then return NEVER end
+  if kind == WINDOW then return math.max(room_ms(l, amount, most), pace_ms(l, amount)) end
+  if kind == CONCURRENCY then return l.total + amount <= most and 0 or FOREVER end
+  local ahead_us = math.max(l.pace_us, now * 1000) - now * 1000 + pace_of(l.record, amount)
+  return math.max(0, math.floor((ahead_us - pace_of(l.record, most)) / 1000))
 end
 
 local function add_to_slice(l, number, amount)
-  if number <= l.head - l.ring then return end
+  if number <= l.head - l.record.ring then return end
   local held = slot(l, number)
   local change = math.max(amount, -held)
-  l.changed[number % l.ring] = held + change
+  l.changed[number % l.record.ring] = held + change
   l.total = l.total + change
-  touch(l)
 end
 
-local function recall(l, amount, at_ms)
-  if l.kind == WINDOW then
-    add_to_slice(l, math.min(l.head, slice_at(l, at_ms)), amount)
+local function take(l, amount, tenant, at_ms)
+  local r = l.record
+  if l.kind == BUCKET then
+    l.pace_us = math.max(l.pace_us, (at_ms or now) * 1000) + pace_of(r, amount)
   else
-    l.total = l.total + amount; touch(l)
+    l.total = l.total + amount
+    if l.kind == WINDOW then
+      l.changed[l.head % r.ring] = slot(l, l.head) + amount
+      if r.burst < 1000 then l.pace_us = math.max(l.pace_us, now * 1000) + pace_of(r, amount) end
+    elseif l.kind == BUDGET then
+      l.reserved = l.reserved + amount
+    end
   end
+  keep(l, tenant)
+end
+
+local function recall(l, amount, at_ms, tenant)
+  if l.kind == BUCKET then take(l, amount, tenant, at_ms); return end
+  if l.kind == WINDOW then
+    add_to_slice(l, math.min(l.head, slice_at(l.record, at_ms)), amount)
+  elseif l.kind ~= PAUSE then
+    l.total = l.total + amount
+  end
+  keep(l, tenant)
 end
 
 local function move(l, amount, from_ms, to_ms)
   if l.kind ~= WINDOW then return end
-  local old, new = slice_at(l, from_ms), math.min(l.head, slice_at(l, to_ms))
+  local old, new = slice_at(l.record, from_ms), math.min(l.head, slice_at(l.record, to_ms))
   if new > old then
     add_to_slice(l, old, -amount)
     add_to_slice(l, new, amount)
+    keep(l)
   end
 end
 
-local function adjust(l, reserved, actual, charged_ms)
+local function adjust(l, reserved, actual, charged_ms, tenant)
+  local r = l.record
   if l.kind == WINDOW then
-    add_to_slice(l, slice_at(l, charged_ms), actual - reserved)
-    if actual < reserved and l.burst < 1000 then l.pace_us = l.pace_us - pace_of(l, reserved - actual) end
+    add_to_slice(l, slice_at(r, charged_ms), actual - reserved)
+    if actual < reserved and r.burst < 1000 then l.pace_us = l.pace_us - pace_of(r, reserved - actual) end
+  elseif l.kind == BUCKET then
+    if actual > reserved then l.pace_us = l.pace_us + pace_of(r, actual - reserved) else l.pace_us = l.pace_us - pace_of(r, reserved - actual) end
   elseif l.kind == CONCURRENCY then
     l.total = math.max(0, l.total - reserved)
-  else
+  elseif l.kind == BUDGET then
     l.reserved = math.max(0, l.reserved - reserved)
     l.total = l.total + actual - reserved
   end
-  touch(l)
+  keep(l, tenant)
 end
 
-local function new_limit(record)
-  local l = {changed = {}, total = 0, head = 0, pace_us = 0, opens_at = 0, reserved = 0, has_parked = 0}
-  l.id, l.kind, l.metric, l.amount, l.level, l.window_ms, l.burst, l.gives_back, l.slices, l.ring = unpack(record)
-  l.raw = string.rep('\0', HEADER_BYTES + l.ring * 4)
-  if l.kind == WINDOW then advance(l) end
-  return l
+local function used(l)
+  if l.kind ~= BUCKET then return l.total end
+  return math.ceil(math.max(0, l.pace_us - now * 1000) * (l.record.amount / (l.record.window_ms * 1000)))
 end
 
-local function edited(old, record)
-  local new = new_limit(record)
-  if old.kind == WINDOW and new.kind == WINDOW then
-    new.pace_us = old.pace_us
-    for number = old.head - old.ring + 1, old.head do
-      local amount = slot(old, number)
-      -- a charge of an old slice can have come in that slice's last millisecond
-      if amount > 0 then recall(new, amount, math.ceil((number + 1) * old.window_ms / old.slices) - 1) end
+-- The thresholds (per cent) that a budget reached since the last look, each once a period. Exhausted: as if all were spent.
+local function reached(l, is_exhausted)
+  local spent, new = is_exhausted and l.record.amount or l.total - l.reserved, {}
+  for i, share in ipairs(l.record.thresholds) do
+    if spent * 100 >= share * l.record.amount and i > l.pace_us then
+      new[#new + 1] = share
+      l.pace_us = i
+      keep(l)
     end
-  elseif old.kind == new.kind then
-    new.total, new.reserved = old.total, old.reserved
   end
-  new.has_parked = old.has_parked
   return new
 end
 
+local function is_void(l)
+  if l.has_parked == 1 then return false end
+  if l.kind == BUCKET then return l.pace_us <= now * 1000 end
+  return l.total == 0 and (l.kind ~= WINDOW or l.pace_us <= now * 1000)
+end
+
+local function look_again_ms(r)
+  if r.kind == BUDGET then return HOUR_MS end
+  return math.max(SECOND_MS, r.window_ms)
+end
+
+-- ---- writing
+
+local function header_of(l) return struct.pack(HEADER, l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved) end
+
+local function whole_state(l)
+  if l.kind ~= WINDOW then return header_of(l) end
+  local amounts, pieces = ring_of(l), {header_of(l)}
+  for place = 1, l.record.ring do pieces[place + 1] = amounts[place] == 0 and '\0\0\0\0' or struct.pack('<I4', amounts[place]) end
+  return table.concat(pieces)
+end
+
+-- The slots from `from` to `to` (numbers without a turn of the ring in between), as one piece.
+local function write_run(key, l, from, to)
+  local pieces = {}
+  for number = from, to do
+    local amount = l.changed[number % l.record.ring]
+    pieces[#pieces + 1] = amount and amount ~= 0 and struct.pack('<I4', amount) or '\0\0\0\0'
+    l.changed[number % l.record.ring] = nil
+  end
+  call('SETRANGE', key, HEADER_BYTES + (from % l.record.ring) * 4, table.concat(pieces))
+end
+
+local function write_window(key, l)
+  local ring, changes = l.record.ring, 0
+  for _ in pairs(l.changed) do changes = changes + 1 end
+  if not l.raw or l.head - l.written + changes > 40 or changes > MOST_PIECES then
+    call('SET', key, whole_state(l))
+    return
+  end
+  call('SETRANGE', key, 0, header_of(l))
+  if l.head > l.written then
+    local turn = l.head - l.head % ring
+    if turn > l.written + 1 then
+      write_run(key, l, l.written + 1, turn - 1)
+      write_run(key, l, turn, l.head)
+    else
+      write_run(key, l, l.written + 1, l.head)
+    end
+  end
+  for place, amount in pairs(l.changed) do call('SETRANGE', key, HEADER_BYTES + place * 4, struct.pack('<I4', amount)) end
+end
+
+-- A state that a node has by a default comes to life: it is counted, and looked at again when it may be void.
+local function note_birth(l)
+  if call('ZADD', P .. K.live, 'NX', whole(now + look_again_ms(l.record)), l.id .. '\n' .. l.tenant) == 1 then
+    call('HINCRBY', P .. K.nodes, l.tenant, 1)
+    call('SADD', P .. K.instances .. record_id(l.id), l.id .. '\n' .. l.tenant)
+  end
+end
+
+local function flush_limits()
+  local states = {}
+  for i = 1, #dirty do
+    local l, key = dirty[i], P .. K.limit .. dirty[i].id
+    if l.tenant then note_birth(l) end
+    if l.kind == WINDOW then
+      write_window(key, l)
+    else
+      states[#states + 1] = key; states[#states + 1] = header_of(l)
+    end
+  end
+  for from = 1, #states, 2000 do call('MSET', unpack(states, from, math.min(from + 1999, #states))) end
+end
+
+local function forget_instance(member)
+  local id, tenant = string.match(member, '^([^\n]*)\n(.*)$')
+  call('DEL', P .. K.limit .. id)
+  if call('ZREM', P .. K.live, member) == 1 and call('HINCRBY', P .. K.nodes, tenant, -1) <= 0 then call('HDEL', P .. K.nodes, tenant) end
+  call('SREM', P .. K.instances .. record_id(id), member)
+end
+
+-- Drop default states that say nothing any more; the others are asked again later.
+local function sweep()
+  local due = call('ZRANGEBYSCORE', P .. K.live, '-inf', whole(now), 'LIMIT', 0, SWEEP)
+  for i = 1, #due do
+    local l = limit_of(string.match(due[i], '^[^\n]*'))
+    if not l or is_void(l) then
+      forget_instance(due[i])
+    else
+      call('ZADD', P .. K.live, whole(now + look_again_ms(l.record)), due[i])
+    end
+  end
+end
+
+-- ---- edits
+
+-- What is used stays, in the slices of the new window where the length has changed, and so does its pace.
+local function edited(old, record)
+  local new = unpack_state(old.id, record, nil)
+  if old.kind == WINDOW and new.kind == WINDOW then
+    new.pace_us = old.pace_us
+    for number = old.head - old.record.ring + 1, old.head do
+      local amount = slot(old, number)
+      -- a charge of an old slice can have come in that slice's last millisecond
+      if amount > 0 then
+        local last_ms = math.ceil((number + 1) * old.record.window_ms / old.record.slices) - 1
+        add_to_slice(new, math.min(new.head, slice_at(record, last_ms)), amount)
+      end
+    end
+  elseif old.kind == BUCKET and new.kind == BUCKET then
+    new.pace_us = old.pace_us
+  elseif old.kind == new.kind then
+    new.total = old.total
+    if new.kind == BUDGET then new.reserved, new.head, new.pace_us = old.reserved, old.head, old.pace_us end
+  end
+  new.has_parked, new.exists = old.has_parked, old.exists
+  return new
+end
+
+-- The limit's own state and those that nodes have by it, as ids.
+local function states_of(id)
+  local ids, members = {id}, call('SMEMBERS', P .. K.instances .. id)
+  for i = 1, #members do ids[#ids + 1] = string.match(members[i], '^[^\n]*') end
+  table.sort(ids)
+  return ids
+end
+
+-- A new or changed record. Returns its states under which something is parked.
+local function write_record(id, packed)
+  local key, parked = P .. K.record .. id, {}
+  local known = call('GET', key)
+  if known == packed then return parked end
+  local ids = known and states_of(id) or {}
+  load_limits(ids) -- under the old record
+  call('SET', key, packed)
+  call('SADD', P .. K.limit_ids, id)
+  local record = unpack_record(packed)
+  cached.records[id] = record
+  for i = 1, #ids do
+    local old = loaded[ids[i]]
+    local l = old and edited(old, record)
+    if l then
+      if l.has_parked == 1 then parked[#parked + 1] = l end
+      loaded[ids[i]] = l
+      if old.exists then keep(l) end
+    end
+  end
+  return parked
+end
+
+local function forget_record(id)
+  local members = call('SMEMBERS', P .. K.instances .. id)
+  for i = 1, #members do forget_instance(members[i]) end
+  call('DEL', P .. K.record .. id, P .. K.limit .. id)
+  call('SREM', P .. K.limit_ids, id)
+  local ids = states_of(id)
+  for i = 1, #ids do loaded[ids[i]] = false end
+  for i = #dirty, 1, -1 do
+    if record_id(dirty[i].id) == id then table.remove(dirty, i) end
+  end
+  cached.records[id] = false
+end
+
+-- ---- what an attempt needs of each metric
+
 local REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, PLACES, COST, PROVIDER_TOKENS = 1, 2, 3, 4, 5, 6, 7
 
--- The amount of one metric that a need {input, output, max_output, cost} takes.
 local function need_of(metric, need)
   if metric == PROVIDER_TOKENS then return need.input + need.max_output end
   if metric == REQUESTS or metric == PLACES then return 1 end
@@ -234,3 +471,11 @@ local function need_of(metric, need)
   if metric == OUTPUT_TOKENS then return need.output end
   return need.cost
 end
+
+return {
+  NEVER = NEVER, DOWNGRADE = DOWNGRADE, FOREVER = FOREVER, WINDOW = WINDOW, BUDGET = BUDGET, PAUSE = PAUSE, HOLD = HOLD, CONCURRENCY = CONCURRENCY,
+  load = load_limits, of = limit_of, found = function(id) return loaded[id] end, keep = keep, amount_for = amount_for, wait_ms = wait_ms,
+  take = take, recall = recall, move = move, adjust = adjust, used = used, reached = reached, next_period_ms = next_period_ms,
+  is_new_node = is_new_node, nodes_of = nodes_of, need_of = need_of, flush = flush_limits, sweep = sweep, write = write_record,
+  forget = forget_record, states_of = states_of, BUCKET = BUCKET,
+}

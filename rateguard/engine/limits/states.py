@@ -1,18 +1,22 @@
 """The state and the rule of each kind of limit. limits.lua is the same, name by name.
 
 Time is an argument (`now_ms`, whole milliseconds). Every figure is an integer below 2**53, so that Lua's doubles agree.
-`wait_ms` answers 0 (room), a positive number of milliseconds, FOREVER (room only when
-somebody settles), or NEVER (more than the limit itself).
+`wait_ms` answers 0 (room), a positive number of milliseconds, FOREVER (room only when somebody settles or acts), NEVER (more than the
+limit itself, or than a budget will have again), or DOWNGRADE (not from this budget: a cheaper model may do).
 """
 
 from __future__ import annotations
 
 import math
 
-from rateguard.engine.limits.limit import Kind, LimitRecord
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Exhausted, Kind, LimitRecord
 
 NEVER = -1
+DOWNGRADE = -2
 FOREVER = 1 << 50
+
+SECOND_MS, HOUR_MS = 1_000, 3_600_000
 
 
 class LimitState:
@@ -27,13 +31,13 @@ class LimitState:
     def advance(self, now_ms: int) -> None:
         """Let time pass: what left the window is free again."""
 
-    def wait_ms(self, amount: int, now_ms: int) -> int:
-        """How long until `amount` fits."""
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
+        """How long until `amount` fits, in this lane."""
         raise NotImplementedError
 
     def take(self, amount: int, now_ms: int) -> None:
         """Charge `amount` now."""
-        raise NotImplementedError
+        self.total += amount
 
     def recall(self, amount: int, at_ms: int) -> None:
         """Count, in a rebuild, what was charged at `at_ms`."""
@@ -45,6 +49,18 @@ class LimitState:
     def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
         """An attempt ended: `reserved` becomes `actual` in the place where it was charged."""
         raise NotImplementedError
+
+    def used(self, now_ms: int) -> int:
+        """What counts now."""
+        return self.total
+
+    def is_void(self, now_ms: int) -> bool:
+        """Whether it says no more than a fresh state would."""
+        return self.total == 0 and not self.has_parked
+
+    def look_again_ms(self) -> int:
+        """How long an untouched state may live before somebody asks whether it is void."""
+        return max(SECOND_MS, self.record.window_ms)
 
 
 class Window(LimitState):
@@ -72,14 +88,15 @@ class Window(LimitState):
                 self.ring[number % len(self.ring)] = 0
         self.head = max(self.head, current)
 
-    def wait_ms(self, amount: int, now_ms: int) -> int:
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
         """See LimitState."""
-        if amount > self.record.amount:
+        most = self.record.amount_for(lane)
+        if amount > most:
             return NEVER
-        return max(self._room_ms(amount, now_ms), self._pace_ms(amount, now_ms))
+        return max(self._room_ms(amount, most, now_ms), self._pace_ms(amount, now_ms))
 
-    def _room_ms(self, amount: int, now_ms: int) -> int:
-        over = self.total + amount - self.record.amount
+    def _room_ms(self, amount: int, most: int, now_ms: int) -> int:
+        over = self.total + amount - most
         if over <= 0:
             return 0
         freed = 0
@@ -94,18 +111,15 @@ class Window(LimitState):
         if self.record.burst_permille == 1000:
             return 0
         burst_us = self.record.window_ms * self.record.burst_permille
-        ahead_us = max(self.pace_us, now_ms * 1000) - now_ms * 1000 + min(self._pace_of(amount), burst_us)
+        ahead_us = max(self.pace_us, now_ms * 1000) - now_ms * 1000 + min(pace_of(self.record, amount), burst_us)
         return max(0, math.ceil((ahead_us - burst_us) / 1000))
-
-    def _pace_of(self, amount: int) -> int:
-        return math.ceil(amount * (self.record.window_ms * 1000 / self.record.amount))
 
     def take(self, amount: int, now_ms: int) -> None:
         """See LimitState."""
         self.total += amount
         self.ring[self.head % len(self.ring)] += amount
         if self.record.burst_permille < 1000:
-            self.pace_us = max(self.pace_us, now_ms * 1000) + self._pace_of(amount)
+            self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, amount)
 
     def recall(self, amount: int, at_ms: int) -> None:
         """See LimitState."""
@@ -122,7 +136,11 @@ class Window(LimitState):
         """See LimitState."""
         self._add(self.slice_at(charged_ms), actual - reserved)
         if actual < reserved and self.record.burst_permille < 1000:
-            self.pace_us -= self._pace_of(reserved - actual)
+            self.pace_us -= pace_of(self.record, reserved - actual)
+
+    def is_void(self, now_ms: int) -> bool:
+        """See LimitState."""
+        return super().is_void(now_ms) and self.pace_us <= now_ms * 1000
 
     def _add(self, number: int, amount: int) -> None:
         """Change a slice that still lives, never below zero."""
@@ -134,18 +152,52 @@ class Window(LimitState):
         self.total += change
 
 
-class Concurrency(LimitState):
-    """At most `amount` at the same time."""
+class Bucket(LimitState):
+    """Refilled without a break, `amount` in `window_ms`; holds `burst_permille` of the amount. Kept as the moment at which it is full."""
 
-    def wait_ms(self, amount: int, now_ms: int) -> int:
-        """See LimitState."""
-        if amount > self.record.amount:
+    def __init__(self, record: LimitRecord) -> None:
+        super().__init__(record)
+        self.pace_us = 0
+
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
+        """See LimitState. Less than a millisecond ahead counts as room: it is what rounding adds."""
+        most = self.record.amount_for(lane)
+        if amount > most:
             return NEVER
-        return 0 if self.total + amount <= self.record.amount else FOREVER
+        ahead_us = max(self.pace_us, now_ms * 1000) - now_ms * 1000 + pace_of(self.record, amount)
+        return max(0, (ahead_us - pace_of(self.record, most)) // 1000)
 
     def take(self, amount: int, now_ms: int) -> None:
         """See LimitState."""
-        self.total += amount
+        self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, amount)
+
+    def recall(self, amount: int, at_ms: int) -> None:
+        """See LimitState."""
+        self.take(amount, at_ms)
+
+    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+        """See LimitState."""
+        self.pace_us += pace_of(self.record, actual - reserved) if actual > reserved else -pace_of(self.record, reserved - actual)
+
+    def used(self, now_ms: int) -> int:
+        """See LimitState."""
+        ahead_us = max(0, self.pace_us - now_ms * 1000)
+        return math.ceil(ahead_us * (self.record.amount / (self.record.window_ms * 1000)))
+
+    def is_void(self, now_ms: int) -> bool:
+        """See LimitState."""
+        return self.pace_us <= now_ms * 1000 and not self.has_parked
+
+
+class Concurrency(LimitState):
+    """At most `amount` at the same time."""
+
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
+        """See LimitState."""
+        most = self.record.amount_for(lane)
+        if amount > most:
+            return NEVER
+        return 0 if self.total + amount <= most else FOREVER
 
     def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
         """See LimitState."""
@@ -153,21 +205,37 @@ class Concurrency(LimitState):
 
 
 class Budget(LimitState):
-    """At most `amount` in all: settled + reserved.
-
-    What exceeds amount − settled can never come; what exceeds the rest waits for a settle.
-    """
+    """At most `amount` in all, or in each period: settled + reserved. What is reserved over the end of a period counts in the next one."""
 
     def __init__(self, record: LimitRecord) -> None:
         super().__init__(record)
         self.reserved = 0
+        self.period = 0
+        self.noticed = 0
 
-    def wait_ms(self, amount: int, now_ms: int) -> int:
+    def advance(self, now_ms: int) -> None:
         """See LimitState."""
-        if self.total + amount <= self.record.amount:
+        began = max((start for start in self.record.periods if start <= now_ms), default=0)
+        if began > self.period:
+            self.period, self.noticed = began, 0
+            self.total = self.reserved
+
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
+        """See LimitState. What exceeds the rest only by what is reserved waits for a settle."""
+        most = self.record.amount_for(lane)
+        if self.total + amount <= most:
             return 0
-        settled = self.total - self.reserved
-        return NEVER if settled + amount > self.record.amount else FOREVER
+        if self.total - self.reserved + amount <= most:
+            return FOREVER
+        if self.record.on_exhausted == Exhausted.DOWNGRADE:
+            return DOWNGRADE
+        if self.record.on_exhausted == Exhausted.REJECT or amount > most:
+            return NEVER
+        return self.next_period_ms(now_ms)
+
+    def next_period_ms(self, now_ms: int) -> int:
+        """How long until it begins anew."""
+        return min((start - now_ms for start in self.record.periods if start > now_ms), default=FOREVER)
 
     def take(self, amount: int, now_ms: int) -> None:
         """See LimitState."""
@@ -179,24 +247,63 @@ class Budget(LimitState):
         self.reserved = max(0, self.reserved - reserved)
         self.total += actual - reserved
 
+    def reached(self, *, is_exhausted: bool = False) -> tuple[int, ...]:
+        """The thresholds that were reached since the last look, each once a period. Exhausted: as if all were spent."""
+        spent = self.record.amount if is_exhausted else self.total - self.reserved
+        passed = [share for share in self.record.thresholds if spent * 100 >= share * self.record.amount]
+        new = tuple(passed[self.noticed :])
+        self.noticed = max(self.noticed, len(passed))
+        return new
+
+    def look_again_ms(self) -> int:
+        """See LimitState."""
+        return HOUR_MS
+
+
+class Pause(LimitState):
+    """Nothing passes until a moment, or until it is lifted. Nothing is ever charged to it."""
+
+    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
+        """See LimitState."""
+        return max(0, self.record.amount - now_ms) if self.record.amount else FOREVER
+
+    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+        """See LimitState."""
+
+
+def pace_of(record: LimitRecord, amount: int) -> int:
+    """How long `amount` takes at the even pace of a limit, microseconds."""
+    return math.ceil(amount * (record.window_ms * 1000 / record.amount))
+
+
+_STATES: dict[Kind, type[LimitState]] = {
+    Kind.WINDOW: Window,
+    Kind.BUCKET: Bucket,
+    Kind.CONCURRENCY: Concurrency,
+    Kind.BUDGET: Budget,
+    Kind.PAUSE: Pause,
+}
+
 
 def new_state(record: LimitRecord) -> LimitState:
     """The empty state of a limit."""
-    kinds: dict[Kind, type[LimitState]] = {Kind.WINDOW: Window, Kind.CONCURRENCY: Concurrency, Kind.BUDGET: Budget}
-    return kinds[record.kind](record)
+    return _STATES[record.kind](record)
 
 
 def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
     """A limit after an edit: what is used stays, in the slices of the new window where the length has changed, and so does its pace."""
     new = new_state(record)
+    old.advance(now_ms)
     if isinstance(old, Window) and isinstance(new, Window):
         new.advance(now_ms)
         new.pace_us = old.pace_us
         _carry_ring(old, new)
+    elif isinstance(old, Bucket) and isinstance(new, Bucket):
+        new.pace_us = old.pace_us
     elif type(old) is type(new):
         new.total = old.total
         if isinstance(old, Budget) and isinstance(new, Budget):
-            new.reserved = old.reserved
+            new.reserved, new.period, new.noticed = old.reserved, old.period, old.noticed
     new.has_parked = old.has_parked
     return new
 

@@ -1,11 +1,17 @@
 -- The loop that admits: admission.py, name by name. The head of the best tree is granted, refused, parked, or closes its model for this call.
 
-local SHORTEST_UNSENT_MS, FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE = 200, 19, 16, 100
-local granted, refused = {}, {}
-local closed_models, closed_limits = {}, {}
-local opens_ms, binding, tries = FOREVER, '', 0
+local SHORTEST_UNSENT_MS, FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE, NO_LANE = 200, 19, 16, 100, 9
+local SECOND_LOOK_MS, WAKE_NODES = 100, 1000
+local SYNC, JOB, SHARED = 1, 2, 0
+local NEVER, DOWNGRADE, FOREVER = limits.NEVER, limits.DOWNGRADE, limits.FOREVER
+local WINDOW, BUDGET, PAUSE, HOLD = limits.WINDOW, limits.BUDGET, limits.PAUSE, limits.HOLD
+local need_of, limit_of, parts_of = limits.need_of, limits.of, room.parts_of
+local granted, refused, closed_models, closed_limits, opens_ms, binding, tries, credits, cooling, last_pool, paused_lanes
+fresh(function()
+  granted, refused, closed_models, closed_limits, opens_ms, binding, tries = {}, {}, {}, {}, FOREVER, '', 0
+  credits, cooling, last_pool, paused_lanes = {}, nil, nil, nil
+end)
 
-local credits = {}
 local function credits_of(pool)
   if not credits[pool] then
     local kept = call('HMGET', P .. K.credits, pool .. '|1', pool .. '|2', pool .. '|3', pool .. '|4', pool .. '|5')
@@ -15,7 +21,6 @@ local function credits_of(pool)
   return credits[pool]
 end
 
-local cooling
 local function cooling_of(target)
   if not cooling then
     cooling = {}
@@ -28,34 +33,47 @@ local function cooling_of(target)
   return cooling[target] or 0
 end
 
+local function paused_until(lane)
+  if not paused_lanes then
+    paused_lanes = {}
+    local flat = paused_lanes_packed and cmsgpack.unpack(paused_lanes_packed) or {}
+    for i = 1, #flat, 2 do paused_lanes[flat[i]] = flat[i + 1] end
+  end
+  return paused_lanes[lane]
+end
+
+local function is_paused(lane)
+  local until_ms = paused_until(lane)
+  return until_ms and (until_ms == 0 or until_ms > now)
+end
+
 -- ---- waking
 
-local function wake_jobs(l)
-  local key, rest = P .. K.parked_jobs .. l.id, l.amount - l.total
-  local fitting = call('ZRANGEBYSCORE', key, '-inf', whole(rest), 'LIMIT', 0, WAKE_JOBS)
-  local hopeless = call('ZRANGEBYSCORE', key, '(' .. whole(rest + l.reserved), '+inf', 'LIMIT', 0, WAKE_JOBS)
-  unpark_jobs(l, fitting)
-  unpark_jobs(l, hopeless)
-  return math.max(#fitting, #hopeless) == WAKE_JOBS
+-- Jobs that fit the rest, and jobs that never will, are tried again. Returns when to look again, or nil.
+local function wake_jobs(l, want)
+  local key, rest, most = P .. K.parked_jobs .. l.id, l.record.amount - l.total, want + WAKE_JOBS
+  local is_held = l.record.on_exhausted == HOLD
+  local fitting = call('ZRANGEBYSCORE', key, '-inf', whole(rest), 'LIMIT', 0, most)
+  local hopeless = call('ZRANGEBYSCORE', key, '(' .. whole(is_held and l.record.amount or rest + l.reserved), '+inf', 'LIMIT', 0, most)
+  room.unpark_jobs(l, fitting)
+  room.unpark_jobs(l, hopeless)
+  if math.max(#fitting, #hopeless) == most then return now + 1 end
+  local wait = limits.next_period_ms(l)
+  return is_held and l.has_parked == 1 and wait < FOREVER and now + wait or nil
 end
 
 local function wake_due(want)
   local due = call('ZRANGEBYSCORE', P .. K.wake, '-inf', whole(now), 'LIMIT', 0, want + 16)
-  load_limits(due)
+  limits.load(due)
   for i = 1, #due do
-    local l = limits[due[i]]
-    if not l then
-      call('ZREM', P .. K.wake, due[i])
-    else
-      local look_again
-      if l.kind == BUDGET then
-        look_again = wake_jobs(l)
-      else
-        unpark(l)
-        look_again = l.has_parked == 1
-      end
-      wake_at(l, look_again and now + SECOND_LOOK_MS or nil)
+    local l, again_ms = limit_of(due[i]), nil
+    if l and l.kind == BUDGET then
+      again_ms = wake_jobs(l, want)
+    elseif l then
+      room.unpark(l, l.kind == PAUSE and WAKE_NODES or 1)
+      again_ms = l.has_parked == 1 and now + SECOND_LOOK_MS or nil
     end
+    room.wake_at(due[i], again_ms)
   end
 end
 
@@ -63,26 +81,26 @@ end
 
 local function open_head(name)
   local tree = parts_of(name)
-  if closed_models[tree.model] then return nil end
-  if tree.class == JOB and lane_room(tree.lane) <= 0 then return nil end
-  return first_tenant(name)
+  if tree.lane >= (closed_models[tree.model] or NO_LANE) or is_paused(tree.lane) then return nil end
+  if tree.class == JOB and holders.lane_room(tree.lane) <= 0 then return nil end
+  return room.first_tenant(name)
 end
 
-local last_pool
 local function turn_of(pool)
-  last_pool = last_pool or call('GET', P .. K.last_pool) or ''
+  last_pool = last_pool or last_pool_was
   return pool > last_pool and 0 or pool < last_pool and 1 or 2
 end
 
 -- The order of the head job of a tree; 0 where a node has to be put right first.
 local function came(tree)
-  local head = heads[tree]
-  if not head[3] then
-    local leaf = call('ZRANGE', P .. K.leaves .. tree .. '\n' .. head[1], 0, 0)
-    local job = leaf[1] and call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 0, 'WITHSCORES') or {}
-    head[3] = tonumber(job[2] or 0)
+  local came_of = room.came_of()
+  if not came_of[tree] then
+    local tenant = room.first_tenant(tree)
+    local user = tenant and call('ZRANGE', P .. K.users .. tree .. '\n' .. tenant[1], 0, 0)[1]
+    local leaf = user and call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant[1] .. '\n' .. user, 0, 0, 'WITHSCORES') or {}
+    came_of[tree] = tonumber(leaf[2] or 0)
   end
-  return head[3]
+  return came_of[tree]
 end
 
 local function lane_rank(place) return credits_of(place.pool)[place.lane] >= FLOOR_CREDIT and -place.lane or place.lane end
@@ -99,6 +117,7 @@ local function goes_before(name, other_name)
     if turn ~= other_turn then return turn < other_turn end
     return tree.pool < other.pool
   end
+  local heads = room.heads()
   if heads[name][2] ~= heads[other_name][2] then return heads[name][2] < heads[other_name][2] end
   if came(name) ~= came(other_name) then return came(name) < came(other_name) end
   return name < other_name
@@ -106,7 +125,7 @@ end
 
 local function best_tree()
   local best, best_rank
-  for _, group in ipairs(known_groups()) do
+  for _, group in ipairs(room.known_groups()) do
     local rank = lane_rank(group)
     if not best or rank <= best_rank then
       for name in pairs(group.trees) do
@@ -121,75 +140,104 @@ end
 
 local function most_cost(model, input, max_output)
   local most = 0
-  if model then
-    for i = 1, #model[2] do most = math.max(most, input * model[2][i][4] + max_output * model[2][i][5]) end
+  for i = 1, model and #model.deployments or 0 do
+    most = math.max(most, input * model.deployments[i].input_pico + max_output * model.deployments[i].output_pico)
   end
   return math.ceil(most / 1000)
 end
 
+local function add_refused(member, attempt, reason, what)
+  local n = #refused
+  refused[n + 1], refused[n + 2], refused[n + 3], refused[n + 4] = string.sub(member, 1, 16), attempt, reason, what
+end
+
 -- The job whose turn it is; nil where a node had to be put right first.
 local function head_of(tree)
-  local first = first_tenant(tree)
+  local first = room.first_tenant(tree)
   if not first then return nil end
-  local tenant, tag = first[1], first[2]
-  local leaf = call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant, 0, 0, 'WITHSCORES')
-  if #leaf == 0 then drop_tenant(tree, tenant); return nil end
-  local jobs = call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 1)
-  if #jobs == 0 then drop_leaf(tree, tenant, leaf[1], tonumber(leaf[2])); return nil end
-  local input, output, max_output, attempt = struct.unpack('>I4I4I4I2', jobs[1], 17)
-  local rid = string.sub(jobs[1], 1, 16) .. struct.pack('>I2', attempt + 1)
-  if reservation_of(rid) then -- it came in twice, with two estimates
-    take_job(tree, leaf[1], jobs[1])
+  local tenant, tenant_tag = first[1], first[2]
+  local user, user_tag = room.first_user(tree, tenant)
+  local leaf = user and call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant .. '\n' .. user, 0, 0, 'WITHSCORES') or {}
+  if #leaf == 0 then room.drop_user(tree, tenant, user or ''); return nil end
+  local jobs = call('ZRANGE', P .. K.jobs .. tree .. '\n' .. leaf[1], 0, 1, 'WITHSCORES')
+  if not room.put_right(tree, leaf[1], jobs[2], leaf[2]) then return nil end
+  local member, following = jobs[1], jobs[4] or false
+  local input, output, max_output, attempt = struct.unpack('>I4I4I4I2', member, 17)
+  local rid = string.sub(member, 1, 16) .. struct.pack('>I2', attempt + 1)
+  local path, missing = paths.resolve(leaf[1])
+  if not path or reservations.of(rid) then -- not known any more; or it came in twice, with two estimates
+    room.take_job(tree, leaf[1], member, following)
+    if not path then add_refused(member, attempt, 'not_configured', missing) end
     return nil
   end
   local need = {input = input, output = output, max_output = max_output}
-  need.cost = most_cost(model_of(parts_of(tree).model), input, max_output)
-  return {tree = tree, tenant = tenant, path = leaf[1], record = path_of(leaf[1]), member = jobs[1], is_last = #jobs == 1, need = need,
-    rid = rid, attempt = attempt, tenant_tag = tag, leaf_tag = tonumber(leaf[2])}
+  need.cost = most_cost(room.model_of(parts_of(tree).model), input, max_output)
+  return {tree = tree, lane = parts_of(tree).lane, path = path, member = member, order = tonumber(jobs[2]), following = following, need = need,
+    rid = rid, attempt = attempt, tenant_tag = tenant_tag, user_tag = user_tag}
 end
 
 local function refuse(head, reason, what)
-  take_job(head.tree, head.path, head.member)
-  local n = #refused
-  refused[n + 1], refused[n + 2], refused[n + 3], refused[n + 4] = string.sub(head.member, 1, 16), head.attempt, reason, what
+  room.take_job(head.tree, head.path.id, head.member, head.following)
+  add_refused(head.member, head.attempt, reason, what)
 end
 
-local function close(model, what, wait)
-  closed_models[model] = true
+local function close_limit(id, wait, lane)
+  local known = closed_limits[id]
+  closed_limits[id] = {wait, known and math.min(lane, known[2]) or lane}
+end
+
+local function close(model, what, wait, lane)
+  closed_models[model] = math.min(lane, closed_models[model] or NO_LANE)
   if binding == '' then binding = what end
   if wait < FOREVER then opens_ms = math.min(opens_ms, now + wait) end
 end
 
 -- As the limit's own wait_ms, but order holds under it: behind a closed or a parked-on limit nobody overtakes in his lane.
 local function ordered_wait(l, amount, lane)
-  if amount > l.amount then return NEVER end
-  if closed_limits[l.id] then return closed_limits[l.id] end
-  if l.opens_at > now and l.has_parked == 1 and lane >= first_parked_lane(l) then return l.opens_at - now end
-  return wait_ms(l, amount)
+  if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > limits.amount_for(l.record, lane) then return NEVER end
+  local closed = closed_limits[l.id]
+  if closed and lane >= closed[2] then return closed[1] end
+  if l.opens_at > now and l.has_parked == 1 and lane >= room.first_parked_lane(l) then return l.opens_at - now end
+  return limits.wait_ms(l, amount, lane)
 end
 
 local function set_aside(head, l, wait)
+  local opens_at = wait < FOREVER and now + wait or nil
   if l.kind == BUDGET then
-    park_job(l, head.tree, head.path, head.member, head.need.cost)
-  elseif l.level == SHARED then
-    closed_limits[l.id] = wait
-    close(parts_of(head.tree).model, l.id, wait)
+    room.park_job(l, head.tree, head.path.id, head.member, head.order, need_of(l.record.metric, head.need), head.following, head.path.tenant)
+    if opens_at then room.wake_at(l.id, opens_at) end
+  elseif l.record.level == SHARED then
+    close_limit(l.id, wait, head.lane)
+    close(parts_of(head.tree).model, l.id, wait, head.lane)
   else
-    park(l, head.tree, head.tenant, head.path, head.tenant_tag, head.leaf_tag, wait < FOREVER and now + wait or nil)
+    room.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, opens_at)
   end
 end
 
+-- The first job that a budget can no longer pay: people hear of it as of all spent.
+local function note_exhausted(l, amount, wait)
+  if l.kind ~= BUDGET or wait == 0 then return end
+  if amount <= l.record.amount and l.record.amount < l.total - l.reserved + amount then notices.thresholds(l, true) end
+end
+
+-- Why a job can never pass a limit of its path; nil where it can.
+local function reason_of(l, wait, tenant)
+  if wait == DOWNGRADE then return 'downgrade' end
+  if wait == NEVER then return l.kind == BUDGET and 'budget_exhausted' or 'exceeds_limit' end
+  if limits.is_new_node(l) and limits.nodes_of(tenant) >= settings[4] then return 'too_many_nodes' end
+end
+
 local function path_lets_pass(head)
-  local ids, longest, blocker = head.record[3], 0, nil
-  load_limits(ids)
+  local ids, longest, blocker = head.path.limits, 0, nil
+  limits.load(ids)
   for i = 1, #ids do
-    local l = limits[ids[i]]
+    local l = limit_of(ids[i])
     if l then
-      local wait = ordered_wait(l, need_of(l.metric, head.need), parts_of(head.tree).lane)
-      if wait == NEVER then
-        refuse(head, l.kind == BUDGET and 'budget_exhausted' or 'exceeds_limit', l.id)
-        return false
-      end
+      local amount = need_of(l.record.metric, head.need)
+      local wait = ordered_wait(l, amount, head.lane)
+      if wait ~= 0 then note_exhausted(l, amount, wait) end
+      local reason = reason_of(l, wait, head.path.tenant)
+      if reason then refuse(head, reason, l.id); return false end
       if wait > longest then longest, blocker = wait, l end
     end
   end
@@ -198,16 +246,17 @@ local function path_lets_pass(head)
 end
 
 local function deployment_wait(deployment, need, lane)
-  local longest, blocker = 0, ''
-  for i = 1, #deployment[3] do
-    local wait = cooling_of(deployment[3][i]) - now
-    if wait > longest then longest, blocker = wait, deployment[3][i] end
+  local longest, blocker = breaker.wait_ms(deployment.id, deployment.rule), ''
+  if longest > 0 then blocker = 'breaker:' .. deployment.id end
+  for i = 1, #deployment.cools do
+    local wait = cooling_of(deployment.cools[i]) - now
+    if wait > longest then longest, blocker = wait, deployment.cools[i] end
   end
-  load_limits(deployment[2])
-  for i = 1, #deployment[2] do
-    local l = limits[deployment[2][i]]
+  limits.load(deployment.limits)
+  for i = 1, #deployment.limits do
+    local l = limit_of(deployment.limits[i])
     if l then
-      local wait = ordered_wait(l, need_of(l.metric, need), lane)
+      local wait = ordered_wait(l, need_of(l.record.metric, need), lane)
       if wait == NEVER then return NEVER, l.id end
       if wait > longest then longest, blocker = wait, l.id end
     end
@@ -228,7 +277,7 @@ local function count_floor(name)
   local tree = parts_of(name)
   local own = credits_of(tree.pool)
   own[tree.lane] = math.max(0, own[tree.lane] - FLOOR_CREDIT)
-  for _, group in ipairs(known_groups()) do
+  for _, group in ipairs(room.known_groups()) do
     if group.pool == tree.pool and group.lane ~= tree.lane and has_open_head(group) then
       own[group.lane] = math.min(2 * FLOOR_CREDIT, own[group.lane] + 1)
     end
@@ -236,46 +285,41 @@ local function count_floor(name)
   last_pool = tree.pool
 end
 
-local function charge_all(ids, need, charged_ids, amounts)
+-- Take what the attempt needs of each limit; one more of those parked under it may try. Returns the shortest window.
+local function charge_all(ids, head, charged_ids, amounts, shortest)
   for i = 1, #ids do
-    local l = limits[ids[i]]
-    if l then
-      local amount = need_of(l.metric, need)
-      take(l, amount)
+    local l = limit_of(ids[i])
+    if l and l.kind ~= PAUSE then
+      local amount = need_of(l.record.metric, head.need)
+      limits.take(l, amount, head.path.tenant)
       charged_ids[#charged_ids + 1] = l.id; amounts[#amounts + 1] = amount
-      if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then unpark(l) end
+      if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then room.unpark(l) end
+      if l.kind == WINDOW then shortest = math.min(shortest, l.record.window_ms) end
     end
   end
-end
-
--- How long the grant may stay unsent: never so long that a window forgets it before its sending is known.
-local function unsent_for(charged_ids)
-  local shortest = FOREVER
-  for i = 1, #charged_ids do
-    local l = limits[charged_ids[i]]
-    if l.window_ms > 0 then shortest = math.min(shortest, l.window_ms) end
-  end
-  return math.min(settings[1], math.max(SHORTEST_UNSENT_MS, math.floor(shortest / 2)))
+  return shortest
 end
 
 local function grant(head, deployment)
   local need, charged_ids, amounts = head.need, {}, {}
-  charge_all(head.record[3], need, charged_ids, amounts)
-  charge_all(deployment[2], need, charged_ids, amounts)
-  local send_by = now + unsent_for(charged_ids)
-  reserve(head.rid, {head.path, head.tree, need.input, need.output, need.max_output, need.cost, now, '', charged_ids, amounts, deployment[1]}, send_by)
-  take_job(head.tree, head.path, head.member)
-  advance_tags(head.tree, head.tenant, head.path, (need.input + need.max_output) * TAG_SCALE, head.record[2], head.tenant_tag, head.leaf_tag,
-    head.is_last)
+  local shortest = charge_all(head.path.limits, head, charged_ids, amounts, FOREVER)
+  shortest = charge_all(deployment.limits, head, charged_ids, amounts, shortest)
+  -- never so long unsent that a window forgets it before its sending is known
+  local send_by = now + math.min(settings[1], math.max(SHORTEST_UNSENT_MS, math.floor(shortest / 2)))
+  local generation = breaker.grant(deployment.id, deployment.rule, head.rid)
+  reservations.reserve(head.rid, {head.path.id, head.tree, need.input, need.output, need.max_output, need.cost, now, '', charged_ids, amounts,
+    deployment.id, generation}, send_by)
+  room.advance_tags(head.tree, head.path, head.tenant_tag, head.user_tag, (need.input + need.max_output) * TAG_SCALE)
+  room.take_job(head.tree, head.path.id, head.member, head.following)
   count_floor(head.tree)
-  granted[#granted + 1] = {head.rid, head.tree, deployment[1], need.cost, send_by, need.input, need.max_output}
+  granted[#granted + 1] = {head.rid, head.tree, deployment.id, need.cost, send_by, need.input, need.max_output}
 end
 
 local function find_deployment(head, model)
   local shortest, what, never, blocked = FOREVER, '', '', {}
-  for i = 1, #model[2] do
-    local deployment = model[2][i]
-    local wait, blocker = deployment_wait(deployment, head.need, parts_of(head.tree).lane)
+  for i = 1, #model.deployments do
+    local deployment = model.deployments[i]
+    local wait, blocker = deployment_wait(deployment, head.need, head.lane)
     if wait == 0 then grant(head, deployment); return end
     if wait == NEVER then
       if never == '' then never = blocker end
@@ -286,15 +330,15 @@ local function find_deployment(head, model)
   end
   if never ~= '' and not next(blocked) then refuse(head, 'exceeds_limit', never); return end
   for id, wait in pairs(blocked) do
-    if limits[id] then closed_limits[id] = wait end
+    if limits.found(id) then close_limit(id, wait, head.lane) end
   end
-  close(parts_of(head.tree).model, what, shortest)
+  close(parts_of(head.tree).model, what, shortest, head.lane)
 end
 
 local function try(tree)
   local head = head_of(tree)
   if not head then return end
-  local model = model_of(parts_of(tree).model)
+  local model = room.model_of(parts_of(tree).model)
   if not model then
     refuse(head, 'not_configured', parts_of(tree).model)
   elseif path_lets_pass(head) then
@@ -314,6 +358,17 @@ local function admit(want)
   return best_tree() ~= nil
 end
 
+-- When to step again although nobody settles: 0 or a moment after now.
+local function next_ready()
+  local first = call('ZRANGE', P .. K.wake, 0, 0, 'WITHSCORES')
+  if #first > 0 then opens_ms = math.min(opens_ms, tonumber(first[2])) end
+  for lane = 1, 5 do
+    local until_ms = paused_until(lane)
+    if until_ms and until_ms > now then opens_ms = math.min(opens_ms, until_ms) end
+  end
+  return opens_ms < FOREVER and math.max(opens_ms, now + 1) or 0
+end
+
 local function flush_admission()
   local fields = {}
   for pool, own in pairs(credits) do
@@ -324,3 +379,8 @@ local function flush_admission()
   call_many('HSET', P .. K.credits, fields)
   if last_pool and #granted > 0 then call('SET', P .. K.last_pool, last_pool) end
 end
+
+return {
+  admit = admit, refuse = add_refused, next_ready = next_ready, flush = flush_admission,
+  outcome = function() return granted, refused, binding end,
+}

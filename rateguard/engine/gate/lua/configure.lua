@@ -1,9 +1,8 @@
--- needs: limits room
 -- Write configuration records; what is used of an edited limit stays. Works during a rebuild (no epoch).
 -- A record that was read from older rows than the one that stands (or was forgotten) is left out: pushes may overtake each other.
--- ARGV[1] msgpack [now|false, version, limits, paths, models, forget limits, forget models]
---   limits [[id, kind, metric, amount, level, window_ms, burst, gives_back, slices, ring], …]
---   paths  [[id, packed], …]   models [[name, packed], …]   forget [id, …]
+-- ARGV[1] msgpack [now|false, version, limits, scopes, models, forget limits, forget scopes, forget models, paused lanes|false, is_last]
+--   limits [[id, packed], …]   scopes [[id, packed], …]   models [[name, packed], …]   forget [id, …]   paused lanes: flat lane, until_ms
+--   is_last: with it all of the version is written
 -- Returns 1.
 local function is_current(kind, id)
   local known = tonumber(call('HGET', P .. K.record_versions, kind .. id) or 0)
@@ -12,69 +11,68 @@ local function is_current(kind, id)
   return true
 end
 
-local function free_parked(l)
-  if l.has_parked == 0 then return end
-  unpark_jobs(l, call('ZRANGE', P .. K.parked_jobs .. l.id, 0, -1))
-  while call('EXISTS', P .. K.parked .. l.id) == 1 do unpark(l) end
-  call('ZREM', P .. K.wake, l.id)
+local function free(id)
+  local l = limits.of(id)
+  if l then room.free_parked(l) end
 end
 
--- What is parked under a limit that the path has no longer is tried again.
-local function write_path(id, packed)
-  local old, new, kept = path_of(id), cmsgpack.unpack(packed), {}
-  call('SET', P .. K.path .. id, packed)
-  paths[id] = new
-  for i = 1, #new[3] do kept[new[3][i]] = true end
-  for i = 1, old and #old[3] or 0 do
-    local l = not kept[old[3][i]] and limit_of(old[3][i])
-    if l then free_parked(l) end
-  end
+local function forget_limit(id)
+  local ids = limits.states_of(id)
+  for i = 1, #ids do free(ids[i]) end
+  limits.forget(id)
 end
 
-local function write_limit(record)
-  local old = limit_of(record[1])
-  local l = old and edited(old, record) or new_limit(record)
-  l.dirty = nil
-  limits[record[1]] = l
-  touch(l)
-  call('SADD', P .. K.limit_ids, record[1])
-  if l.has_parked == 1 then wake_at(l, now) end
+local function scope_of(node)
+  local raw = call('GET', P .. K.scope .. node)
+  return raw and paths.unpack(raw)
 end
 
-for i = 1, #args[3] do
-  if is_current('limit:', args[3][i][1]) then write_limit(args[3][i]) end
-end
-for i = 1, #args[6] do
-  local l = is_current('limit:', args[6][i]) and limit_of(args[6][i])
-  if l then
-    free_parked(l)
-    call('DEL', P .. K.limit .. l.id)
-    call('SREM', P .. K.limit_ids, l.id)
-    l.dirty = true -- never written again
-    limits[l.id] = false
+-- What is parked under a limit that a node has no longer is tried again.
+local function write_scope(node, packed)
+  local old, kept = scope_of(node), {}
+  call('SET', P .. K.scope .. node, packed)
+  cached.scopes[node], cached.paths = nil, {}
+  local new = paths.unpack(packed)
+  for _, id in ipairs(new.limits) do kept[id] = true end
+  for _, id in ipairs(old and old.limits or {}) do
+    if not kept[id] then free(id) end
   end
+  local part = string.match(node, '|(.*)$') or 'tenant:' .. node
+  for id in pairs(new.without) do free(id .. '@' .. part) end
 end
-for i = 1, #args[4] do
-  if is_current('path:', args[4][i][1]) then write_path(args[4][i][1], args[4][i][2]) end
+
+local function forget_scope(node)
+  local old = scope_of(node)
+  call('DEL', P .. K.scope .. node)
+  cached.scopes[node], cached.paths = nil, {}
+  for _, id in ipairs(old and old.limits or {}) do free(id) end
 end
-for i = #dirty, 1, -1 do
-  if limits[dirty[i].id] ~= dirty[i] then table.remove(dirty, i) end
-end
-flush_limits()
-flush_room()
-for i = 1, #args[5] do
-  local name, packed = args[5][i][1], args[5][i][2]
-  if is_current('model:', name) then
-    call('SET', P .. K.model .. name, packed)
-    call('HSET', P .. K.pools, name, cmsgpack.unpack(packed)[1])
+
+operation('configure', function()
+  for _, record in ipairs(args[3]) do
+    if is_current('limit:', record[1]) then
+      for _, l in ipairs(limits.write(record[1], record[2])) do room.wake_at(l.id, now) end
+    end
   end
-end
-for i = 1, #args[7] do
-  if is_current('model:', args[7][i]) then
-    call('DEL', P .. K.model .. args[7][i])
-    call('HDEL', P .. K.pools, args[7][i])
+  for _, id in ipairs(args[6]) do
+    if is_current('limit:', id) then forget_limit(id) end
   end
-end
-local version = tonumber(call('GET', P .. K.version) or 0)
-if args[2] > version then call('SET', P .. K.version, whole(args[2])) end
-return 1
+  for _, record in ipairs(args[4]) do
+    if is_current('scope:', record[1]) then write_scope(record[1], record[2]) end
+  end
+  for _, node in ipairs(args[7]) do
+    if is_current('scope:', node) then forget_scope(node) end
+  end
+  limits.flush()
+  room.flush()
+  for _, record in ipairs(args[5]) do
+    if is_current('model:', record[1]) then call('SET', P .. K.model .. record[1], record[2]) end
+  end
+  for _, name in ipairs(args[8]) do
+    if is_current('model:', name) then call('DEL', P .. K.model .. name) end
+  end
+  if args[9] and is_current('lanes', '') then call('SET', P .. K.paused_lanes, cmsgpack.pack(args[9])) end
+  if args[10] and args[2] > version then call('SET', P .. K.version, whole(args[2])) end
+  restamp()
+  return 1
+end, {is_rebuild = true})

@@ -1,20 +1,23 @@
-local settings -- set by the operation: {send_by_ms, dead_after_ms, unsent_per_worker}
--- Who is alive and how much they can take: holders.py, name by name. Needs the settings table {send_by_ms, dead_after_ms, unsent_per_worker}.
+-- Who is alive and how much they can take: holders.py, name by name. Needs settings {send_by_ms, dead_after_ms, unsent_per_worker, most_nodes}.
 
 local GAP_SHARE, LEFT = 2, -1
-local holder_table, running, unsent
-local running_change, unsent_change = {}, {} -- of this call, written at its end
+local holder_table, running, unsent, running_change, unsent_change, bases, rooms, resumed_at
+fresh(function()
+  holder_table, running, unsent, running_change, unsent_change, bases, rooms, resumed_at = nil, nil, nil, {}, {}, nil, {}, nil
+end)
 
 local function load_holders()
   if holder_table then return end
   holder_table, running, unsent = {}, {}, {}
   local flat = call('HGETALL', P .. K.holders)
   for i = 1, #flat, 2 do
-    local record = cmsgpack.unpack(flat[i + 1])
-    local lanes = {}
+    local record, lanes = cmsgpack.unpack(flat[i + 1]), {}
     for j = 1, #record[2] do lanes[record[2][j]] = true end
-    local beat = tonumber(call('ZSCORE', P .. K.beats, flat[i]) or 0)
-    holder_table[flat[i]] = {slots = record[1], lanes = lanes, beat = beat}
+    holder_table[flat[i]] = {slots = record[1], lanes = lanes, beat = 0}
+  end
+  flat = call('ZRANGE', P .. K.beats, 0, -1, 'WITHSCORES')
+  for i = 1, #flat, 2 do
+    if holder_table[flat[i]] then holder_table[flat[i]].beat = tonumber(flat[i + 1]) end
   end
   flat = call('HGETALL', P .. K.running)
   for i = 1, #flat, 2 do running[flat[i]] = tonumber(flat[i + 1]) end
@@ -26,7 +29,6 @@ local function load_holders()
 end
 
 -- base room of each lane before unsent grants, and the lanes whose unsent grants count against it
-local bases
 local function lane_bases()
   if bases then return bases end
   load_holders()
@@ -45,7 +47,6 @@ local function lane_bases()
   return bases
 end
 
-local rooms = {} -- emptied by every grant
 local function lane_room(lane)
   if not rooms[lane] then
     local base = lane_bases()[lane]
@@ -56,6 +57,13 @@ local function lane_room(lane)
   return rooms[lane]
 end
 
+local function count_unsent(lane, change)
+  unsent_change[lane] = (unsent_change[lane] or 0) + change
+  if unsent then unsent[lane] = unsent[lane] + change; rooms = {} end
+end
+
+local function count_running(holder, change) running_change[holder] = (running_change[holder] or 0) + change end
+
 -- Somebody asks or beats. After a silence of all, nobody is called dead before a whole dead_after has passed.
 local function note_gap()
   local last_heard = tonumber(call('HGET', P .. K.pulse, 'last_heard') or 0)
@@ -63,7 +71,6 @@ local function note_gap()
   call('HSET', P .. K.pulse, 'last_heard', whole(now))
 end
 
-local resumed_at
 local function is_alive(holder)
   local beat = tonumber(call('ZSCORE', P .. K.beats, holder) or 0)
   if beat == LEFT then return false end
@@ -76,3 +83,17 @@ local function forget_holder(holder)
   call('ZREM', P .. K.beats, holder)
   call('HDEL', P .. K.running, holder)
 end
+
+local function flush_holders()
+  for lane, change in pairs(unsent_change) do
+    if change ~= 0 then call('HINCRBY', P .. K.unsent, lane, change) end
+  end
+  for holder, change in pairs(running_change) do
+    if change ~= 0 then call('HINCRBY', P .. K.running, holder, change) end
+  end
+end
+
+return {
+  lane_room = lane_room, count_unsent = count_unsent, count_running = count_running, note_gap = note_gap, is_alive = is_alive,
+  forget = forget_holder, flush = flush_holders, LEFT = LEFT,
+}

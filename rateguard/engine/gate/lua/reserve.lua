@@ -1,8 +1,12 @@
 -- Reservations: made at the grant, claimed and moved when sent, adjusted at the end. Twin: reservations.py, name by name.
--- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment}
+-- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment, generation}
 
-local JOB = 2
-local records = {}
+local JOB, RESTORED = 2, -1
+local DEFAULT_RULE = {failures = 5, failure_permille = 500, window_ms = 30000, open_ms = 30000, slow_ms = 0, slow_permille = 500, probes = 1,
+  forced = 0}
+local need_of = limits.need_of
+local records, record_changed, late_by, not_late, held_now, held_no_more, gone
+fresh(function() records, record_changed, late_by, not_late, held_now, held_no_more, gone = {}, {}, {}, {}, {}, {}, {} end)
 
 local function reservation_of(rid)
   if records[rid] == nil then
@@ -12,6 +16,17 @@ local function reservation_of(rid)
   return records[rid]
 end
 
+local function load_reservations(rids)
+  for from = 1, #rids, 2000 do
+    local to = math.min(from + 1999, #rids)
+    local raws = call('HMGET', P .. K.reservations, unpack(rids, from, to))
+    for n = from, to do
+      local raw = raws[n - from + 1]
+      if records[rids[n]] == nil then records[rids[n]] = raw and cmsgpack.unpack(raw) or false end
+    end
+  end
+end
+
 -- Those of the jobs (flat tree, path, member, order) whose next attempt is not granted already.
 local function not_reserved(jobs)
   local rids, left = {}, {}
@@ -19,36 +34,21 @@ local function not_reserved(jobs)
     local attempt = struct.unpack('>I2', jobs[i], 29)
     rids[#rids + 1] = string.sub(jobs[i], 1, 16) .. struct.pack('>I2', attempt + 1)
   end
-  for from = 1, #rids, 2000 do
-    local to = math.min(from + 1999, #rids)
-    local known = call('HMGET', P .. K.reservations, unpack(rids, from, to))
-    for n = from, to do
-      local record = records[rids[n]]
-      if record == nil then record = known[n - from + 1] end
-      if not record then
-        for at = n * 4 - 3, n * 4 do left[#left + 1] = jobs[at] end
-      end
+  load_reservations(rids)
+  for n = 1, #rids do
+    if not records[rids[n]] then
+      for at = n * 4 - 3, n * 4 do left[#left + 1] = jobs[at] end
     end
   end
   return left
 end
 
-local record_changed = {}
 local function keep(rid, record)
   records[rid] = record
   record_changed[rid] = true
 end
 
-local function count_unsent(lane, change)
-  unsent_change[lane] = (unsent_change[lane] or 0) + change
-  if unsent then unsent[lane] = unsent[lane] + change; rooms = {} end
-end
-local function count_running(holder, change)
-  running_change[holder] = (running_change[holder] or 0) + change
-end
-
 -- What this call adds and takes away, written once at its end: what goes first, then what comes.
-local late_by, not_late, held_now, held_no_more, gone = {}, {}, {}, {}, {}
 local function members_of(sets, holder)
   if not sets[holder] then sets[holder] = {} end
   return sets[holder]
@@ -60,7 +60,8 @@ end
 local function reserve(rid, record, send_by)
   keep(rid, record)
   late_by[rid] = send_by
-  if parts_of(record[2]).class == JOB then count_unsent(parts_of(record[2]).lane, 1) end
+  local tree = room.parts_of(record[2])
+  if tree.class == JOB then holders.count_unsent(tree.lane, 1) end
 end
 
 local function claim(rid, record, holder)
@@ -68,9 +69,10 @@ local function claim(rid, record, holder)
   record[8] = holder
   forget_late(rid)
   members_of(held_now, holder)[rid] = true
-  if parts_of(record[2]).class == JOB then
-    count_unsent(parts_of(record[2]).lane, -1)
-    count_running(holder, 1)
+  local tree = room.parts_of(record[2])
+  if tree.class == JOB then
+    holders.count_unsent(tree.lane, -1)
+    holders.count_running(holder, 1)
   end
   keep(rid, record)
 end
@@ -78,10 +80,10 @@ end
 -- Windows count the attempt at a later moment than they did.
 local function count_at(rid, record, at_ms)
   if at_ms <= record[7] then return end
-  load_limits(record[9])
+  limits.load(record[9])
   for i = 1, #record[9] do
-    local l = limits[record[9][i]]
-    if l then move(l, record[10][i], record[7], at_ms) end
+    local l = limits.of(record[9][i])
+    if l then limits.move(l, record[10][i], record[7], at_ms) end
   end
   record[7] = at_ms
   keep(rid, record)
@@ -97,44 +99,58 @@ end
 local function release(rid, record)
   records[rid], record_changed[rid] = false, nil
   gone[#gone + 1] = rid
+  local tree = room.parts_of(record[2])
   if record[8] == '' then
     forget_late(rid)
-    if parts_of(record[2]).class == JOB then count_unsent(parts_of(record[2]).lane, -1) end
+    if tree.class == JOB then holders.count_unsent(tree.lane, -1) end
   else
     members_of(held_now, record[8])[rid] = nil
     local others = members_of(held_no_more, record[8])
     others[#others + 1] = rid
-    if parts_of(record[2]).class == JOB then count_running(record[8], -1) end
+    if tree.class == JOB then holders.count_running(record[8], -1) end
   end
 end
 
-local function actual_of(l, reserved, record, used, input, output, cost)
-  if used == 0 then return 0 end
-  if l.gives_back == 1 then return need_of(l.metric, {input = input, output = output, max_output = output, cost = cost}) end
-  return math.max(reserved, need_of(l.metric, {input = input, output = output, max_output = record[5], cost = cost}))
+local function actual_of(l, reserved, record, s)
+  if not s.used then return 0 end
+  if l.record.gives_back == 1 then return need_of(l.record.metric, s.settled) end
+  return math.max(reserved, need_of(l.record.metric, {input = s.settled.input, output = s.settled.output, max_output = record[5], cost = s.settled.cost}))
 end
 
-local function settle(rid, used, input, output, cost, counted_ago, target, cool_ms)
-  if target ~= '' then
-    local known = tonumber(call('HGET', P .. K.cooling, target) or 0)
-    call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
+local function rule_of(tree, deployment)
+  local model = room.model_of(room.parts_of(tree).model)
+  for i = 1, model and #model.deployments or 0 do
+    if model.deployments[i].id == deployment then return model.deployments[i].rule end
   end
+  return DEFAULT_RULE
+end
+
+local function cool(target, cool_ms)
+  local known = tonumber(call('HGET', P .. K.cooling, target) or 0)
+  call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
+end
+
+-- s: {used, settled = {input, output, max_output, cost}, counted_ago, verdict, latency_ms}
+local function settle(rid, s)
   local record = reservation_of(rid)
   if not record then return end
-  load_limits(record[9])
-  if used == 1 and counted_ago >= 0 then count_at(rid, record, now - counted_ago) end
+  limits.load(record[9])
+  if s.used and s.counted_ago >= 0 then count_at(rid, record, now - s.counted_ago) end
   release(rid, record)
+  local tenant = paths.parts_of(record[1]).tenant
   for i = 1, #record[9] do
-    local l, reserved = limits[record[9][i]], record[10][i]
+    local l, reserved = limits.of(record[9][i]), record[10][i]
     if l then
-      local actual = actual_of(l, reserved, record, used, input, output, cost)
-      adjust(l, reserved, actual, record[7])
-      if l.has_parked == 1 and (actual < reserved or l.kind ~= WINDOW) then
+      local actual = actual_of(l, reserved, record, s)
+      limits.adjust(l, reserved, actual, record[7], tenant)
+      if l.kind == limits.BUDGET then notices.thresholds(l, false) end
+      if l.has_parked == 1 and (actual < reserved or l.kind == limits.BUDGET or l.kind == limits.CONCURRENCY) then
         l.opens_at = 0
-        wake_at(l, now)
+        room.wake_at(l.id, now)
       end
     end
   end
+  breaker.finish(record[11], rule_of(record[2], record[11]), rid, record[12], s.verdict, s.latency_ms)
 end
 
 local function flush_sets()
@@ -160,10 +176,9 @@ local function flush_reservations()
   call_many('HDEL', P .. K.reservations, gone)
   call_many('HSET', P .. K.reservations, fields)
   flush_sets()
-  for lane, change in pairs(unsent_change) do
-    if change ~= 0 then call('HINCRBY', P .. K.unsent, lane, change) end
-  end
-  for holder, change in pairs(running_change) do
-    if change ~= 0 then call('HINCRBY', P .. K.running, holder, change) end
-  end
 end
+
+return {
+  of = reservation_of, load = load_reservations, not_reserved = not_reserved, reserve = reserve, claim = claim, note_sent = note_sent,
+  settle = settle, cool = cool, flush = flush_reservations, RESTORED = RESTORED,
+}

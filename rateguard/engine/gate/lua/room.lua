@@ -1,44 +1,54 @@
--- The waiting room: room.py, name by name. Trees (model|class|lane) → tenants → leaves → jobs, and the nodes parked under limits.
+-- The waiting room: room.py, name by name. Trees (model|class|lane) → tenants → users → leaves → jobs, and the nodes parked under limits.
 
-local SECOND_LOOK_MS, LANE_RANK = 100, 10 ^ 15
-local SHARED, TENANT = 0, 1
-local paths, models, heads = {}, {}, {}
-local waiting_change = 0
+local LANE_RANK, HOUR_MS = 10 ^ 15, 3600000
+local TENANT = 1
+local groups, group_at, heads, came_of
+local virtual, virtual_changed, finish, finish_changed, has_parked_jobs, waiting_change
+fresh(function()
+  groups, group_at, heads, came_of = nil, nil, {}, {}
+  virtual, virtual_changed, finish, finish_changed, has_parked_jobs, waiting_change = {}, {}, {}, {}, nil, 0
+end)
 
-local function path_of(id)
-  if paths[id] == nil then
-    local raw = call('GET', P .. K.path .. id)
-    paths[id] = raw and cmsgpack.unpack(raw) or false
+local function unpack_model(raw)
+  local f = cmsgpack.unpack(raw)
+  local model = {pool = f[1], deployments = {}}
+  for i, d in ipairs(f[2]) do
+    local b = d[6]
+    model.deployments[i] = {id = d[1], limits = d[2], cools = d[3], input_pico = d[4], output_pico = d[5], rule = {failures = b[1],
+      failure_permille = b[2], window_ms = b[3], open_ms = b[4], slow_ms = b[5], slow_permille = b[6], probes = b[7], forced = b[8]}}
   end
-  return paths[id]
+  return model
 end
 
 local function model_of(name)
-  if models[name] == nil then
+  local found = cached.models[name]
+  if found == nil then
     local raw = call('GET', P .. K.model .. name)
-    models[name] = raw and cmsgpack.unpack(raw) or false
+    found = raw and unpack_model(raw) or false
+    cached.models[name] = found
+    cached.size = cached.size + 1
   end
-  return models[name]
+  return found
 end
 
 local function node_name(tree, tenant, path) return tree .. '\n' .. tenant .. '\n' .. path end
 
 -- The parts of a tree 'model|class|lane', and its plane: what shares finish tags.
-local parts = {}
 local function parts_of(tree)
-  local found = parts[tree]
+  local found = cached.trees[tree]
   if not found then
     local model = string.sub(tree, 1, -5)
-    local pool = call('HGET', P .. K.pools, model) or model
+    local record = model_of(model)
+    local pool = record and record.pool or model
     found = {model = model, class = tonumber(string.sub(tree, -3, -3)), lane = tonumber(string.sub(tree, -1)), pool = pool,
       plane = pool .. string.sub(tree, -4)}
-    parts[tree] = found
+    cached.trees[tree] = found
+    cached.size = cached.size + 1
   end
   return found
 end
 
 -- The trees with a ready tenant, by pool and lane: a list of {pool, lane, trees = {name = true}}, lower lanes behind.
-local groups, group_at
 local function add_tree(name)
   local tree = parts_of(name)
   local key = tree.pool .. '|' .. tree.lane
@@ -46,8 +56,7 @@ local function add_tree(name)
     group_at[key] = {pool = tree.pool, lane = tree.lane, trees = {}}
     groups[#groups + 1] = group_at[key]
   end
-  tree.group = group_at[key]
-  tree.group.trees[name] = true
+  group_at[key].trees[name] = true
 end
 local function known_groups()
   if not groups then
@@ -58,123 +67,75 @@ local function known_groups()
   end
   return groups
 end
+local function drop_tree(name)
+  call('SREM', P .. K.trees, name)
+  if groups then
+    local tree = parts_of(name)
+    local group = group_at[tree.pool .. '|' .. tree.lane]
+    if group then group.trees[name] = nil end
+  end
+end
 
--- Virtual times and finish tags that this call touched; written once at the end.
-local virtual, finish, finish_changed = {}, {}, {}
-local function virtual_of(plane)
-  if not virtual[plane] then virtual[plane] = tonumber(call('HGET', P .. K.virtual, plane) or 0) end
-  return virtual[plane]
+-- ---- tags. A place is a plane (its tenants), or plane \n tenant (his users, as far as served in this hour or the last). Written at the end.
+
+local function virtual_of(place)
+  if not virtual[place] then virtual[place] = tonumber(call('HGET', P .. K.virtual, place) or 0) end
+  return virtual[place]
+end
+local function tags_of(place)
+  if not finish[place] then finish[place] = {} end
+  return finish[place]
 end
 local function finish_of(plane, tenant)
-  local tags = finish[plane]
-  if not tags then tags = {}; finish[plane] = tags end
+  local tags = tags_of(plane)
   if not tags[tenant] then tags[tenant] = tonumber(call('HGET', P .. K.finish .. plane, tenant) or 0) end
   return tags[tenant]
 end
-local function set_finish(plane, tenant, tag)
-  finish[plane][tenant] = tag
-  finish_changed[plane] = finish_changed[plane] or {}
-  finish_changed[plane][tenant] = tag
+local function user_key(place, hour) return string.format('%s%s%d\n%s', P, K.user_finish, hour, place) end
+local function finish_of_user(place, user)
+  local tags, hour = tags_of(place), math.floor(now / HOUR_MS)
+  if not tags[user] then
+    tags[user] = tonumber(call('HGET', user_key(place, hour), user) or call('HGET', user_key(place, hour - 1), user) or 0)
+  end
+  return tags[user]
 end
-local virtual_changed = {}
-local function set_virtual(plane, tag)
-  virtual[plane] = tag; virtual_changed[plane] = tag
+local function served(place, member, tag, ends)
+  if tag > virtual_of(place) then virtual[place] = tag; virtual_changed[place] = tag end
+  tags_of(place)[member] = ends
+  if not finish_changed[place] then finish_changed[place] = {} end
+  finish_changed[place][member] = ends
 end
 
--- {tenant, tag, order of its head job or nil} of each tree that this call has looked at
-local function forget_head_job(tree)
-  if heads[tree] then heads[tree][3] = nil end
-end
+-- ---- ready nodes
+
+local function forget_head(tree) heads[tree] = nil; came_of[tree] = nil end
 
 local function tenant_ready(tree, tenant)
   if call('HEXISTS', P .. K.parked_at, node_name(tree, tenant, '')) == 1 then return end
-  local key = P .. K.tenants .. tree
-  if call('ZSCORE', key, tenant) then return end
   local plane = parts_of(tree).plane
-  call('ZADD', key, whole(math.max(virtual_of(plane), finish_of(plane, tenant))), tenant)
-  call('SADD', P .. K.trees, tree)
-  if groups then add_tree(tree) end
-  heads[tree] = nil
-end
-
--- The tag of the leaf that was served last; a leaf that goes leaves its own tag in leaf_finish.
-local leaf_virtual, leaf_virtual_changed = {}, {}
-local function leaf_virtual_of(place)
-  if not leaf_virtual[place] then leaf_virtual[place] = tonumber(call('HGET', P .. K.leaf_virtual, place) or 0) end
-  return leaf_virtual[place]
-end
-local function set_leaf_virtual(place, tag)
-  leaf_virtual[place], leaf_virtual_changed[place] = tag, tag
-end
-local function remember_leaf(place, path, tag) call('HSET', P .. K.leaf_finish .. place, path, whole(tag)) end
-
-local function leaf_ready(tree, tenant, path)
-  forget_head_job(tree)
-  if call('HEXISTS', P .. K.parked_at, node_name(tree, tenant, path)) == 1 then return end
-  local place = tree .. '\n' .. tenant
-  local key = P .. K.leaves .. place
-  if not call('ZSCORE', key, path) then
-    local ends = call('HGET', P .. K.leaf_finish .. place, path)
-    if ends then call('HDEL', P .. K.leaf_finish .. place, path) end
-    call('ZADD', key, whole(math.max(leaf_virtual_of(place), tonumber(ends or 0))), path)
+  local tag = math.max(virtual_of(plane), finish_of(plane, tenant))
+  if call('ZADD', P .. K.tenants .. tree, 'NX', whole(tag), tenant) == 1 then
+    call('SADD', P .. K.trees, tree)
+    if groups then add_tree(tree) end
+    heads[tree] = nil
   end
+end
+
+local function user_ready(tree, tenant, user)
+  local place = parts_of(tree).plane .. '\n' .. tenant
+  call('ZADD', P .. K.users .. tree .. '\n' .. tenant, 'NX', whole(math.max(virtual_of(place), finish_of_user(place, user))), user)
+  came_of[tree] = nil
   tenant_ready(tree, tenant)
 end
 
--- The budget among these limits under which a job is parked, or nil.
-local has_parked_jobs
-local function parked_under(ids, member)
-  if has_parked_jobs == nil then has_parked_jobs = call('EXISTS', P .. K.parked_place) == 1 end
-  if not has_parked_jobs then return nil end
-  for i = 1, #ids do
-    if call('HEXISTS', P .. K.parked_place, ids[i] .. '\n' .. member) == 1 then return ids[i] end
-  end
-end
-
--- jobs: flat tree, path, member, order; those of one leaf go in by one command. Calls unknown(member, path) where a path is not configured.
-local function enqueue_all(jobs, unknown)
-  local leaves, members = {}, {}
-  for i = 1, #jobs, 4 do
-    local tree, path, member = jobs[i], jobs[i + 1], jobs[i + 2]
-    local record, leaf = path_of(path), tree .. '\n' .. path
-    if not record then
-      unknown(member, path)
-    elseif not parked_under(record[3], member) then
-      if not members[leaf] then
-        leaves[#leaves + 1] = {leaf, tree, record[1], path}
-        members[leaf] = {}
-      end
-      local list = members[leaf]
-      list[#list + 1] = jobs[i + 3]; list[#list + 1] = member
-    end
-  end
-  for i = 1, #leaves do
-    local leaf, tree, tenant, path = unpack(leaves[i])
-    local added, list = 0, members[leaf]
-    for from = 1, #list, 2000 do added = added + call('ZADD', P .. K.jobs .. leaf, 'NX', unpack(list, from, math.min(from + 1999, #list))) end
-    if added > 0 then
-      waiting_change = waiting_change + added
-      leaf_ready(tree, tenant, path)
-    end
-  end
-end
-
-local function withdraw(tree, path, member)
-  local record = path_of(path)
-  if not record then return end
-  waiting_change = waiting_change - call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  local budget = parked_under(record[3], member)
-  if budget then
-    call('ZREM', P .. K.parked_jobs .. budget, member)
-    call('HDEL', P .. K.parked_place, budget .. '\n' .. member)
-    waiting_change = waiting_change - 1
-  end
-end
-
-local function take_job(tree, path, member)
-  forget_head_job(tree)
-  call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  waiting_change = waiting_change - 1
+-- A leaf has work: it stands among its user's at its head's order, unless it is parked.
+local function leaf_ready(tree, path)
+  local split = paths.parts_of(path)
+  if call('HEXISTS', P .. K.parked_at, node_name(tree, split.tenant, path)) == 1 then return end
+  local head = call('ZRANGE', P .. K.jobs .. tree .. '\n' .. path, 0, 0, 'WITHSCORES')
+  if #head == 0 then return end
+  call('ZADD', P .. K.leaves .. tree .. '\n' .. split.tenant .. '\n' .. split.user, head[2], path)
+  user_ready(tree, split.tenant, split.user)
 end
 
 -- {tenant, tag} whose turn it is, or nil; a tree without one is no longer looked at.
@@ -184,11 +145,11 @@ local function first_tenant(tree)
   local head = heads[tree]
   while not head or finish_of(plane, head[1]) > head[2] do
     if head then call('ZADD', key, whole(finish_of(plane, head[1])), head[1]) end
+    came_of[tree] = nil
     local found = call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if #found == 0 then
       heads[tree] = nil
-      call('SREM', P .. K.trees, tree)
-      if groups then parts_of(tree).group.trees[tree] = nil end
+      drop_tree(tree)
       return nil
     end
     head = {found[1], tonumber(found[2])}
@@ -197,85 +158,164 @@ local function first_tenant(tree)
   return head
 end
 
+-- The same for the users of a tenant: user, tag; nil where there is none.
+local function first_user(tree, tenant)
+  local key, place = P .. K.users .. tree .. '\n' .. tenant, parts_of(tree).plane .. '\n' .. tenant
+  while true do
+    local found = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    if #found == 0 then return nil end
+    local tag = tonumber(found[2])
+    local newer = finish_of_user(place, found[1])
+    if newer <= tag then return found[1], tag end
+    call('ZADD', key, whole(newer), found[1])
+  end
+end
+
 local function drop_tenant(tree, tenant)
-  local place = tree .. '\n' .. tenant
   call('ZREM', P .. K.tenants .. tree, tenant)
-  call('DEL', P .. K.leaf_finish .. place)
-  call('HDEL', P .. K.leaf_virtual, place)
-  leaf_virtual[place], leaf_virtual_changed[place] = 0, nil
-  heads[tree] = nil
+  forget_head(tree)
 end
 
--- The leaf goes; only where the tenant stays does its tag matter.
-local function drop_leaf(tree, tenant, path, leaf_tag)
-  forget_head_job(tree)
-  local place = tree .. '\n' .. tenant
-  call('ZREM', P .. K.leaves .. place, path)
-  if call('EXISTS', P .. K.leaves .. place) == 0 then drop_tenant(tree, tenant); return end
-  remember_leaf(place, path, leaf_tag)
+local function drop_user(tree, tenant, user)
+  local key = P .. K.users .. tree .. '\n' .. tenant
+  call('ZREM', key, user)
+  came_of[tree] = nil
+  if call('EXISTS', key) == 0 then drop_tenant(tree, tenant) end
 end
 
-local function advance_tags(tree, tenant, path, cost, weight, tenant_tag, leaf_tag, is_last)
-  local plane, place = parts_of(tree).plane, tree .. '\n' .. tenant
-  set_virtual(plane, math.max(virtual_of(plane), tenant_tag))
-  local tag = tenant_tag + math.floor(cost / weight)
-  set_finish(plane, tenant, tag)
-  heads[tree] = nil
-  set_leaf_virtual(place, leaf_tag)
-  call('ZADD', P .. K.tenants .. tree, whole(tag), tenant)
-  if is_last then
-    drop_leaf(tree, tenant, path, leaf_tag + cost)
-  else
-    call('ZADD', P .. K.leaves .. place, whole(leaf_tag + cost), path)
+local function drop_leaf(tree, path)
+  local split = paths.parts_of(path)
+  local key = P .. K.leaves .. tree .. '\n' .. split.tenant .. '\n' .. split.user
+  call('ZREM', key, path)
+  came_of[tree] = nil
+  if call('EXISTS', key) == 0 then drop_user(tree, split.tenant, split.user) end
+end
+
+-- A leaf stands where its head job belongs (its order, given or read). False: it had to be moved, or had no job.
+local function put_right(tree, path, head, stands_at)
+  head = head or call('ZRANGE', P .. K.jobs .. tree .. '\n' .. path, 0, 0, 'WITHSCORES')[2]
+  if not head then drop_leaf(tree, path); return false end
+  if head == stands_at then return true end
+  local split = paths.parts_of(path)
+  call('ZADD', P .. K.leaves .. tree .. '\n' .. split.tenant .. '\n' .. split.user, head, path)
+  came_of[tree] = nil
+  return false
+end
+
+-- A job leaves its leaf for good (granted or refused). following: the order of the next one, false where it is the last, nil if not known.
+local function take_job(tree, path, member, following)
+  call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
+  waiting_change = waiting_change - 1
+  came_of[tree] = nil
+  if following == false then drop_leaf(tree, path) else put_right(tree, path, following) end
+end
+
+local function advance_tags(tree, path, tenant_tag, user_tag, cost)
+  local plane, tenant, user = parts_of(tree).plane, path.tenant, path.user
+  local tenant_ends, user_ends = tenant_tag + math.floor(cost / path.weight), user_tag + math.floor(cost / path.user_weight)
+  served(plane, tenant, tenant_tag, tenant_ends)
+  served(plane .. '\n' .. tenant, user, user_tag, user_ends)
+  call('ZADD', P .. K.tenants .. tree, whole(tenant_ends), tenant)
+  call('ZADD', P .. K.users .. tree .. '\n' .. tenant, whole(user_ends), user)
+  heads[tree], came_of = nil, {} -- a user served here stands further behind in the other trees of the plane too
+end
+
+-- ---- coming in and going out
+
+-- The budget among these limits under which a job is parked, or nil.
+local function parked_under(ids, member)
+  if has_parked_jobs == nil then has_parked_jobs = call('EXISTS', P .. K.parked_place) == 1 end
+  if not has_parked_jobs then return nil end
+  for i = 1, #ids do
+    if call('HEXISTS', P .. K.parked_place, ids[i] .. '\n' .. member) == 1 then return ids[i] end
+  end
+end
+
+-- jobs: flat tree, path, member, order; those of one leaf go in by one command. Calls unknown(member, node) where a node is not configured.
+local function enqueue_all(jobs, unknown)
+  local leaves, members = {}, {}
+  for i = 1, #jobs, 4 do
+    local tree, path, member = jobs[i], jobs[i + 1], jobs[i + 2]
+    local record, missing = paths.resolve(path)
+    local leaf = tree .. '\n' .. path
+    if not record then
+      unknown(member, missing)
+    elseif not parked_under(record.limits, member) then
+      if not members[leaf] then
+        leaves[#leaves + 1] = {leaf, tree, path}
+        members[leaf] = {}
+      end
+      local list = members[leaf]
+      list[#list + 1] = whole(jobs[i + 3]); list[#list + 1] = member
+    end
+  end
+  for i = 1, #leaves do
+    local added, list = 0, members[leaves[i][1]]
+    local key = P .. K.jobs .. leaves[i][1]
+    for from = 1, #list, 2000 do added = added + call('ZADD', key, 'NX', unpack(list, from, math.min(from + 1999, #list))) end
+    if added > 0 then
+      waiting_change = waiting_change + added
+      leaf_ready(leaves[i][2], leaves[i][3])
+    end
+  end
+end
+
+local function withdraw(tree, path, member)
+  waiting_change = waiting_change - call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
+  came_of[tree] = nil
+  local record = paths.resolve(path)
+  local budget = record and parked_under(record.limits, member)
+  if budget then
+    call('ZREM', P .. K.parked_jobs .. budget, member)
+    call('HDEL', P .. K.parked_place, budget .. '\n' .. member)
+    waiting_change = waiting_change - 1
   end
 end
 
 -- ---- parking
 
-local function wake_at(l, at_ms)
-  if at_ms then call('ZADD', P .. K.wake, whole(at_ms), l.id) else call('ZREM', P .. K.wake, l.id) end
+local function wake_at(id, at_ms)
+  if at_ms then call('ZADD', P .. K.wake, whole(at_ms), id) else call('ZREM', P .. K.wake, id) end
 end
 
-local function park(l, tree, tenant, path, tenant_tag, leaf_tag, opens_at)
+-- Take the highest node wholly under the limit out of the ready ones until the limit opens.
+local function park(l, tree, path, order, tenant_tag, user_tag, opens_at)
   local node, tag
-  if l.level == TENANT then
-    node, tag = node_name(tree, tenant, ''), tenant_tag
-    call('ZREM', P .. K.tenants .. tree, tenant)
+  if l.record.level == TENANT then
+    node, tag = node_name(tree, path.tenant, ''), tenant_tag
+    drop_tenant(tree, path.tenant)
   else
-    node, tag = node_name(tree, tenant, path), leaf_tag
-    local place = tree .. '\n' .. tenant
-    call('ZREM', P .. K.leaves .. place, path)
-    if call('EXISTS', P .. K.leaves .. place) == 0 then call('ZREM', P .. K.tenants .. tree, tenant) end
-    remember_leaf(place, path, leaf_tag)
+    node, tag = node_name(tree, path.tenant, path.id), user_tag
+    drop_leaf(tree, path.id)
   end
-  heads[tree] = nil
-  call('ZADD', P .. K.parked .. l.id, whole(parts_of(tree).lane * LANE_RANK + tag), node)
+  -- where tags are equal, the head that came first is looked at first
+  local member = string.format('%016.0f', order) .. node
+  call('ZADD', P .. K.parked .. l.id, whole(parts_of(tree).lane * LANE_RANK + tag), member)
   call('HSET', P .. K.parked_at, node, l.id)
   l.has_parked, l.opens_at = 1, opens_at or 0
-  touch(l)
-  wake_at(l, opens_at)
+  limits.keep(l, path.tenant)
+  wake_at(l.id, opens_at)
 end
 
 local function node_ready(tree, tenant, path)
   if path ~= '' then
-    if call('EXISTS', P .. K.jobs .. tree .. '\n' .. path) == 1 then leaf_ready(tree, tenant, path) end
-  elseif call('EXISTS', P .. K.leaves .. tree .. '\n' .. tenant) == 1 then
+    leaf_ready(tree, path)
+  elseif call('EXISTS', P .. K.users .. tree .. '\n' .. tenant) == 1 then
     tenant_ready(tree, tenant)
   end
 end
 
--- The first node parked under the limit is ready again; under a tenant's limit all that stand level with it, his other models.
-local function unpark(l)
+-- The first nodes parked under the limit are ready again.
+local function unpark(l, most)
   local key = P .. K.parked .. l.id
-  local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  local nodes = {first[1]}
-  if first[1] and l.level == TENANT then nodes = call('ZRANGEBYSCORE', key, first[2], first[2]) end
-  for i = 1, #nodes do
-    call('ZREM', key, nodes[i])
-    call('HDEL', P .. K.parked_at, nodes[i])
-    node_ready(string.match(nodes[i], '^([^\n]*)\n([^\n]*)\n([^\n]*)$'))
+  local members = call('ZRANGE', key, 0, (most or 1) - 1)
+  for i = 1, #members do
+    local node = string.sub(members[i], 17)
+    call('ZREM', key, members[i])
+    call('HDEL', P .. K.parked_at, node)
+    node_ready(string.match(node, '^([^\n]*)\n([^\n]*)\n([^\n]*)$'))
   end
-  if call('EXISTS', key) == 0 and l.has_parked == 1 then l.has_parked = 0; touch(l) end
+  if l.has_parked == 1 and call('EXISTS', key) == 0 then l.has_parked = 0; limits.keep(l) end
 end
 
 local function first_parked_lane(l)
@@ -284,14 +324,15 @@ local function first_parked_lane(l)
   return math.floor(tonumber(found[2]) / LANE_RANK)
 end
 
-local function park_job(l, tree, path, member, cost)
-  forget_head_job(tree)
-  local key = P .. K.jobs .. tree .. '\n' .. path
-  local order = tonumber(call('ZSCORE', key, member))
-  call('ZREM', key, member)
+-- A job that does not fit the rest of a budget steps aside; it blocks nobody. Ordered by cost.
+local function park_job(l, tree, path, member, order, cost, following, tenant)
+  call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
   call('ZADD', P .. K.parked_jobs .. l.id, whole(cost), member)
   call('HSET', P .. K.parked_place, l.id .. '\n' .. member, cmsgpack.pack({tree, path, order}))
-  if l.has_parked == 0 then l.has_parked = 1; touch(l) end
+  has_parked_jobs = true
+  came_of[tree] = nil
+  if following == false then drop_leaf(tree, path) else put_right(tree, path, following) end
+  if l.has_parked == 0 then l.has_parked = 1; limits.keep(l, tenant) end
 end
 
 local function unpark_jobs(l, members)
@@ -303,24 +344,40 @@ local function unpark_jobs(l, members)
       local place = cmsgpack.unpack(raw)
       call('HDEL', P .. K.parked_place, field)
       call('ZADD', P .. K.jobs .. place[1] .. '\n' .. place[2], whole(place[3]), members[i])
-      local record = path_of(place[2])
-      if record then leaf_ready(place[1], record[1], place[2]) end
+      leaf_ready(place[1], place[2])
     end
   end
-  if call('EXISTS', P .. K.parked_jobs .. l.id) == 0 and l.has_parked == 1 then l.has_parked = 0; touch(l) end
+  if l.has_parked == 1 and call('EXISTS', P .. K.parked_jobs .. l.id) == 0 then l.has_parked = 0; limits.keep(l) end
+end
+
+-- All that is parked under a limit is tried again.
+local function free_parked(l)
+  if l.has_parked == 0 then return end
+  unpark_jobs(l, call('ZRANGE', P .. K.parked_jobs .. l.id, 0, -1))
+  local count = call('ZCARD', P .. K.parked .. l.id)
+  if count > 0 then unpark(l, count) end
+  wake_at(l.id, nil)
+end
+
+local function flush_tags(place, tags)
+  local of_users = string.find(place, '\n', 1, true)
+  local key, fields = of_users and user_key(place, math.floor(now / HOUR_MS)) or P .. K.finish .. place, {}
+  for member, tag in pairs(tags) do fields[#fields + 1] = member; fields[#fields + 1] = whole(tag) end
+  call_many('HSET', key, fields)
+  if of_users then call('EXPIRE', key, 3 * HOUR_MS / 1000) end
 end
 
 local function flush_room()
   if waiting_change ~= 0 then call('INCRBY', P .. K.waiting, waiting_change) end
   local fields = {}
-  for plane, tag in pairs(virtual_changed) do fields[#fields + 1] = plane; fields[#fields + 1] = whole(tag) end
+  for place, tag in pairs(virtual_changed) do fields[#fields + 1] = place; fields[#fields + 1] = whole(tag) end
   call_many('HSET', P .. K.virtual, fields)
-  fields = {}
-  for place, tag in pairs(leaf_virtual_changed) do fields[#fields + 1] = place; fields[#fields + 1] = whole(tag) end
-  call_many('HSET', P .. K.leaf_virtual, fields)
-  for plane, tenants in pairs(finish_changed) do
-    local tags = {}
-    for tenant, tag in pairs(tenants) do tags[#tags + 1] = tenant; tags[#tags + 1] = whole(tag) end
-    call_many('HSET', P .. K.finish .. plane, tags)
-  end
+  for place, tags in pairs(finish_changed) do flush_tags(place, tags) end
 end
+
+return {
+  model_of = model_of, parts_of = parts_of, known_groups = known_groups, first_tenant = first_tenant, first_user = first_user,
+  drop_user = drop_user, put_right = put_right, take_job = take_job, advance_tags = advance_tags, enqueue_all = enqueue_all, withdraw = withdraw,
+  wake_at = wake_at, park = park, unpark = unpark, first_parked_lane = first_parked_lane, park_job = park_job, unpark_jobs = unpark_jobs,
+  free_parked = free_parked, flush = flush_room, heads = function() return heads end, came_of = function() return came_of end,
+}

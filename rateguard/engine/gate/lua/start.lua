@@ -1,22 +1,56 @@
--- The beginning of every script: the prefix of all keys, the arguments, the time.
+-- The beginning of every call: the prefix of all keys, the arguments, the time, the epoch; and what this interpreter keeps between calls.
 -- KEYS[1]: the partition's epoch key (routes a cluster; the prefix is what stands before it). ARGV[1]: msgpack array; its first element is the
 -- time in ms or false: then the server's TIME, which is frozen for the call.
-local P = string.sub(KEYS[1], 1, -1 - string.len(K.epoch))
-local call = redis.call
-local args = cmsgpack.unpack(ARGV[1])
-local now = args[1]
-if not now then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Unpacked configuration is kept between calls, by partition, as long as `stamp` says that it was not written meanwhile.
+
+local call, P, args, now, settings, epoch, version, last_pool_was, paused_lanes_packed, known_reply
+local cached -- {stamp, size, records, scopes, paths, models, trees}
+local caches, partitions = {}, 0
+local MOST_CACHED, MOST_PARTITIONS = 50000, 32
+
+local resets = {} -- each fragment's fresh start
+local function fresh(reset) resets[#resets + 1] = reset end
+
+local function cache_of(stamp)
+  local found = caches[P]
+  if found and found.stamp == stamp and found.size < MOST_CACHED then return found end
+  if not found then
+    partitions = partitions + 1
+    if partitions > MOST_PARTITIONS then caches, partitions = {}, 1 end
+  end
+  caches[P] = {stamp = stamp, size = 0, records = {}, scopes = {}, paths = {}, models = {}, trees = {}}
+  return caches[P]
 end
 
--- The open epoch, or nil where the gate is empty or of a foreign layout.
-local function open_epoch()
-  local layout, epoch = string.match(call('GET', P .. K.epoch) or '', '^(%d+):(%d+)$')
-  if layout and tonumber(layout) == LAYOUT then return tonumber(epoch) end
+local function begin(keys, argv, channel_at)
+  call = redis.call
+  P = string.sub(keys[1], 1, -1 - string.len(K.epoch))
+  args = cmsgpack.unpack(argv[1])
+  now = args[1]
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  local found = call('MGET', keys[1], P .. K.stamp, P .. K.version, P .. K.last_pool, P .. K.paused_lanes,
+    channel_at and P .. K.reply .. args[channel_at] or keys[1])
+  local layout, number = string.match(found[1] or '', '^(%d+):(%d+)$')
+  epoch = layout and tonumber(layout) == LAYOUT and tonumber(number) or nil
+  version, last_pool_was, paused_lanes_packed, known_reply = tonumber(found[3] or 0), found[4] or '', found[5], found[6]
+  cached = cache_of(found[2] or '')
+  for i = 1, #resets do resets[i]() end
 end
 
-local function refuse_closed() return redis.error_reply('EPOCH the gate is empty: rebuild it from the rows first') end
+-- The configuration was written: no interpreter may go on with what it has kept. The server's own time makes the mark unlike any before.
+local function restamp()
+  local time = redis.call('TIME')
+  local stamp = string.format('%s.%s.%s', time[1], time[2], call('INCR', P .. K.writes))
+  call('SET', P .. K.stamp, stamp)
+  caches[P] = nil
+  partitions = partitions - 1
+end
+
+local REFUSED = 'EPOCH the gate is empty: rebuild it from the rows first'
+
 -- A command with any number of members, a part at a time: Lua's stack ends at 8,000.
 local function call_many(command, key, members)
   for from = 1, #members, 2000 do call(command, key, unpack(members, from, math.min(from + 1999, #members))) end

@@ -1,0 +1,1 @@
+"""The breaker: keeps work away from a deployment that fails."""

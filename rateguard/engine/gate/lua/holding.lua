@@ -1,0 +1,76 @@
+-- Heartbeats and what holders hold.
+
+-- The holder lives. ARGV[1] msgpack [now|false, holder, slots, lanes, settings]. Returns the gate's time, ms.
+operation('beat', function()
+  settings = args[5]
+  holders.note_gap()
+  call('HSET', P .. K.holders, args[2], cmsgpack.pack({args[3], args[4]}))
+  call('ZADD', P .. K.beats, whole(now), args[2])
+  limits.sweep()
+  return whole(now)
+end)
+
+-- The holder stops by itself: it takes no more work. ARGV[1] msgpack [now|false, holder]. Returns 1.
+operation('leave', function()
+  call('HDEL', P .. K.holders, args[2])
+  call('ZADD', P .. K.beats, holders.LEFT, args[2])
+  return 1
+end)
+
+-- A reservation that nobody claimed belongs to a live holder after all. ARGV[1] msgpack [now|false, reservation, holder]. Returns 1.
+operation('adopt', function()
+  local record = reservations.of(args[2])
+  if record then reservations.claim(args[2], record, args[3]) end
+  reservations.flush()
+  holders.flush()
+  return 1
+end)
+
+local function seen(rids)
+  local rows = {}
+  for i = 1, #rids do
+    local record = reservations.of(rids[i])
+    if record then
+      rows[#rows + 1] = {rids[i], record[8], record[8] ~= '' and holders.is_alive(record[8]) and 1 or 0, now - record[7]}
+    end
+  end
+  return rows
+end
+
+-- Reservations that nobody claimed in time, then those of dead holders; dead holders that hold nothing are forgotten.
+-- ARGV[1] msgpack [now|false, most, settings]. Returns msgpack [[reservation, holder, 0|1 alive, age_ms], …].
+operation('suspects', function()
+  settings = args[3]
+  holders.note_gap()
+  local found = call('ZRANGEBYSCORE', P .. K.send_by, '-inf', '(' .. whole(now), 'LIMIT', 0, args[2])
+  local beats = call('ZRANGE', P .. K.beats, 0, -1)
+  for i = 1, #beats do
+    if not holders.is_alive(beats[i]) then
+      local held = call('SMEMBERS', P .. K.held .. beats[i])
+      table.sort(held)
+      for j = 1, #held do
+        if #found < args[2] then found[#found + 1] = held[j] end
+      end
+      if #held == 0 then holders.forget(beats[i]) end
+    end
+  end
+  return cmsgpack.pack(seen(found))
+end)
+
+-- All reservations, page by page (HSCAN).
+-- ARGV[1] msgpack [now|false, cursor, most, settings]. Returns msgpack [next cursor, [[reservation, holder, 0|1 alive, age_ms], …]].
+operation('held', function()
+  settings = args[4]
+  holders.note_gap()
+  local page, rids = call('HSCAN', P .. K.reservations, args[2], 'COUNT', args[3]), {}
+  for i = 1, #page[2], 2 do rids[#rids + 1] = page[2][i] end
+  reservations.load(rids)
+  return cmsgpack.pack({tonumber(page[1]), seen(rids)})
+end)
+
+-- The rebuild is done: decisions may be asked for. ARGV[1] msgpack [now|false, epoch]. Returns 1.
+operation('open', function()
+  call('HSET', P .. K.pulse, 'resumed_at', whole(now))
+  call('SET', P .. K.epoch, LAYOUT .. ':' .. whole(args[2]))
+  return 1
+end, {is_rebuild = true})

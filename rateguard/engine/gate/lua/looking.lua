@@ -1,0 +1,80 @@
+-- What people look at: limits in use, counts, holders, breakers, notices.
+
+local function use_of(l)
+  local wait = limits.wait_ms(l, 1, 1)
+  local shown = l.record.kind == limits.BUCKET and limits.amount_for(l.record, 1) or l.record.amount
+  return {l.id, limits.used(l), shown, l.kind == limits.BUDGET and l.reserved or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
+end
+
+local function uses_of(ids)
+  table.sort(ids)
+  limits.load(ids)
+  local uses, last = {}, nil
+  for i = 1, #ids do
+    local l = ids[i] ~= last and limits.of(ids[i])
+    if l then uses[#uses + 1] = use_of(l) end
+    last = ids[i]
+  end
+  return uses
+end
+
+local function holder_rows()
+  local rows, flat = {}, call('HGETALL', P .. K.holders)
+  for i = 1, #flat, 2 do
+    local record = cmsgpack.unpack(flat[i + 1])
+    rows[#rows + 1] = {flat[i], record[1], record[2]}
+  end
+  return rows
+end
+
+local function cooling_rows()
+  local rows, flat = {}, call('HGETALL', P .. K.cooling)
+  for i = 1, #flat, 2 do
+    if tonumber(flat[i + 1]) > now then rows[#rows + 1] = {flat[i], tonumber(flat[i + 1]) - now} end
+  end
+  return rows
+end
+
+local function sum_of(counts)
+  local sum = 0
+  for i = 1, #counts do sum = sum + tonumber(counts[i]) end
+  return sum
+end
+
+-- ARGV[1] msgpack [now|false, [limit ids]|false]; false: all that are configured.
+-- Returns msgpack [now, [[id, used, amount, reserved, next_ms|-1], …], waiting, reservations, unsent, [[holder, slots, [lanes]], …],
+--   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count].
+operation('inspect', function()
+  local uses = uses_of(args[2] or call('SMEMBERS', P .. K.limit_ids))
+  local waiting, unsent = tonumber(call('GET', P .. K.waiting) or 0), sum_of(call('HVALS', P .. K.unsent))
+  return cmsgpack.pack({now, uses, waiting, call('HLEN', P .. K.reservations), unsent, holder_rows(), cooling_rows(), breaker.views(),
+    call('HGETALL', P .. K.nodes)})
+end, {flags = {'no-writes'}})
+
+-- The limits on a path. ARGV[1] msgpack [now|false, path]. Returns msgpack [id, …], or false where its tenant or run is not configured.
+operation('limits_of', function()
+  local path, ids = paths.resolve(args[2]), {}
+  if not path then return cmsgpack.pack(false) end
+  limits.load(path.limits)
+  for _, id in ipairs(path.limits) do
+    if limits.of(id) then ids[#ids + 1] = id end
+  end
+  return cmsgpack.pack(ids)
+end, {flags = {'no-writes'}})
+
+-- Forget notices, read others. ARGV[1] msgpack [now|false, acknowledged, most].
+-- Returns msgpack [[id, kind, subject, value, period, at_ms, detail], …].
+operation('notices', function()
+  call_many('HDEL', P .. K.notices, args[2])
+  local ids, rows = call('HKEYS', P .. K.notices), {}
+  table.sort(ids)
+  for i = 1, math.min(#ids, args[3]) do rows[i] = {ids[i], unpack(cmsgpack.unpack(call('HGET', P .. K.notices, ids[i])))} end
+  return cmsgpack.pack(rows)
+end)
+
+-- A person closes a breaker. ARGV[1] msgpack [now|false, deployment]. Returns 1.
+operation('reset_breaker', function()
+  breaker.reset(args[2])
+  breaker.flush()
+  return 1
+end)
