@@ -7,6 +7,7 @@ from rateguard.jobs.models import ENDED, Job, JobEvent
 from rateguard.jobs.states import (
     CANCEL,
     CLAIM,
+    DOWNGRADE,
     ENDS_OF_AN_ATTEMPT,
     EXPIRE,
     REFUSE,
@@ -21,10 +22,10 @@ from rateguard.jobs.states import (
 from rateguard.jobs.transition import end
 from tenants.models import Tenant
 
-# What may follow what, written out by hand. A retry is running → scheduled; an orphan is running → queued.
+# What may follow what, written out by hand. A retry is running → scheduled, an orphan running → queued; a cheaper model queued → queued.
 MOVES = {
     State.SCHEDULED: {State.QUEUED, State.CANCELLED, State.EXPIRED},
-    State.QUEUED: {State.RUNNING, State.FAILED, State.CANCELLED, State.EXPIRED},
+    State.QUEUED: {State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED, State.EXPIRED},
     State.RUNNING: {State.SCHEDULED, State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED},
     State.SUCCEEDED: set(),
     State.FAILED: set(),
@@ -44,7 +45,7 @@ def job_in(db):
             endpoint="chat",
             state=state,
             request="{}",
-            path="t1",
+            path="1",
             input_tokens=1,
             output_tokens=1,
             max_output_tokens=1,
@@ -95,7 +96,7 @@ def test_every_state_is_reached_and_every_waiting_one_can_end():
 
 
 def test_what_ends_an_attempt_leaves_running_alone_and_no_other_does():
-    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, CANCEL, EXPIRE}
+    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CANCEL, EXPIRE}
     assert {name for name, one in ENDS_OF_AN_ATTEMPT.items() if one.sources == {State.RUNNING}} == set(ENDS_OF_AN_ATTEMPT)
     assert {one.name for one in TRANSITIONS} == set(ENDS_OF_AN_ATTEMPT) | {one.name for one in others}
     assert all(State.RUNNING not in one.sources for one in others)

@@ -1,0 +1,87 @@
+"""What an ended call tells the gate: of its deployment's health, and of what it used."""
+
+import types
+import uuid
+
+import pytest
+
+from rateguard.engine.breaker.rule import Verdict
+from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.money import Price, Usage
+from rateguard.engine.providers.base import Outcome
+from rateguard.jobs.claim import Claimed
+from rateguard.jobs.outcome import failed, stopped, succeeded, verdict_of
+
+CLAIMED = Claimed(
+    job=uuid.UUID(int=7),
+    attempt=2,
+    endpoint="chat",
+    model="m",
+    request="{}",
+    deployment_id=1,
+    tenant_id=1,
+    input_tokens=10,
+    max_output_tokens=20,
+    cost=500,
+    timeout_s=60,
+    tries=0,
+    max_tries=5,
+    delivery="at_least_once",
+    deadline_in_s=None,
+    queue_ms=3,
+)
+PLACE = types.SimpleNamespace(id=1, account_id=2, price=Price(input_pico=1_000, output_pico=1_000))
+
+VERDICTS = {
+    ErrorKind.CONNECT: Verdict.FAILURE,
+    ErrorKind.NETWORK: Verdict.FAILURE,
+    ErrorKind.TIMEOUT: Verdict.FAILURE,
+    ErrorKind.SERVER: Verdict.FAILURE,
+    ErrorKind.OVERLOADED: Verdict.FAILURE,
+    ErrorKind.RATE_LIMITED: Verdict.NONE,
+    ErrorKind.QUOTA_EXHAUSTED: Verdict.NONE,
+    ErrorKind.BAD_REQUEST: Verdict.NONE,
+    ErrorKind.CONTEXT_TOO_LONG: Verdict.NONE,
+    ErrorKind.CONTENT_FILTER: Verdict.NONE,
+    ErrorKind.AUTH: Verdict.NONE,
+    ErrorKind.NOT_FOUND: Verdict.NONE,
+    ErrorKind.CANCELLED: Verdict.NONE,
+}
+
+
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_each_kind_of_failure_says_of_its_deployment_what_stands_here(kind):
+    assert verdict_of(ProviderError("no", kind=kind)) == VERDICTS[kind]
+
+
+@pytest.mark.parametrize("status", [400, 408, 429, 498, 499])
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_no_4xx_speaks_against_a_deployment(kind, status):
+    assert verdict_of(ProviderError("no", kind=kind, status=status)) == Verdict.NONE
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+def test_a_5xx_speaks_against_a_deployment(status):
+    assert verdict_of(ProviderError("no", kind=ErrorKind.SERVER, status=status)) == Verdict.FAILURE
+
+
+def test_a_broken_answer_speaks_against_a_deployment_although_its_status_was_200():
+    assert verdict_of(ProviderError("no JSON", kind=ErrorKind.SERVER, status=200)) == Verdict.FAILURE
+
+
+def test_an_answer_speaks_for_its_deployment_and_tells_how_long_it_took():
+    usage = Usage(input_tokens=9, output_tokens=11)
+    outcome = Outcome(body=b"{}", usage=usage, finish_reason="stop", provider_request_id="r", sent_at=1.0, answered_at=1.2)
+    settlement = succeeded(CLAIMED, PLACE, outcome, latency_ms=200).settlement
+    assert (settlement.verdict, settlement.latency_ms, settlement.cost) == (Verdict.SUCCESS, 200, 20)
+
+
+def test_a_failure_tells_how_long_it_took():
+    settlement = failed(CLAIMED, PLACE, ProviderError("late", kind=ErrorKind.TIMEOUT), 60_000, has_left=True, chance=0.5).settlement
+    assert (settlement.verdict, settlement.latency_ms, settlement.used) == (Verdict.FAILURE, 60_000, True)
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_a_call_that_was_given_up_says_nothing(has_left):
+    settlement = stopped(CLAIMED, PLACE, 100, has_left=has_left, is_cancelled=True).settlement
+    assert (settlement.verdict, settlement.used) == (Verdict.NONE, has_left)
