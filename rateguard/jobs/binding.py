@@ -113,7 +113,7 @@ def _wait_ms(limit: Effective, wanted: int, most: int, now_ms: int) -> int | Non
     record, use = limit.record, limit.use
     match record.kind:
         case Kind.WINDOW:
-            return use.next_ms if wanted == 1 and use.next_ms else record.window_ms
+            return use.next_ms if wanted == 1 and use.next_ms else max(record.window_ms, use.next_ms or 0)
         case Kind.BUCKET:
             return max(1, -(-(use.used + wanted - most) * record.window_ms // record.amount))
         case Kind.BUDGET:
