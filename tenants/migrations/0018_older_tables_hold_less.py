@@ -9,12 +9,15 @@ def keep_what_older_tables_hold(apps: StateApps, schema_editor: BaseDatabaseSche
     for limit in rows["Limit"].filter(kind="bucket"):
         place = {name: getattr(limit, name) for name in ("scope_id", "account_id", "deployment_id", "metric", "window_ms")}
         if rows["Limit"].filter(kind="window", **place).exists():
-            limit.delete()
+            rows["Limit"].filter(pk=limit.pk).delete()
         else:
             rows["Limit"].filter(pk=limit.pk).update(kind="window")
     rows["Budget"].exclude(unit="usd", period="total").delete()
     rows["Budget"].update(on_exhausted="reject", downgrade_to=None)
-    rows["Scope"].filter(kind="tenant", tenant=None).delete()
+    gone = rows["Scope"].filter(kind="tenant", tenant=None)
+    for name in ("Limit", "Budget"):
+        rows[name].filter(scope_id__in=list(gone.values_list("pk", flat=True))).delete()
+    gone._raw_delete(schema_editor.connection.alias)  # the models of a state on the way back do not all know each other
 
 
 class Migration(migrations.Migration):
