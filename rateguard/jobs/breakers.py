@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from rateguard import wiring
 from rateguard.engine.breaker.rule import BreakerState
 from rateguard.engine.gate.contract import BreakerView
+from rateguard.jobs.pump import process_pump
 from tenants.models import Deployment, EventKind, ForcedBreaker, GateEvent
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def reset(deployment: Deployment, by: str = "") -> None:
     """Close the breaker and forget what it counted; what was forced stays. Raises GateError: then nothing was done."""
     wiring.gate().reset_breaker(str(deployment.pk))
     _write_event(deployment, "reset", by)
+    transaction.on_commit(lambda: process_pump().kick(), robust=True)
 
 
 def _force(deployment: Deployment, forced: ForcedBreaker, by: str) -> bool:
@@ -65,6 +67,7 @@ def _force(deployment: Deployment, forced: ForcedBreaker, by: str) -> bool:
         if was == forced:
             return False
         row.save(update_fields=["breaker_forced"])
+        transaction.on_commit(lambda: process_pump().kick(), robust=True)  # there may be room now
         _write_event(row, f"forced {forced.value}" if forced != ForcedBreaker.NO else "follows its rule", by)
     deployment.breaker_forced = forced
     return True

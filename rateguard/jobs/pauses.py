@@ -20,6 +20,7 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.models import Attempt, Job
+from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import AttemptState, State
 from rateguard.jobs.targets import Target, attempts_of, find_target, jobs_of
 from tenants.models import Pause
@@ -48,7 +49,7 @@ def pause(target_kind: str, target: str = "", until: dt.datetime | dt.timedelta 
         written = {"until": ends, "reason": reason[:LONGEST_REASON], "created_by": by}
         row, _ = Pause.objects.update_or_create(target_kind=found.kind.value, target=found.id, defaults=written)
     row.refresh_from_db()
-    logger.info("paused %s %s until %s by %s: %s", found.kind, found.name, row.until or "it is resumed", by or "a process", reason)
+    logger.info("paused %s until %s by %s: %s", row, row.until or "it is resumed", by or "a process", reason)
     return row
 
 
@@ -63,6 +64,7 @@ def resume_row(row: Pause, by: str = "") -> bool:
     """Lift this pause; False where somebody did already."""
     removed, _ = Pause.objects.filter(pk=row.pk).delete()
     if removed:
+        transaction.on_commit(lambda: process_pump().kick(), robust=True)  # what waited goes on now
         logger.info("resumed %s by %s", row, by or "a process")
     return bool(removed)
 
