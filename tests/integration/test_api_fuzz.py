@@ -2,12 +2,16 @@
 
 import copy
 import random
+from urllib.parse import quote, urlencode
 
 import orjson
 import pytest
 from django.test import Client
 
+from rateguard import wiring
 from rateguard.jobs.models import Job
+from rateguard.jobs.rebuild import rebuild
+from tenants.keys import issue_key
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme  # noqa: F401
 
 TOOL = {
@@ -79,3 +83,80 @@ def test_anything_is_accepted_or_refused_and_what_is_refused_is_not_written(acme
         assert response.status_code in (202, 400), (body, response.content)
         accepted += response.status_code == 202
     assert Job.objects.count() == accepted > 0
+
+
+QUERIES = {
+    "/api/v1/limits": ("user", "team", "rolegroup", "role", "run", "model", "lane", "input_tokens", "max_tokens"),
+    "/api/v1/capacity": ("lane",),
+    "/api/v1/breakers": (),
+    "/api/v1/events": ("kind", "subject", "before", "limit"),
+    "/api/v1/pauses": (),
+    "/api/v1/scopes/global": ("lane", "model"),
+    "/api/v1/scopes/{}/{}": ("tenant", "team", "user", "lane", "model", "input_tokens"),
+    "/api/v1/runs/{}": (),
+    "/api/v1/pauses/{}": (),
+}
+KINDS = ["tenant", "team", "role", "user", "run", "key", "account", "deployment", "global", "planet", "", "%00"]
+ODD_TEXTS = [
+    "",
+    "a",
+    "\0",
+    "x" * 200,
+    "-1",
+    "0",
+    "1",
+    "1.5",
+    "9" * 40,
+    "٣",
+    "acme",
+    "low",
+    "critical",
+    "null",
+    "[]",
+    "a/b",
+    "a|b",
+    "a@b",
+    "%",
+    "😀",
+]
+ODD_TEXTS += [str(2**63), str(2**63 - 1), "01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e", CHAT_MODEL, "threshold", "main"]
+BODIES = {
+    "/api/v1/runs": {"name": "a", "budget_usd": 2, "max_calls": 3, "deadline": "2099-01-01T00:00:00Z", "parent": None},
+    "/api/v1/pauses": {"target_kind": "lane", "target": "low", "until": 60, "reason": "a", "drain": True},
+    "/api/v1/breakers/main": {"action": "open"},
+    "/api/v1/breakers/gpt-5-4-mini": {"action": "open"},
+}
+
+
+def an_operator(acme):  # noqa: F811
+    secret = issue_key(acme.tenant, "ops", is_operator=True)[1]
+    return Client(raise_request_exception=False, headers={"Authorization": f"Bearer {secret}"})
+
+
+@pytest.mark.django_db
+def test_whatever_an_address_holds_is_answered_or_refused(acme, redis_url):  # noqa: F811
+    rebuild(wiring.gate())
+    chance, client, seen = random.Random(1), an_operator(acme), set()
+    for _ in range(300):
+        path, names = chance.choice(list(QUERIES.items()))
+        parts = [quote(chance.choice(KINDS if path.count("{") == 2 and at == 0 else ODD_TEXTS), safe="/%") for at in range(path.count("{"))]
+        known = chance.sample(names, chance.randrange(min(3, len(names)) + 1)) + chance.sample(["zz"], chance.randrange(8) == 0)
+        query = urlencode([(name, chance.choice(ODD_TEXTS)) for name in known])
+        response = client.get(f"{path.format(*parts)}?{query}")
+        assert response.status_code in (200, 400, 404), (path, parts, query, response.content)
+        seen.add(response.status_code)
+    assert seen == {200, 400, 404}
+
+
+@pytest.mark.django_db
+def test_whatever_a_small_body_holds_is_done_or_refused(acme, redis_url):  # noqa: F811
+    rebuild(wiring.gate())
+    chance, client, seen = random.Random(2), an_operator(acme), set()
+    for _ in range(300):
+        path, sent = chance.choice(list(BODIES.items()))
+        body = copy.deepcopy(sent)
+        spoil(body, chance)
+        response = client.post(path, orjson.dumps(body), content_type="application/json")
+        assert response.status_code in (200, 201, 202, 400, 404), (path, body, response.content)
+        seen.add(response.status_code)
+    assert {201, 400, 404} <= seen
