@@ -34,7 +34,7 @@ def take(line):
 
 
 def test_both_databases_have_the_same_statements_in_the_same_order():
-    assert list(statements("postgresql")) == list(statements("sqlite")) == ["claim", "settle"]
+    assert list(statements("postgresql")) == list(statements("sqlite")) == ["claim", "settle", "charged"]
 
 
 def test_a_claim_makes_the_row_run_and_opens_its_attempt_with_an_event(take, job, line):

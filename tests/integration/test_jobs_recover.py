@@ -123,18 +123,6 @@ def test_an_ended_row_settles_its_reservation_with_its_usage(line, reap):
     assert_books_close()
 
 
-def test_the_reconciler_finds_what_a_live_holder_ended_without_telling(line, counts):
-    budget = line.budget(10**9)
-    claimed, other = line.run(), line.run()
-    sent(line, claimed)
-    sent(line, other)
-    end(claimed)
-    recover.reconcile(line.gate, process_pump(), counts)
-    line.settled()
-    assert (counts.settled, line.gate.inspect().reservations) == (1, 1)
-    assert line.used(budget).used == 5_000 + Attempt.objects.get(state=AttemptState.RUNNING).reserved_nano_usd
-
-
 # ---- the holder died
 
 

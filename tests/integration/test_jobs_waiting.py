@@ -67,7 +67,7 @@ def test_a_waiting_job_that_a_lowered_limit_can_never_take_fails_with_the_limit(
     wait_for(lambda: has_ended(job))
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "exceeds_limit")
-    assert f"l{limit.pk}" in job.error_message
+    assert "tenant acme: 100 tokens per hour" in job.error_message
     assert events_of(job) == ["submitted", "refused"]
     assert LedgerEntry.objects.count() == 0
 
@@ -85,9 +85,10 @@ def test_a_job_that_does_not_fit_the_rest_of_a_budget_fails(line):
 def test_a_refusal_of_an_older_number_changes_nothing(line):
     job = line.submit()
     Job.objects.filter(pk=job.pk).update(attempt=3)
-    refuse([Refused(job.pk, 2, Refusal.EXCEEDS_LIMIT, "l1"), Refused(uuid.uuid4(), 0, Refusal.EXCEEDS_LIMIT, "l1")])
+    older = [Refused(job.pk, 2, Refusal.EXCEEDS_LIMIT, "l1"), Refused(uuid.uuid4(), 0, Refusal.EXCEEDS_LIMIT, "l1")]
+    refuse(older, process_pump())
     assert state_of(job) == State.QUEUED
-    refuse([Refused(job.pk, 3, Refusal.EXCEEDS_LIMIT, "l1")])
+    refuse([Refused(job.pk, 3, Refusal.EXCEEDS_LIMIT, "l1")], process_pump())
     assert state_of(job) == State.FAILED
 
 
