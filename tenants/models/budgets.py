@@ -49,8 +49,8 @@ def default_thresholds() -> list[int]:
 
 def check_thresholds(value: object) -> None:
     """Raise ValidationError for what is no list of per cents."""
-    is_list = isinstance(value, list) and len(value) <= MOST_THRESHOLDS
-    if not is_list or not all(type(one) is int and 1 <= one <= 100 for one in value) or sorted(set(value)) != value:  # type: ignore[attr-defined]
+    shares = value if isinstance(value, list) else [0]
+    if not all(type(one) is int and 1 <= one <= 100 for one in shares) or sorted(set(shares)) != shares or len(shares) > MOST_THRESHOLDS:
         raise ValidationError(f"write thresholds as a list of at most {MOST_THRESHOLDS} rising per cents from 1 to 100, like [50, 80, 100]")
 
 

@@ -93,7 +93,7 @@ class Limit(ConfigurationModel):
                 ),
             ),
             models.CheckConstraint(
-                condition=~Q(kind=LimitKind.BUCKET) | GreaterThanOrEqual(F("amount") * F("burst_permille"), 1_000),
+                condition=~Q(kind=LimitKind.BUCKET) | Q(GreaterThanOrEqual(F("amount") * F("burst_permille"), 1_000)),
                 name="limit_bucket_holds_one",
                 violation_error_message="this bucket would hold less than one: raise its burst",
             ),

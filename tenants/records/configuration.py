@@ -77,7 +77,7 @@ def _tenant_of(instance: models.Model | None) -> int | None:
     """The tenant of a scope, or of a limit or budget on one; of a scope that is gone nobody, 0."""
     if isinstance(instance, Scope):
         return instance.tenant_id
-    if isinstance(instance, Limit | Budget):
+    if isinstance(instance, Limit | Budget) and instance.scope_id is not None:
         found = Scope.objects.filter(pk=instance.scope_id).values_list("tenant", flat=True)
         return next(iter(found), 0)
     return None
