@@ -16,7 +16,7 @@ from rateguard.api.rendering_limits import time_of
 from rateguard.engine.breaker.rule import BreakerState
 from rateguard.jobs.breakers import BreakerStatus, breakers, follow_rule, force_close, force_open, reset
 from rateguard.jobs.targets import find_named
-from tenants.models import Deployment, EventKind, GateEvent
+from tenants.models import Deployment, EventKind, ForcedBreaker, GateEvent
 
 MOST_EVENTS = 200
 ACTIONS = {"open": force_open, "close": force_close, "auto": follow_rule, "reset": reset}
@@ -69,7 +69,7 @@ class Events(ApiView):
 def render_breaker(status: BreakerStatus) -> dict[str, Any]:
     """A breaker; its counts are those of its window."""
     view, row = status.view, status.deployment
-    is_open = status.state == BreakerState.OPEN and view is not None and view.state == BreakerState.OPEN
+    is_open_by_rule = row.breaker_forced == ForcedBreaker.NO and view is not None and view.state == BreakerState.OPEN
     return {
         "object": "breaker",
         "deployment": row.name,
@@ -82,7 +82,7 @@ def render_breaker(status: BreakerStatus) -> dict[str, Any]:
         "slow": view.slow if view else 0,
         "generation": view.generation if view else 0,
         "probing": view.is_probing if view else False,
-        "probe_at": time_of(view.until_ms) if is_open and view else None,
+        "probe_at": time_of(view.until_ms) if is_open_by_rule and view else None,
     }
 
 

@@ -61,7 +61,8 @@ def _figures(limit: Effective, lane: Lane) -> dict[str, Any]:
     if limit.is_shared or limit.record.kind == Kind.PAUSE:
         return dict.fromkeys((*names, "left_usd"))
     left = limit.left(lane)
-    values = (limit.record.amount, limit.use.used, limit.use.reserved, left)
+    reserved = limit.use.reserved if limit.record.kind == Kind.BUDGET else None
+    values = (limit.record.amount, limit.use.used, reserved, left)
     return {**dict(zip(names, values, strict=True)), "left_usd": usd(left) if limit.record.metric == Metric.COST else None}
 
 

@@ -19,6 +19,7 @@ from tenants.models import PauseKind
 
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _SPAN = re.compile(r"(\d{1,9})(s|m|min|h|d)")
+_FIGURE = re.compile(r"-?\$?[\d,.]+|unlimited|–|")
 _NAMED = [kind.value for kind in PauseKind if kind != PauseKind.ALL]
 
 
@@ -82,7 +83,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as they must be; numbers to the right."""
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(head), *texts]) for column in range(len(head))]
-    is_number = [bool(rows) and all(isinstance(row[column], int | None) for row in rows) for column in range(len(head))]
+    is_number = [all(_FIGURE.fullmatch(line[column]) for line in texts) for column in range(len(head))]
     lines = []
     for line in [list(head), *texts]:
         cells = (text.rjust(width) if right else text.ljust(width) for text, width, right in zip(line, widths, is_number, strict=True))

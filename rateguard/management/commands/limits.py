@@ -80,25 +80,41 @@ def _finding_in_words(finding: Finding) -> str:
 def _row(limit: Effective, lane: Lane) -> tuple[object, ...]:
     when = shortly(limit.use.next_ms)
     if limit.record.kind == Kind.PAUSE:
-        return (f"{limit.scope_kind} {limit.scope} is paused".replace("  ", " "), "", "", "", when)
-    figures = (limit.use.used, limit.use.reserved, limit.left(lane))
-    texts = [format_usd(one) if limit.record.metric == Metric.COST else f"{one:,}" for one in figures]
+        return (f"{_node(limit.scope_kind, limit.scope)} is paused", "", "", "", when)
+    reserved = limit.use.reserved if limit.record.kind == Kind.BUDGET else None
+    figures = (limit.use.used, reserved, limit.left(lane))
+    texts = [_figure(one, limit.record.metric) for one in figures]
     return (in_words(limit.record.id), *texts, when)
+
+
+def _figure(value: int | None, metric: Metric) -> str | int | None:
+    return format_usd(value) if metric == Metric.COST and value is not None else value
+
+
+def _node(kind: str, name: str) -> str:
+    return f"{kind} {name}" if name else "everything"
 
 
 def _verdict(obstacle: Obstacle | None) -> str:
     if obstacle is None:
         return "nothing is in its way"
-    what = in_words(obstacle.id) if obstacle.id else f"{obstacle.kind} of {obstacle.scope_kind} {obstacle.scope}".rstrip()
+    what = _what(obstacle)
     if obstacle.is_never:
         return f"it can never pass {what}"
     if not obstacle.fits:
         return f"{what} is in its way; it fits {shortly(obstacle.wait_ms)}"
-    return f"it fits now; {what} would stop the {_ordinal(obstacle.headroom)} such request"
+    return f"it fits now; {obstacle.headroom:,} such fit before {what} is in the way"
 
 
-def _ordinal(headroom: int | None) -> str:
-    return "next" if headroom is None else f"{headroom + 1:,}."
+def _what(obstacle: Obstacle) -> str:
+    """What is in the way, in words."""
+    if obstacle.kind == "pause":
+        return f"the pause of {_node(obstacle.scope_kind, obstacle.scope)}"
+    if obstacle.id:
+        return in_words(obstacle.id)
+    if obstacle.kind == "no_deployment":
+        return "that no deployment serves the model"
+    return f"the {obstacle.kind} of {obstacle.scope_kind} {obstacle.scope}"
 
 
 def _capacity_in_words(found: Capacity) -> str:
@@ -106,17 +122,13 @@ def _capacity_in_words(found: Capacity) -> str:
     for model in found.models:
         rows.append((model.model, _amount(model.total.requests), _amount(model.total.tokens), ""))
         for one in model.deployments:
-            why = "" if one.closed_by is None else f"{_closed(one.closed_by)}: {shortly(one.closed_by.wait_ms)}"
+            why = "" if one.closed_by is None else f"{_what(one.closed_by)}, open {shortly(one.closed_by.wait_ms)}"
             rows.append((f"  {one.state.name}", _amount(one.room.requests), _amount(one.room.tokens), why))
     lines = [table(("model", "requests", "tokens", "closed by"), rows) if rows else "there are no models"]
     if found.above:
         head = ("above all tenants", "used", "reserved", "left", "one more fits")
         lines += ["", table(head, [_row(one, found.lane) for one in found.above])]
     return "\n".join(lines)
-
-
-def _closed(obstacle: Obstacle) -> str:
-    return obstacle.kind if not obstacle.id else f"{obstacle.kind} {in_words(obstacle.id)}"
 
 
 def _amount(value: int | None) -> str:

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from rateguard.api.pauses import render_pause
 from rateguard.jobs.pauses import pause, pauses_in_force
 from rateguard.management.shell import ShellCommand, add_target, moment, span, table, told_in_words, who
+from tenants.models import Pause
 
 
 class Command(ShellCommand):
@@ -35,15 +36,19 @@ class Command(ShellCommand):
         with told_in_words():
             row = pause(options["kind"], options["target"], options["until"] or options["span"], options["reason"], who())
         shown = render_pause(row)
-        ends = f"until {row.until:%Y-%m-%d %H:%M:%S} UTC" if row.until else "until it is resumed"
-        self.show(options, shown, f"paused {_named(shown)} {ends}; {shown['running']} of it still run")
+        self.show(options, shown, f"paused {_named(shown)} until {_until(row)}; {shown['running']} of it still run")
 
     def _list(self, options: dict[str, Any]) -> None:
-        shown = [render_pause(row) for row in pauses_in_force()]
+        found = list(pauses_in_force())
+        shown = [render_pause(row) for row in found]
         head = ("paused", "until", "still run", "by", "why")
-        rows = [(_named(one), one["until"] or "resumed", one["running"], one["created_by"], one["reason"]) for one in shown]
+        rows = [(_named(one), _until(row), one["running"], row.created_by, row.reason) for one, row in zip(shown, found, strict=True)]
         self.show(options, {"object": "list", "data": shown}, table(head, rows) if rows else "nothing is paused")
 
 
 def _named(shown: dict[str, Any]) -> str:
     return "everything" if shown["target_kind"] == "all" else f"{shown['target_kind']} {shown['target']}"
+
+
+def _until(row: Pause) -> str:
+    return f"{row.until:%Y-%m-%d %H:%M:%S} UTC" if row.until else "it is resumed"

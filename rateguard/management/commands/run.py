@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from rateguard.api.runs import render_run, render_run_tree
+from rateguard.engine.money import NANO, format_usd
 from rateguard.jobs.runs import stop_run
 from rateguard.jobs.runtree import read_tree
 from rateguard.management.shell import ShellCommand, told_in_words, who
@@ -53,14 +55,22 @@ def _found(text: str) -> Run:
 
 def _lines(shown: dict[str, Any], indent: str = "") -> Iterator[str]:
     """A run in words, then its jobs and the runs inside it, further in."""
-    left = [f"${float(shown['left_usd']):,.4f} left"] if shown["left_usd"] is not None else []
-    left += [f"{shown['left_calls']:,} calls left"] if shown["left_calls"] is not None else []
-    parts = [shown["status"], f"{shown['calls']:,} calls", f"${float(shown['cost_usd']):,.4f}", *left]
+    left = [f"{_dollars(shown['left_usd'])} left"] if shown["left_usd"] is not None else []
+    left += [f"{_calls(shown['left_calls'])} left"] if shown["left_calls"] is not None else []
+    parts = [shown["status"], _calls(shown["calls"]), _dollars(shown["cost_usd"]), *left]
     parts += [f"until {shown['deadline']}"] if shown["deadline"] else []
     yield f"{indent}{shown['name'] or 'run'} {shown['id']}: {', '.join(parts)}"
     for job in shown["jobs"][:SHOWN]:
-        yield f"{indent}  {job['id']}  {job['status']:<9}  {job['model']}  ${float(job['cost_usd']):,.4f}"
+        yield f"{indent}  {job['id']}  {job['status']:<9}  {job['model']}  {_dollars(job['cost_usd'])}"
     if shown["job_count"] > SHOWN:
         yield f"{indent}  … and {shown['job_count'] - SHOWN:,} more jobs"
     for inside in shown["runs"]:
         yield from _lines(inside, indent + "    ")
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
+def _dollars(text: str) -> str:
+    return format_usd(int(Decimal(text) * NANO))
