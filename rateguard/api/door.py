@@ -39,7 +39,7 @@ class ApiView(APIView):
     parser_classes = ()
     throttle_classes = ()
     content_negotiation_class = AlwaysJson
-    http_method_names = ("get", "head", "post")
+    http_method_names: Sequence[str] = ("get", "head", "post")
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
         """Problems, not DRF's own errors."""

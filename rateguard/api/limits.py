@@ -33,9 +33,10 @@ class Limits(ApiView):
     def get(self, request: Request) -> Response:
         """Those of the key's tenant and of the key; the parameters name the rest of the path and the request."""
         caller, query = caller_of(request), Query(request, (*_NODES, "run", *_REQUEST))
-        own = {"tenant_id": caller.tenant.pk, "key": caller.key.pk, "viewer": caller.tenant.pk}
-        nodes = {name: query.text(name) for name in _NODES}
-        return Response(render_finding(inquire(Inquiry(**own, **nodes, run=query.uuid("run"), **_read_request(query)))))
+        nodes: dict[str, Any] = {name: query.text(name) for name in _NODES}
+        nodes |= {"key": caller.key.pk, "run": query.uuid("run")}
+        inquiry = Inquiry(tenant_id=caller.tenant.pk, viewer=caller.tenant.pk, **nodes, **_read_request(query))
+        return Response(render_finding(inquire(inquiry)))
 
 
 class OneScope(ApiView):

@@ -163,7 +163,7 @@ def binding(path: Iterable[Effective], places: Sequence[DeploymentState] | None,
     return min((one for one in found if one.headroom is not None), key=lambda one: one.headroom or 0, default=None)
 
 
-def _severity_of(obstacles: Sequence[Obstacle]) -> float:
+def _severity_of(obstacles: Iterable[Obstacle]) -> float:
     return max((one.severity for one in obstacles), default=0.0)
 
 

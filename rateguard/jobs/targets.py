@@ -55,7 +55,7 @@ def _all(name: str) -> Target | None:
 
 def _tenant(name: str) -> Target | None:
     row = find_named(Tenant, name)
-    return row and Target(PauseKind.TENANT, str(row.pk), row.name, row.pk)
+    return Target(PauseKind.TENANT, str(row.pk), row.name, row.pk) if row else None
 
 
 def _lane(name: str) -> Target | None:
@@ -73,12 +73,12 @@ def _model(name: str) -> Target | None:
 
 def _deployment(name: str) -> Target | None:
     row = find_named(Deployment, name)
-    return row and Target(PauseKind.DEPLOYMENT, str(row.pk), row.name)
+    return Target(PauseKind.DEPLOYMENT, str(row.pk), row.name) if row else None
 
 
 def _account(name: str) -> Target | None:
     row = find_named(ProviderAccount, name)
-    return row and Target(PauseKind.ACCOUNT, str(row.pk), row.name)
+    return Target(PauseKind.ACCOUNT, str(row.pk), row.name) if row else None
 
 
 def _run(name: str) -> Target | None:
@@ -86,7 +86,7 @@ def _run(name: str) -> Target | None:
         row = Run.objects.filter(pk=uuid.UUID(name)).first()
     except ValueError:
         return None
-    return row and Target(PauseKind.RUN, row.pk.hex, row.name or str(row.pk), row.tenant_id)
+    return Target(PauseKind.RUN, row.pk.hex, row.name or str(row.pk), row.tenant_id) if row else None
 
 
 def find_named(model: type[Row], name: str) -> Row | None:
@@ -133,7 +133,7 @@ def attempts_of(target: Target) -> Q:
         case PauseKind.ALL:
             return Q()
         case PauseKind.ACCOUNT:
-            value: object = Deployment.objects.filter(account_id=target.id).values("pk")
+            value: object = Deployment.objects.filter(account_id=int(target.id)).values("pk")
         case _:
             value = _value_of(target)
     return Q((_ATTEMPTS[target.kind], value))
@@ -147,7 +147,7 @@ def jobs_of(target: Target) -> Q:
         case PauseKind.DEPLOYMENT:
             return Q(model__in=RouteTarget.objects.filter(deployment_id=target.id).values("route__name"))
         case PauseKind.ACCOUNT:
-            return Q(model__in=RouteTarget.objects.filter(deployment__account_id=target.id).values("route__name"))
+            return Q(model__in=RouteTarget.objects.filter(deployment__account_id=int(target.id)).values("route__name"))
         case _:
             return Q((_ATTEMPTS[target.kind].removeprefix("job__"), _value_of(target)))
 
