@@ -12,7 +12,8 @@ GATE_KEYS = {
     "writes": "writes",  # string, number of writes of configuration
     "record_versions": "record_versions",  # hash limit:, scope: or model: + id → version of the rows that it was read from
     "record": "record:",  # + limit id: msgpack, what a limit is
-    "limit": "limit:",  # + limit id, or id @ node: packed header and ring, what is used of it
+    "limit": "limit:",  # + limit id, or id @ node: packed header, what is used of it
+    "ring": "ring:",  # + the same: u32 slots of a window, but the head's
     "limit_ids": "limit_ids",  # set of limit ids, for looking
     "live": "live",  # zset limit id @ node \n tenant → when to ask whether its state is void
     "nodes": "nodes",  # hash tenant → its live default states

@@ -1,12 +1,13 @@
 -- The state and the rule of each kind of limit: states.py and table.py, name by name.
--- A record (configuration) is cached by this interpreter; a state is one packed string: a header, and for windows a ring of u32. A call loads
--- the states that it needs by one MGET; of a window it writes only the slots that changed.
+-- A record (configuration) is kept by this interpreter between calls. A state is a packed header; a call loads the headers that it needs by one
+-- MGET and writes what changed by one MSET. A window has a ring of u32 beside it, of which the header holds the head's slot: the ring is read
+-- and written only when the head moves on, or when something older changes.
 
 local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
 local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
 local REJECT, HOLD, DOWNGRADES = 0, 1, 2
 local HEADER, HEADER_BYTES = '<Bddddd', 41
-local MOST_PIECES, SWEEP = 6, 200
+local MOST_PIECES, SWEEP = 4, 200
 local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
 
 local loaded, dirty -- this call's states by id; those to write
@@ -50,46 +51,70 @@ end
 
 local function pace_of(r, amount) return math.ceil(amount * (r.window_ms * 1000 / r.amount)) end
 
--- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: thresholds noticed), opens_at, reserved
+-- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: thresholds noticed), opens_at,
+-- aside (of a budget: what is reserved; of a window: what counts in the head's slot)
 
 local function slice_at(r, at_ms) return math.floor(at_ms * r.slices / r.window_ms) end
 
--- Slots behind the head that was written are zero until this call changes them.
-local function slot(l, number)
-  local place = number % l.record.ring
-  local changed = l.changed[place]
-  if changed then return changed end
-  if number > l.written or not l.raw then return 0 end
-  return (struct.unpack('<I4', l.raw, HEADER_BYTES + 1 + place * 4))
-end
-
 local formats, zeros = {}, {}
-local function sum_of_places(raw, from, to)
-  local count = to - from + 1
+local function zeros_of(count)
   if not zeros[count] then
     zeros[count] = string.rep('\0', count * 4)
     formats[count] = '<' .. string.rep('I4', count)
   end
-  local at = HEADER_BYTES + 1 + from * 4
-  if string.sub(raw, at, at + count * 4 - 1) == zeros[count] then return 0 end
-  local amounts, sum = {struct.unpack(formats[count], raw, at)}, 0
+  return zeros[count]
+end
+
+-- The ring as it was written, padded: behind what was written it is zero.
+local function ring_raw(l)
+  if not l.raw then
+    local raw, size = not l.is_blank and call('GET', P .. K.ring .. l.id) or '', l.record.ring * 4
+    l.raw = string.len(raw) < size and raw .. string.sub(zeros_of(l.record.ring), string.len(raw) + 1) or raw
+  end
+  return l.raw
+end
+
+-- What counts in a slice of the ring. Slots from the head that was written up to the new one are zero until this call changes them.
+local function slot(l, number)
+  if number == l.head then return l.aside end
+  local changed = l.changed[number % l.record.ring]
+  if changed then return changed end
+  if number >= l.written or l.total == l.aside then return 0 end
+  return (struct.unpack('<I4', ring_raw(l), 1 + number % l.record.ring * 4))
+end
+
+local function set_slot(l, number, amount)
+  if number == l.head then l.aside = amount else l.changed[number % l.record.ring] = amount end
+end
+
+-- What leaves the window while the head goes on, from one place of the ring to another.
+local function sum_of_places(l, from, to)
+  local raw = call('GETRANGE', P .. K.ring .. l.id, from * 4, to * 4 + 3)
+  local count = math.floor(string.len(raw) / 4)
+  if raw == string.sub(zeros_of(to - from + 1), 1, count * 4) then return 0 end
+  zeros_of(count)
+  local amounts, sum = {struct.unpack(formats[count], raw)}, 0
   for i = 1, count do sum = sum + amounts[i] end
   return sum
 end
 
 local function advance_window(l)
   local r, current = l.record, slice_at(l.record, now)
+  if current <= l.head then return end
   if current - l.head >= r.ring then
-    l.raw, l.total = nil, 0
-  elseif current > l.head and l.total > 0 then
-    local from, to = (l.head + 1) % r.ring, current % r.ring
-    if from <= to then
-      l.total = l.total - sum_of_places(l.raw, from, to)
-    else
-      l.total = l.total - sum_of_places(l.raw, from, r.ring - 1) - sum_of_places(l.raw, 0, to)
+    l.total, l.is_blank = 0, true
+  else
+    if l.total > l.aside then
+      local from, to = (l.head + 1) % r.ring, current % r.ring
+      if from <= to then
+        l.total = l.total - sum_of_places(l, from, to)
+      else
+        l.total = l.total - sum_of_places(l, from, r.ring - 1) - sum_of_places(l, 0, to)
+      end
     end
+    l.changed[l.head % r.ring] = l.aside
   end
-  if current > l.head then l.head = current end
+  l.head, l.aside = current, 0
 end
 
 local function advance_budget(l)
@@ -99,16 +124,16 @@ local function advance_budget(l)
   end
   if began > l.head then
     l.head, l.pace_us = began, 0
-    l.total = l.reserved
+    l.total = l.aside
   end
 end
 
 local function unpack_state(id, record, raw)
-  local l = {id = id, record = record, kind = record.kind, changed = {}, raw = raw or nil, exists = raw and true}
+  local l = {id = id, record = record, kind = record.kind, changed = {}, exists = raw and true}
   if raw then
-    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved = struct.unpack(HEADER, raw)
+    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside = struct.unpack(HEADER, raw)
   else
-    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved = 0, 0, 0, 0, 0, 0
+    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside = 0, 0, 0, 0, 0, 0
   end
   l.written = l.head
   if l.kind == WINDOW then advance_window(l) elseif l.kind == BUDGET then advance_budget(l) end
@@ -161,18 +186,24 @@ local function nodes_of(tenant) return tonumber(call('HGET', P .. K.nodes, tenan
 
 -- All slots of the ring, by place + 1, as this call leaves them.
 local function ring_of(l)
-  local r, amounts = l.record, {}
-  for number = l.head - r.ring + 1, l.head do amounts[number % r.ring + 1] = slot(l, number) end
+  local ring = l.record.ring
+  zeros_of(ring)
+  local amounts = {struct.unpack(formats[ring], ring_raw(l))}
+  if not l.is_blank then
+    for number = l.written, l.head - 1 do amounts[number % ring + 1] = 0 end
+  end
+  for place, amount in pairs(l.changed) do amounts[place + 1] = amount end
+  amounts[l.head % ring + 1] = l.aside
   return amounts
 end
 
 local function room_ms(l, amount, most)
   local r, over = l.record, l.total + amount - most
   if over <= 0 then return 0 end
-  local freed = 0
-  for number = l.head - r.ring + 1, l.head do
-    freed = freed + slot(l, number)
-    if freed >= over then return math.max(1, math.ceil((number + r.ring) * r.window_ms / r.slices) - now) end
+  local freed, amounts, ring = 0, ring_of(l), r.ring
+  for number = l.head - ring + 1, l.head do
+    freed = freed + amounts[number % ring + 1]
+    if freed >= over then return math.max(1, math.ceil((number + ring) * r.window_ms / r.slices) - now) end
   end
   return r.window_ms
 end
@@ -195,7 +226,7 @@ end
 
 local function budget_wait(l, amount, most)
   if l.total + amount <= most then return 0 end
-  if l.total - l.reserved + amount <= most then return FOREVER end
+  if l.total - l.aside + amount <= most then return FOREVER end
   local mode = l.record.on_exhausted
   if mode == DOWNGRADES then return DOWNGRADE end
   if mode == REJECT or amount > most then return NEVER end
@@ -218,10 +249,10 @@ local function wait_ms(l, amount, lane)
 end
 
 local function add_to_slice(l, number, amount)
-  if number <= l.head - l.record.ring then return end
+  if amount == 0 or number <= l.head - l.record.ring then return end
   local held = slot(l, number)
   local change = math.max(amount, -held)
-  l.changed[number % l.record.ring] = held + change
+  set_slot(l, number, held + change)
   l.total = l.total + change
 end
 
@@ -232,10 +263,10 @@ local function take(l, amount, tenant, at_ms)
   else
     l.total = l.total + amount
     if l.kind == WINDOW then
-      l.changed[l.head % r.ring] = slot(l, l.head) + amount
+      l.aside = l.aside + amount
       if r.burst < 1000 then l.pace_us = math.max(l.pace_us, now * 1000) + pace_of(r, amount) end
     elseif l.kind == BUDGET then
-      l.reserved = l.reserved + amount
+      l.aside = l.aside + amount
     end
   end
   keep(l, tenant)
@@ -271,7 +302,7 @@ local function adjust(l, reserved, actual, charged_ms, tenant)
   elseif l.kind == CONCURRENCY then
     l.total = math.max(0, l.total - reserved)
   elseif l.kind == BUDGET then
-    l.reserved = math.max(0, l.reserved - reserved)
+    l.aside = math.max(0, l.aside - reserved)
     l.total = l.total + actual - reserved
   end
   keep(l, tenant)
@@ -284,7 +315,7 @@ end
 
 -- The thresholds (per cent) that a budget reached since the last look, each once a period. Exhausted: as if all were spent.
 local function reached(l, is_exhausted)
-  local spent, new = is_exhausted and l.record.amount or l.total - l.reserved, {}
+  local spent, new = is_exhausted and l.record.amount or l.total - l.aside, {}
   for i, share in ipairs(l.record.thresholds) do
     if spent * 100 >= share * l.record.amount and i > l.pace_us then
       new[#new + 1] = share
@@ -308,71 +339,72 @@ end
 
 -- ---- writing
 
-local function header_of(l) return struct.pack(HEADER, l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.reserved) end
+local function header_of(l) return struct.pack(HEADER, l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside) end
 
-local function whole_state(l)
-  if l.kind ~= WINDOW then return header_of(l) end
-  local amounts, pieces = ring_of(l), {header_of(l)}
-  for place = 1, l.record.ring do pieces[place + 1] = amounts[place] == 0 and '\0\0\0\0' or struct.pack('<I4', amounts[place]) end
-  return table.concat(pieces)
-end
-
--- The slots from `from` to `to` (numbers without a turn of the ring in between), as one piece.
+-- The slots from one number to another, which no turn of the ring parts, as one piece.
 local function write_run(key, l, from, to)
-  local pieces = {}
+  local pieces, ring = {}, l.record.ring
   for number = from, to do
-    local amount = l.changed[number % l.record.ring]
+    local amount = l.changed[number % ring]
     pieces[#pieces + 1] = amount and amount ~= 0 and struct.pack('<I4', amount) or '\0\0\0\0'
-    l.changed[number % l.record.ring] = nil
+    l.changed[number % ring] = nil
   end
-  call('SETRANGE', key, HEADER_BYTES + (from % l.record.ring) * 4, table.concat(pieces))
+  call('SETRANGE', key, from % ring * 4, table.concat(pieces))
 end
 
-local function write_window(key, l)
-  local ring, changes = l.record.ring, 0
+local function write_ring(l)
+  local key, ring, changes = P .. K.ring .. l.id, l.record.ring, 0
   for _ in pairs(l.changed) do changes = changes + 1 end
-  if not l.raw or l.head - l.written + changes > 40 or changes > MOST_PIECES then
-    call('SET', key, whole_state(l))
+  if l.is_blank and changes == 0 then
+    if l.exists then call('DEL', key) end
     return
   end
-  call('SETRANGE', key, 0, header_of(l))
+  if l.is_blank or changes > MOST_PIECES then
+    local amounts = ring_of(l)
+    call('SET', key, struct.pack(formats[ring], unpack(amounts)))
+    return
+  end
   if l.head > l.written then
-    local turn = l.head - l.head % ring
-    if turn > l.written + 1 then
-      write_run(key, l, l.written + 1, turn - 1)
-      write_run(key, l, turn, l.head)
+    local turn = l.head - 1 - (l.head - 1) % ring
+    if turn > l.written then
+      write_run(key, l, l.written, turn - 1)
+      write_run(key, l, turn, l.head - 1)
     else
-      write_run(key, l, l.written + 1, l.head)
+      write_run(key, l, l.written, l.head - 1)
     end
   end
-  for place, amount in pairs(l.changed) do call('SETRANGE', key, HEADER_BYTES + place * 4, struct.pack('<I4', amount)) end
+  for place, amount in pairs(l.changed) do call('SETRANGE', key, place * 4, struct.pack('<I4', amount)) end
 end
 
--- A state that a node has by a default comes to life: it is counted, and looked at again when it may be void.
-local function note_birth(l)
-  if call('ZADD', P .. K.live, 'NX', whole(now + look_again_ms(l.record)), l.id .. '\n' .. l.tenant) == 1 then
-    call('HINCRBY', P .. K.nodes, l.tenant, 1)
-    call('SADD', P .. K.instances .. record_id(l.id), l.id .. '\n' .. l.tenant)
+-- States that nodes have by a default come to life: they are counted, and looked at again when they may be void.
+local function note_births(born)
+  local counts = {}
+  for i = 1, #born do
+    local l = born[i]
+    local member = l.id .. '\n' .. l.tenant
+    if call('ZADD', P .. K.live, 'NX', whole(now + look_again_ms(l.record)), member) == 1 then
+      counts[l.tenant] = (counts[l.tenant] or 0) + 1
+      call('SADD', P .. K.instances .. record_id(l.id), member)
+    end
   end
+  for tenant, count in pairs(counts) do call('HINCRBY', P .. K.nodes, tenant, count) end
 end
 
 local function flush_limits()
-  local states = {}
+  local states, born = {}, {}
   for i = 1, #dirty do
     local l, key = dirty[i], P .. K.limit .. dirty[i].id
-    if l.tenant then note_birth(l) end
-    if l.kind == WINDOW then
-      write_window(key, l)
-    else
-      states[#states + 1] = key; states[#states + 1] = header_of(l)
-    end
+    if l.tenant then born[#born + 1] = l end
+    if l.kind == WINDOW and (l.is_blank or l.head > l.written or next(l.changed)) then write_ring(l) end
+    states[#states + 1] = key; states[#states + 1] = header_of(l)
   end
   for from = 1, #states, 2000 do call('MSET', unpack(states, from, math.min(from + 1999, #states))) end
+  note_births(born)
 end
 
 local function forget_instance(member)
   local id, tenant = string.match(member, '^([^\n]*)\n(.*)$')
-  call('DEL', P .. K.limit .. id)
+  call('DEL', P .. K.limit .. id, P .. K.ring .. id)
   if call('ZREM', P .. K.live, member) == 1 and call('HINCRBY', P .. K.nodes, tenant, -1) <= 0 then call('HDEL', P .. K.nodes, tenant) end
   call('SREM', P .. K.instances .. record_id(id), member)
 end
@@ -409,7 +441,7 @@ local function edited(old, record)
     new.pace_us = old.pace_us
   elseif old.kind == new.kind then
     new.total = old.total
-    if new.kind == BUDGET then new.reserved, new.head, new.pace_us = old.reserved, old.head, old.pace_us end
+    if new.kind == BUDGET then new.aside, new.head, new.pace_us = old.aside, old.head, old.pace_us end
   end
   new.has_parked, new.exists = old.has_parked, old.exists
   return new
@@ -441,6 +473,7 @@ local function write_record(id, packed)
       if l.has_parked == 1 then parked[#parked + 1] = l end
       loaded[ids[i]] = l
       if old.exists then keep(l) end
+      if old.kind == WINDOW and l.kind ~= WINDOW then call('DEL', P .. K.ring .. l.id) end
     end
   end
   return parked
@@ -449,7 +482,7 @@ end
 local function forget_record(id)
   local members = call('SMEMBERS', P .. K.instances .. id)
   for i = 1, #members do forget_instance(members[i]) end
-  call('DEL', P .. K.record .. id, P .. K.limit .. id)
+  call('DEL', P .. K.record .. id, P .. K.limit .. id, P .. K.ring .. id)
   call('SREM', P .. K.limit_ids, id)
   local ids = states_of(id)
   for i = 1, #ids do loaded[ids[i]] = false end

@@ -54,7 +54,7 @@ local function wake_jobs(l, want)
   local key, rest, most = P .. K.parked_jobs .. l.id, l.record.amount - l.total, want + WAKE_JOBS
   local is_held = l.record.on_exhausted == HOLD
   local fitting = call('ZRANGEBYSCORE', key, '-inf', whole(rest), 'LIMIT', 0, most)
-  local hopeless = call('ZRANGEBYSCORE', key, '(' .. whole(is_held and l.record.amount or rest + l.reserved), '+inf', 'LIMIT', 0, most)
+  local hopeless = call('ZRANGEBYSCORE', key, '(' .. whole(is_held and l.record.amount or rest + l.aside), '+inf', 'LIMIT', 0, most)
   room.unpark_jobs(l, fitting)
   room.unpark_jobs(l, hopeless)
   if math.max(#fitting, #hopeless) == most then return now + 1 end
@@ -217,7 +217,7 @@ end
 -- The first job that a budget can no longer pay: people hear of it as of all spent.
 local function note_exhausted(l, amount, wait)
   if l.kind ~= BUDGET or wait == 0 then return end
-  if amount <= l.record.amount and l.record.amount < l.total - l.reserved + amount then notices.thresholds(l, true) end
+  if amount <= l.record.amount and l.record.amount < l.total - l.aside + amount then notices.thresholds(l, true) end
 end
 
 -- Why a job can never pass a limit of its path; nil where it can.

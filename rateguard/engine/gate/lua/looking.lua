@@ -3,7 +3,7 @@
 local function use_of(l)
   local wait = limits.wait_ms(l, 1, 1)
   local shown = l.record.kind == limits.BUCKET and limits.amount_for(l.record, 1) or l.record.amount
-  return {l.id, limits.used(l), shown, l.kind == limits.BUDGET and l.reserved or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
+  return {l.id, limits.used(l), shown, l.kind == limits.BUDGET and l.aside or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
 end
 
 local function uses_of(ids)
