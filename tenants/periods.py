@@ -25,12 +25,10 @@ def period_starts(period: BudgetPeriod, zone: ZoneInfo, now: dt.datetime, count:
     """
     if period == BudgetPeriod.TOTAL:
         return ()
-    # A clock that is put back over midnight comes to the same date twice, so the search begins two days early.
-    today = now.astimezone(zone).date() - dt.timedelta(days=2)
-    starts = (_start_of(date, zone) for date in _first_days(period, today))
+    starts = (_start_of(date, zone) for date in _first_days(period, now.astimezone(zone).date()))
     rising = (start for start, _ in itertools.groupby(starts))
     current, following = next(rising), next(rising)
-    while following <= now:
+    while following <= now:  # a clock that was put back over midnight shows the old date once more
         current, following = following, next(rising)
     return (current, following, *itertools.islice(rising, max(0, count - 2)))[:count]
 

@@ -67,10 +67,11 @@ def _before_save(sender: type[models.Model], instance: models.Model, **_: Any) -
 
 
 def _on_run_delete(instance: Run, **_: Any) -> None:
+    if not instance.in_gate:
+        return
     limits, node = names_of(instance)
-    for limit in limits:
-        _forget((ForgottenKind.LIMIT, limit))
-    _forget((ForgottenKind.SCOPE, node))
+    gone = [Forgotten(kind=ForgottenKind.LIMIT, name=limit) for limit in limits]
+    Forgotten.objects.bulk_create([*gone, Forgotten(kind=ForgottenKind.SCOPE, name=node)])
 
 
 _LETTERS: dict[type[models.Model], str] = {Limit: "l", Budget: "b", Pause: "p"}

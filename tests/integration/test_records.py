@@ -144,7 +144,7 @@ class TestLimits:
 
     def test_a_providers_limit_counts_as_the_provider_does(self, deployment):
         tokens, calls = limit(deployment.account, "1M tokens/min"), limit(deployment, "5 concurrent")
-        assert (record(tokens).metric, record(tokens).gives_back) == (Metric.PROVIDER_TOKENS, False)
+        assert (record(tokens).metric, record(tokens).gives_back, record(tokens).guard_ms) == (Metric.PROVIDER_TOKENS, False, 100)
         assert (record(calls).kind, record(calls).gives_back) == (Kind.CONCURRENCY, True)
         assert placed().limits == (f"l{tokens.pk}", f"l{calls.pk}")
 
