@@ -7,8 +7,7 @@ import pytest
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate, connect
-from tests.contract.gate_line import MANY_SLOTS, Line
-from tests.contract.gate_world import Clock
+from tests.contract.gate_line import MANY_SLOTS, Clock, Line
 
 NO_BOUND = GateSettings(unsent_per_worker=MANY_SLOTS)
 

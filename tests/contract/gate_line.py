@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import uuid
 
+from rateguard.engine.breaker.rule import DEFAULT_RULE
 from rateguard.engine.gate.contract import (
     Configuration,
     DeploymentRecord,
@@ -13,6 +14,7 @@ from rateguard.engine.gate.contract import (
     Grant,
     Holder,
     ModelRecord,
+    Notice,
     ReservationId,
     ScopeRecord,
     Sent,
@@ -22,13 +24,42 @@ from rateguard.engine.gate.contract import (
     Waiting,
     WorkClass,
 )
+from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Level, LimitRecord, Metric
-from tests.contract.gate_world import Clock, budget, places, window
+from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
 
-__all__ = ["Line", "budget", "deployment", "ended", "ids", "model", "node", "places", "requests", "reservation", "sent", "tokens", "window"]
-
+START_MS = 1_790_000_000_000
 MANY_SLOTS = 1_000_000
+
+
+class Clock:
+    """The time that a gate sees."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def window(name: str, metric: Metric, amount: int, window_ms: int, level: Level = Level.SHARED, **more) -> LimitRecord:
+    return LimitRecord(name, Kind.WINDOW, metric, amount, level, window_ms=window_ms, **more)
+
+
+def bucket(name: str, amount: int, window_ms: int = 60_000, level: Level = Level.TENANT, metric=Metric.REQUESTS, **more) -> LimitRecord:
+    return LimitRecord(name, Kind.BUCKET, metric, amount, level, window_ms=window_ms, **more)
+
+
+def places(name: str, amount: int, level: Level = Level.SHARED, **more) -> LimitRecord:
+    return LimitRecord(name, Kind.CONCURRENCY, Metric.CONCURRENCY, amount, level, **more)
+
+
+def budget(name: str, amount: int, level: Level = Level.TENANT, metric: Metric = Metric.COST, **more) -> LimitRecord:
+    return LimitRecord(name, Kind.BUDGET, metric, amount, level, **more)
+
+
+def pause(name: str, level: Level = Level.TENANT, until_ms: int = 0) -> LimitRecord:
+    return LimitRecord(name, Kind.PAUSE, Metric.REQUESTS, until_ms, level)
 
 
 def requests(name: str, amount: int, window_ms: int = 60_000, level: Level = Level.SHARED, **more) -> LimitRecord:
@@ -44,8 +75,8 @@ def node(name: str, *limits: str, weight: int = 1, without: tuple[str, ...] = ()
     return ScopeRecord(name, limits, weight, without, tuple(defaults.items()))
 
 
-def deployment(*limits: str, name: str = "1", input_pico: int = 0, output_pico: int = 0) -> DeploymentRecord:
-    return DeploymentRecord(name, limits, (f"a{name}", f"d{name}"), input_pico, output_pico)
+def deployment(*limits: str, name: str = "1", input_pico: int = 0, output_pico: int = 0, rule=DEFAULT_RULE) -> DeploymentRecord:
+    return DeploymentRecord(name, limits, (f"a{name}", f"d{name}"), input_pico, output_pico, rule)
 
 
 def model(name: str, *deployments: DeploymentRecord, pool: str = "x") -> ModelRecord:
@@ -137,8 +168,29 @@ class Line:
     def used(self, limit: str) -> int:
         return self.gate.inspect((limit,)).limits[0].used
 
+    def uses(self, *limits: str) -> list[int]:
+        """What is used of each, in the order in which they are asked for."""
+        found = {use.id: use.used for use in self.gate.inspect(limits).limits}
+        return [found[limit] for limit in limits]
+
     def reserved(self, limit: str) -> int:
         return self.gate.inspect((limit,)).limits[0].reserved
+
+    def next_ms(self, limit: str) -> int | None:
+        return self.gate.inspect((limit,)).limits[0].next_ms
+
+    def nodes(self) -> dict[str, int]:
+        """Live nodes by tenant."""
+        return dict(self.gate.inspect(()).nodes)
+
+    def key_count(self) -> int:
+        """What the gate keeps of nodes that have limits by a default: keys in Redis."""
+        if isinstance(self.gate, MemoryGate):
+            return sum("@" in limit_id for limit_id in self.gate._limits.states)
+        return sum(1 for _ in self.gate._client.scan_iter(f"{self.gate._prefix}limit:*@*", count=1_000))
+
+    def notices(self, *acknowledged: str, most: int = 1_000) -> list[Notice]:
+        return sorted(self.gate.notices(acknowledged, most), key=lambda notice: (notice.at_ms, notice.value))
 
 
 def reservation(job: Waiting) -> ReservationId:

@@ -13,8 +13,7 @@ from rateguard.engine.gate.contract import LAYOUT, Charge, Configuration, Holder
 from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level
-from tests.contract.gate_line import Line, budget, deployment, ended, ids, model, node, places, requests, sent, tokens
-from tests.contract.gate_world import Clock
+from tests.contract.gate_line import Clock, Line, budget, deployment, ended, ids, model, node, places, requests, sent, tokens
 
 DEAR = deployment("a:r", output_pico=1_000_000)
 RESERVATION = ReservationId(uuid.UUID(int=1), 1)

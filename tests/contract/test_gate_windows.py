@@ -12,8 +12,7 @@ import pytest
 
 from rateguard.engine.gate.contract import Grant, Settlement
 from rateguard.engine.limits.limit import Metric
-from tests.contract.gate_line import Line, deployment, ended, model, requests, sent, window
-from tests.contract.gate_world import START_MS
+from tests.contract.gate_line import START_MS, Line, deployment, ended, model, requests, sent, window
 
 
 def worst_load(arrivals: list[tuple[int, int]], window_ms: int) -> int:

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric, Need
 from rateguard.engine.limits.states import FOREVER, NEVER, Window, edited, new_state
 
@@ -46,19 +47,19 @@ def test_what_was_taken_is_free_again_after_the_window_and_not_a_moment_earlier(
     for offset in range(0, window_ms, max(1, window_ms // 13)):
         now_ms = START_MS + offset
         state = filled(window(1, window_ms), 1, now_ms)
-        wait = state.wait_ms(1, now_ms)
+        wait = state.wait_ms(1, now_ms, Lane.NORMAL)
 
         assert window_ms <= wait <= window_ms + math.ceil(window_ms / state.record.slices) + 1
         state.advance(now_ms + wait - 1)
-        assert state.wait_ms(1, now_ms + wait - 1) == 1
+        assert state.wait_ms(1, now_ms + wait - 1, Lane.NORMAL) == 1
         state.advance(now_ms + wait)
-        assert state.wait_ms(1, now_ms + wait) == 0
+        assert state.wait_ms(1, now_ms + wait, Lane.NORMAL) == 0
 
 
 def test_a_guard_keeps_what_was_taken_for_so_much_longer():
     state = filled(window(1, 60_000, guard_ms=500), 1)
 
-    assert 60_500 <= state.wait_ms(1, START_MS) <= 60_750
+    assert 60_500 <= state.wait_ms(1, START_MS, Lane.NORMAL) <= 60_750
 
 
 def test_the_running_total_is_the_sum_of_the_ring_whatever_happens():
@@ -70,7 +71,7 @@ def test_the_running_total_is_the_sum_of_the_ring_whatever_happens():
         now_ms += rnd.choice([0, 1, 41, 42, 500, 3_000, 20_000])
         state.advance(now_ms)
         match rnd.randrange(3):
-            case 0 if state.wait_ms(7, now_ms) == 0:
+            case 0 if state.wait_ms(7, now_ms, Lane.NORMAL) == 0:
                 state.take(7, now_ms)
                 charges.append((7, now_ms))
             case 1 if charges:
@@ -114,34 +115,34 @@ def test_a_charge_that_has_left_the_window_counts_where_it_turns_out_to_have_bee
 def test_more_than_the_limit_itself_never_fits():
     for kind, metric in ((Kind.WINDOW, Metric.TOKENS), (Kind.CONCURRENCY, Metric.CONCURRENCY), (Kind.BUDGET, Metric.COST)):
         state = new_state(LimitRecord("l", kind, metric, 100, Level.SHARED, window_ms=1_000))
-        assert state.wait_ms(101, START_MS) == NEVER
-        assert state.wait_ms(100, START_MS) == 0
+        assert state.wait_ms(101, START_MS, Lane.NORMAL) == NEVER
+        assert state.wait_ms(100, START_MS, Lane.NORMAL) == 0
 
 
 def test_a_full_concurrency_limit_waits_for_a_settle():
     state = filled(LimitRecord("l", Kind.CONCURRENCY, Metric.CONCURRENCY, 1, Level.TENANT), 1)
-    assert state.wait_ms(1, START_MS) == FOREVER
+    assert state.wait_ms(1, START_MS, Lane.NORMAL) == FOREVER
 
     state.adjust(1, 1, START_MS)
 
-    assert state.wait_ms(1, START_MS) == 0
+    assert state.wait_ms(1, START_MS, Lane.NORMAL) == 0
 
 
 def test_a_budget_waits_for_what_may_come_back_and_for_nothing_else():
     state = filled(LimitRecord("b", Kind.BUDGET, Metric.COST, 100, Level.TENANT), 60)
-    assert state.wait_ms(40, START_MS) == 0
-    assert state.wait_ms(41, START_MS) == FOREVER
+    assert state.wait_ms(40, START_MS, Lane.NORMAL) == 0
+    assert state.wait_ms(41, START_MS, Lane.NORMAL) == FOREVER
 
     state.adjust(60, 60, START_MS)
 
-    assert state.wait_ms(41, START_MS) == NEVER
+    assert state.wait_ms(41, START_MS, Lane.NORMAL) == NEVER
 
 
 @pytest.mark.parametrize(("burst_permille", "at_once"), [(1000, 100), (500, 50), (100, 10), (10, 1), (5, 1)])
 def test_a_burst_is_the_share_that_may_come_at_once(burst_permille, at_once):
     state, taken = new_state(window(100, burst_permille=burst_permille)), 0
     state.advance(START_MS)
-    while state.wait_ms(1, START_MS) == 0:
+    while state.wait_ms(1, START_MS, Lane.NORMAL) == 0:
         state.take(1, START_MS)
         taken += 1
 
@@ -150,11 +151,11 @@ def test_a_burst_is_the_share_that_may_come_at_once(burst_permille, at_once):
 
 def test_what_comes_back_to_a_paced_limit_comes_back_to_its_pace():
     state = filled(window(100, burst_permille=100), 10)
-    assert state.wait_ms(1, START_MS) > 0
+    assert state.wait_ms(1, START_MS, Lane.NORMAL) > 0
 
     state.adjust(10, 2, START_MS)
 
-    assert state.wait_ms(8, START_MS) == 0
+    assert state.wait_ms(8, START_MS, Lane.NORMAL) == 0
 
 
 def test_an_edit_keeps_what_is_used_and_the_pace():
@@ -163,7 +164,7 @@ def test_an_edit_keeps_what_is_used_and_the_pace():
     new = edited(old, window(200, burst_permille=100), START_MS)
 
     assert new.total == 10
-    assert new.wait_ms(20, START_MS) > 0
+    assert new.wait_ms(20, START_MS, Lane.NORMAL) > 0
 
 
 def test_an_edit_of_the_length_never_lets_a_charge_leave_early():

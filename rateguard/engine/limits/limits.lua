@@ -10,8 +10,8 @@ local HEADER, HEADER_BYTES = '<Bddddd', 41
 local MOST_PIECES, SWEEP = 4, 200
 local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
 
-local loaded, dirty -- this call's states by id; those to write
-fresh(function() loaded, dirty = {}, {} end)
+local loaded, dirty, births -- this call's states by id; those to write; by tenant, the default states that come to life
+fresh(function() loaded, dirty, births = {}, {}, {} end)
 
 -- ---- records
 
@@ -175,12 +175,15 @@ local function keep(l, tenant)
   if l.dirty then return end
   l.dirty = true
   dirty[#dirty + 1] = l
-  if not l.exists and tenant and string.find(l.id, '@', 1, true) then l.tenant = tenant end
+  if not l.exists and tenant and string.find(l.id, '@', 1, true) then
+    l.tenant = tenant
+    births[tenant] = (births[tenant] or 0) + 1
+  end
 end
 
 local function is_new_node(l) return not l.exists and not l.dirty and string.find(l.id, '@', 1, true) end
 
-local function nodes_of(tenant) return tonumber(call('HGET', P .. K.nodes, tenant) or 0) end
+local function nodes_of(tenant) return tonumber(call('HGET', P .. K.nodes, tenant) or 0) + (births[tenant] or 0) end
 
 -- ---- rules
 
