@@ -136,10 +136,14 @@ class TestPushes:
 
     def test_the_default_of_all_tenants_yields_to_a_tenants_own(self, gate, acme, commit):
         with commit():
-            requests(Scope.objects.create(tenant=acme, kind="tenant"))
-        with commit():
             every = requests(Scope.objects.create(kind="tenant", name="*"))
-        assert f"l{every.pk}@tenant:{acme.pk}" not in gate.limits_of(path(acme))
+        assert gate.limits_of(path(acme)) == (f"l{every.pk}@tenant:{acme.pk}",)
+        with commit():
+            own = requests(Scope.objects.create(tenant=acme, kind="tenant"))
+        assert gate.limits_of(path(acme)) == (f"l{own.pk}",)
+        with commit():
+            own.delete()
+        assert gate.limits_of(path(acme)) == (f"l{every.pk}@tenant:{acme.pk}",)
 
     def test_a_gate_that_is_away_disturbs_no_commit_and_is_told_later(self, gate, acme, commit, caplog):
         gate.is_away = True
