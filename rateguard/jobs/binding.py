@@ -19,7 +19,7 @@ class Effective:
     """A limit, budget or pause as it stands, and the node that it is on.
 
     scope_kind: `global` … `key`, `lane`, `model`, `account` or `deployment`; scope: the node's name. use: what the gate says of it.
-    downgrade_to: the cheaper model of a budget. reason: why somebody paused.
+    period: `day`, `week`, `month` or `total` of a budget; downgrade_to: its cheaper model. reason: why somebody paused.
     is_shared: others use it too, so whoever asks is told when there is room and not how much of it is used.
     """
 
@@ -27,6 +27,7 @@ class Effective:
     scope_kind: str
     scope: str
     use: LimitUse = _UNUSED
+    period: str = ""
     downgrade_to: str = ""
     reason: str = ""
     is_shared: bool = False

@@ -22,7 +22,7 @@ from rateguard.jobs.binding import DeploymentState, Effective
 from rateguard.jobs.pauses import pauses_in_force
 from rateguard.jobs.targets import target_of
 from tenants.directory import Place
-from tenants.models import Budget, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
+from tenants.models import Budget, BudgetPeriod, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
 from tenants.records.limits import budget_record, limit_record, pause_record
 from tenants.records.models import account_target, deployment_target
 from tenants.records.runs import run_records
@@ -138,7 +138,8 @@ def _of_limit(row: Limit) -> Effective:
 
 def _of_budget(row: Budget) -> Effective:
     cheaper = row.downgrade_to
-    return Effective(budget_record(row), row.scope.kind, _name_of(row.scope), downgrade_to=cheaper.name if cheaper else "")
+    name = _name_of(row.scope)
+    return Effective(budget_record(row), row.scope.kind, name, period=row.period, downgrade_to=cheaper.name if cheaper else "")
 
 
 def _name_of(scope: Scope | None) -> str:
@@ -150,7 +151,7 @@ def _name_of(scope: Scope | None) -> str:
 
 def of_run(run: Run) -> tuple[Effective, ...]:
     """The limits that a run carries itself."""
-    return tuple(Effective(record, "run", str(run.pk)) for record in run_records(run))
+    return tuple(Effective(record, "run", str(run.pk), period=BudgetPeriod.TOTAL.value) for record in run_records(run))
 
 
 def uses_of_runs(runs: Iterable[Run]) -> dict[str, LimitUse]:

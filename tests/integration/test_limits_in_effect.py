@@ -91,7 +91,7 @@ class TestTheCaller:
         Budget.objects.create(scope=Scope.objects.get(tenant=line.acme), unit="tokens", amount=500, **more)
         (found,) = limits_in(api.get("/api/v1/limits")).values()
         assert (found["metric"], found["unit"], found["left"], found["left_usd"]) == ("tokens", "tokens", 500, None)
-        assert (found["on_exhausted"], found["downgrade_to"]) == ("downgrade", "small")
+        assert (found["period"], found["on_exhausted"], found["downgrade_to"]) == ("day", "downgrade", "small")
         begun, ends = (dt.datetime.fromisoformat(found[name]) for name in ("period_starts_at", "resets_at"))
         assert ends - begun == dt.timedelta(days=1)
         assert begun <= timezone.now() < ends
