@@ -15,6 +15,7 @@ import environ  # type: ignore[import-untyped]
 from kombu import Queue
 
 from rateguard import conf
+from rateguard.engine.gate.connection import broker_of
 from rateguard.engine.lanes import Lane, queue_name
 
 env = environ.Env()
@@ -111,7 +112,7 @@ DATABASES = {"default": _database()}
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
-CELERY_BROKER_URL = env.str("BROKER_URL", default=REDIS_URL)
+CELERY_BROKER_URL, _BROKER_OPTIONS = broker_of(env.str("BROKER_URL", default=REDIS_URL))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3_600,
@@ -119,6 +120,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
     "socket_keepalive": True,
     "retry_on_timeout": True,
+    **_BROKER_OPTIONS,
 }
 CELERY_RESULT_BACKEND = "rateguard.jobs.results:JobResultBackend"
 CELERY_RESULT_EXTENDED = True

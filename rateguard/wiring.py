@@ -72,12 +72,12 @@ logger = logging.getLogger(__name__)
 
 def redis_client() -> redis.Redis:
     """The one client of this process for the gate's server; thread-safe. It gives up after GATE_TIMEOUT_MS and never retries."""
-    return _connected(settings.REDIS_URL, conf().gate_timeout_ms)
+    return _connected(settings.REDIS_URL, conf().gate_timeout_ms, conf().partition)
 
 
 @functools.cache
-def _connected(url: str, timeout_ms: int) -> redis.Redis:
-    return connect(url, timeout_ms)
+def _connected(url: str, timeout_ms: int, partition: str) -> redis.Redis:
+    return connect(url, timeout_ms, partition)
 
 
 @functools.cache

@@ -6,7 +6,8 @@ Lua gets the same names: the loader puts GATE_KEYS in front of each script as th
 from __future__ import annotations
 
 GATE_KEYS = {
-    "epoch": "epoch",  # string "<layout>:<epoch>"; gone = the gate is empty
+    "epoch": "epoch",  # string "<layout>:<epoch>:<run id of the server>"; gone, or of another run = the gate must be rebuilt
+    "rebuild": "rebuild",  # string "<mark>:<run id of the server>", while a rebuild goes on
     "version": "version",  # string, config_version of what is written
     "stamp": "stamp",  # string, changed by each write of configuration: what an interpreter has unpacked before is old
     "writes": "writes",  # string, number of writes of configuration

@@ -27,7 +27,7 @@ FRAGMENTS = {
 }
 """In order: each may use those before it, by these names."""
 
-OPERATIONS = ("step", "configure", "restore", "holding", "looking")
+OPERATIONS = ("step", "configure", "rebuild", "holding", "looking")
 
 _REGISTER = """
 local function operation(name, body, how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,8 +14,8 @@ import redis
 from rateguard.engine.errors import GateEpochLost, GateUnavailable
 from rateguard.engine.gate import wire
 from rateguard.engine.gate.codec import pack_reservation
+from rateguard.engine.gate.connection import connect
 from rateguard.engine.gate.contract import (
-    LAYOUT,
     Charge,
     Configuration,
     HeldReservation,
@@ -31,22 +32,26 @@ from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.library import library
 from rateguard.engine.keys import GATE_KEYS, gate_prefix
 
+__all__ = ["RedisGate", "connect"]
+
 CONFIGURE_AT_ONCE = 1_000
 """Limits, or paths, in one call."""
 
 RESTORE_AT_ONCE = 2_000
 """Rows in one call of a rebuild: a few milliseconds of the server's time."""
 
-MAY_NOT_WRITE = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
-"""A server out of memory, or one that became a replica: as good as away."""
-
-
-def connect(url: str, timeout_ms: int) -> redis.Redis:
-    """A client that never retries by itself and gives up after `timeout_ms`: outages must show at once."""
-    seconds = timeout_ms / 1000
-    return redis.Redis.from_url(
-        url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=None, protocol=2, health_check_interval=0
-    )
+MAY_NOT_NOW = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.AskError,
+)
+"""A server that is full, became a replica or serves another slot is as good as away: the call is repeated, nothing of it is dropped."""
+MAY_NOT_NOW_CODES = ("MISCONF", "NOREPLICAS", "BUSY")
+"""The same of errors that the client has no class for: its disk is full, its replicas are gone, a script holds it."""
 
 
 def _parts(configuration: Configuration) -> Iterator[Configuration]:
@@ -68,8 +73,8 @@ def _errors_mapped() -> Iterator[None]:
     except redis.ResponseError as error:
         if str(error).startswith("EPOCH"):
             raise GateEpochLost(str(error)) from error
-        if isinstance(error, MAY_NOT_WRITE):
-            raise GateUnavailable(f"the gate may not write: {error}") from error
+        if isinstance(error, MAY_NOT_NOW) or str(error).startswith(MAY_NOT_NOW_CODES):
+            raise GateUnavailable(f"the gate's server refuses: {type(error).__name__}: {error}") from error
         raise
     except (redis.RedisError, OSError) as error:
         raise GateUnavailable(f"the gate did not answer: {type(error).__name__}: {error}") from error
@@ -86,15 +91,15 @@ class RedisGate:
         self._prefix = gate_prefix(partition)
         self._epoch_key = self._prefix + GATE_KEYS["epoch"]
         self._now_ms = now_ms
+        self._rebuild_key = (self._prefix + GATE_KEYS["rebuild"]).encode()
+        self._rebuild = ""
 
     # ---- decisions
 
     def epoch(self) -> int | None:
         """See contract.Gate."""
-        with _errors_mapped():
-            value: Any = self._client.get(self._epoch_key)
-        layout, _, epoch = (value or b"").decode().partition(":")
-        return int(epoch) if layout == str(LAYOUT) and epoch.isdigit() else None
+        epoch = self._run("epoch")
+        return None if epoch is None else int(epoch)
 
     def step(self, step: Step) -> StepReply:
         """See contract.Gate."""
@@ -132,25 +137,26 @@ class RedisGate:
             self._run("configure", *wire.configuration_fields(part, is_last=part is parts[-1]))
 
     def clear(self) -> None:
-        """See contract.Gate."""
+        """See contract.Gate. What follows until `open` counts for this rebuild alone, and on the server where it began."""
+        self._rebuild = uuid.uuid4().hex
+        self._run("clear", self._rebuild)
         with _errors_mapped():
-            self._client.delete(self._epoch_key)
-            keys = self._client.scan_iter(self._prefix + "*", count=1000)
+            keys = (key for key in self._client.scan_iter(self._prefix + "*", count=1000) if key != self._rebuild_key)
             while page := list(itertools.islice(keys, 500)):
-                self._client.unlink(*page)
+                self._run("drop", self._rebuild, page)
 
     def restore(self, charges: tuple[Charge, ...], running: tuple[Running, ...], waiting: tuple[Waiting, ...]) -> None:
         """See contract.Gate."""
         for at in range(0, len(charges), RESTORE_AT_ONCE):
-            self._run("restore", wire.charge_fields(charges[at : at + RESTORE_AT_ONCE]), [], [])
+            self._run("restore", wire.charge_fields(charges[at : at + RESTORE_AT_ONCE]), [], [], self._rebuild)
         for at in range(0, len(running), RESTORE_AT_ONCE):
-            self._run("restore", [], wire.running_fields(running[at : at + RESTORE_AT_ONCE]), [])
+            self._run("restore", [], wire.running_fields(running[at : at + RESTORE_AT_ONCE]), [], self._rebuild)
         for at in range(0, len(waiting), RESTORE_AT_ONCE):
-            self._run("restore", [], [], wire.waiting_fields(waiting[at : at + RESTORE_AT_ONCE]))
+            self._run("restore", [], [], wire.waiting_fields(waiting[at : at + RESTORE_AT_ONCE]), self._rebuild)
 
     def open(self, epoch: int) -> None:
         """See contract.Gate."""
-        self._run("open", epoch)
+        self._run("open", epoch, self._rebuild)
 
     # ---- looking
 

@@ -182,7 +182,7 @@ def charge_fields(charges: tuple[Charge, ...]) -> list[Any]:
 
 
 def running_fields(running: tuple[Running, ...]) -> list[Any]:
-    """In the order in which restore.lua reads them."""
+    """In the order in which rebuild.lua reads them."""
     return [
         [
             pack_reservation(ReservationId(attempt.waiting.job, attempt.waiting.attempt)),

@@ -67,10 +67,3 @@ operation('held', function()
   reservations.load(rids)
   return cmsgpack.pack({tonumber(page[1]), seen(rids)})
 end)
-
--- The rebuild is done: decisions may be asked for. ARGV[1] msgpack [now|false, epoch]. Returns 1.
-operation('open', function()
-  call('HSET', P .. K.pulse, 'resumed_at', whole(now))
-  call('SET', P .. K.epoch, LAYOUT .. ':' .. whole(args[2]))
-  return 1
-end, {is_rebuild = true})

@@ -22,6 +22,13 @@ local function cache_of(stamp)
   return caches[P]
 end
 
+-- Which run of which server this is. A replica that was promoted, and a server that was started again, may lack the last writes.
+local server_run
+local function server()
+  server_run = server_run or string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+  return server_run
+end
+
 local function begin(keys, argv, channel_at)
   call = redis.call
   P = string.sub(keys[1], 1, -1 - string.len(K.epoch))
@@ -33,8 +40,8 @@ local function begin(keys, argv, channel_at)
   end
   local found = call('MGET', keys[1], P .. K.stamp, P .. K.version, P .. K.last_pool, P .. K.paused_lanes,
     channel_at and P .. K.reply .. args[channel_at] or keys[1])
-  local layout, number = string.match(found[1] or '', '^(%d+):(%d+)$')
-  epoch = layout and tonumber(layout) == LAYOUT and tonumber(number) or nil
+  local layout, number, run = string.match(found[1] or '', '^(%d+):(%d+):(%w+)$')
+  epoch = layout and tonumber(layout) == LAYOUT and run == server() and tonumber(number) or nil
   version, last_pool_was, paused_lanes_packed, known_reply = tonumber(found[3] or 0), found[4] or '', found[5], found[6]
   cached = cache_of(found[2] or '')
   for i = 1, #resets do resets[i]() end
