@@ -20,7 +20,7 @@ from rateguard.jobs.submission import MOST_NAME_CHARS
 from rateguard.jobs.targets import find_target, target_of
 from tenants.models import Pause, PauseKind, Run
 
-MOST_SHOWN = 1_000
+MOST_SHOWN = 200
 FIELDS = ("target_kind", "target", "until", "reason", "drain")
 
 

@@ -21,13 +21,22 @@ from rateguard.jobs.effective import uses_of_runs
 from rateguard.jobs.runs import MOST_CALLS, start_run, stop_run
 from rateguard.jobs.runtree import JobLine, RunTree, read_tree
 from rateguard.jobs.submission import MOST_NAME_CHARS
-from tenants.models import Run
+from tenants.models import Run, RunState
 
+MOST_SHOWN = 200
 FIELDS = ("name", "budget_usd", "max_calls", "deadline", "parent")
 
 
 class Runs(ApiView):
-    """POST: start a run."""
+    """GET: the tenant's runs. POST: start a run."""
+
+    def get(self, request: Request) -> Response:
+        """The newest first, each by itself; `status` takes `open` or `stopped`."""
+        query = Query(request, ("status", "limit"))
+        rows = Run.objects.filter(tenant=caller_of(request).tenant).order_by("-created_at", "-pk")
+        status = query.choice("status", RunState.values)
+        found = rows.filter(state=status) if status else rows
+        return Response({"object": "list", "data": [render_run(run) for run in found[: query.whole("limit", 50, 1, MOST_SHOWN)]]})
 
     def post(self, request: Request) -> Response:
         """201 with the run; name it in `job.run` of what belongs to it."""

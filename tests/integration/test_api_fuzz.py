@@ -94,6 +94,7 @@ QUERIES = {
     "/api/v1/scopes/global": ("lane", "model"),
     "/api/v1/scopes/{}/{}": ("tenant", "team", "user", "lane", "model", "input_tokens"),
     "/api/v1/runs/{}": (),
+    "/api/v1/runs": ("status", "limit"),
     "/api/v1/pauses/{}": (),
 }
 KINDS = ["tenant", "team", "role", "user", "run", "key", "account", "deployment", "global", "planet", "", "%00"]

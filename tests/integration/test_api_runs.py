@@ -80,6 +80,16 @@ def test_a_run_that_cannot_be_is_refused_by_its_field(api, body, code, pointer):
 
 
 class TestLook:
+    def test_a_tenant_lists_its_own_the_newest_first(self, api, acme):
+        start_run(add_tenant("other").tenant)
+        first, second = (api.post("/api/v1/runs", {"name": name}).json() for name in ("a", "b"))
+        api.post(f"/api/v1/runs/{first['id']}/stop")
+        assert [run["name"] for run in api.get("/api/v1/runs").json()["data"]] == ["b", "a"]
+        assert api.get("/api/v1/runs?status=open").json()["data"] == [second]
+        assert len(api.get("/api/v1/runs?limit=1").json()["data"]) == 1
+        for query in ("status=late", "limit=0", "limit=201", "x=1"):
+            problem_of(api.get(f"/api/v1/runs?{query}"), 400, "invalid_parameter")
+
     def test_the_tree_tells_runs_and_jobs_with_what_they_cost(self, api, acme):
         outer, inner = self._two(api)
         mine = api.submit({**HELLO, "job": {"run": outer}}).json()

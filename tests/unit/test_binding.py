@@ -33,6 +33,10 @@ class TestOneLimit:
     def test_what_fits_says_how_often(self):
         assert (judge(limit(used=7), ASKED).wait_ms, judge(limit(used=7), ASKED).headroom) == (0, 3)
 
+    def test_the_last_one_fits(self):
+        assert (judge(limit(used=9), ASKED).fits, judge(limit(used=9), ASKED).headroom) == (True, 1)
+        assert judge(limit(metric=Metric.INPUT_TOKENS, amount=100), ASKED).fits
+
     def test_a_full_window_opens_when_the_gate_says(self):
         assert judge(limit(used=10, next_ms=1_200), ASKED).wait_ms == 1_200
 
