@@ -23,6 +23,7 @@ from rateguard.engine.gate.contract import (
     Refused,
     ReservationId,
     Running,
+    ScopeRecord,
     Step,
     StepReply,
     Waiting,
@@ -39,6 +40,11 @@ from rateguard.engine.limits.table import LimitTable
 
 def _clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _named(record: ScopeRecord) -> list[tuple[str, str]]:
+    """(kind, limit) that a node gives to nodes below it; kind "" for its own."""
+    return [("", limit_id) for limit_id in record.limits] + [(kind, limit_id) for kind, ids in record.defaults for limit_id in ids]
 
 
 class MemoryGate:
@@ -229,19 +235,22 @@ class MemoryGate:
         records = self._room.paths.records
         for record in configuration.scopes:
             if self._is_current(f"scope:{record.id}", configuration):
-                old = records.get(record.id)
+                self._free_dropped(records.get(record.id), record)
                 records[record.id] = record
-                for limit_id in old.limits if old else ():
-                    if limit_id not in record.limits:
-                        self._room.free_parked(limit_id)
                 part = record.id.partition("|")[2] or f"tenant:{record.id}"
                 for limit_id in record.without:
                     self._room.free_parked(scopes.instance_of(limit_id, part))
         for node in configuration.forget_scopes:
             if self._is_current(f"scope:{node}", configuration):
-                gone = records.pop(node, None)
-                for limit_id in gone.limits if gone else ():
-                    self._room.free_parked(limit_id)
+                self._free_dropped(records.pop(node, None), ScopeRecord(node))
+
+    def _free_dropped(self, old: ScopeRecord | None, new: ScopeRecord) -> None:
+        """What is parked under a limit, or by a default, that the node had and has no longer."""
+        kept = set(_named(new))
+        for kind, limit_id in _named(old) if old else ():
+            if (kind, limit_id) not in kept:
+                for state_id in self._limits.states_of(limit_id):
+                    self._room.free_parked(state_id)
 
     def _write_models(self, configuration: Configuration) -> None:
         for model in configuration.models:

@@ -311,10 +311,10 @@ local function adjust(l, reserved, actual, charged_ms, tenant)
   keep(l, tenant)
 end
 
-local function used(l)
-  if l.kind ~= BUCKET then return l.total end
-  return math.ceil(math.max(0, l.pace_us - now * 1000) * (l.record.amount / (l.record.window_ms * 1000)))
-end
+-- What is not refilled yet of a bucket, with the part that is on its way.
+local function taken(l) return math.max(0, l.pace_us - now * 1000) * (l.record.amount / (l.record.window_ms * 1000)) end
+
+local function used(l) return l.kind == BUCKET and math.ceil(taken(l)) or l.total end
 
 -- The thresholds (per cent) that a budget reached since the last look, each once a period. Exhausted: as if all were spent.
 local function reached(l, is_exhausted)
@@ -427,7 +427,7 @@ end
 
 -- ---- edits
 
--- What is used stays, in the slices of the new window where the length has changed, and so does its pace.
+-- What is used stays, in the slices of the new window where the length has changed; a window's pace too.
 local function edited(old, record)
   local new = unpack_state(old.id, record, nil)
   if old.kind == WINDOW and new.kind == WINDOW then
@@ -441,7 +441,7 @@ local function edited(old, record)
       end
     end
   elseif old.kind == BUCKET and new.kind == BUCKET then
-    new.pace_us = old.pace_us
+    new.pace_us = now * 1000 + pace_of(record, taken(old))
   elseif old.kind == new.kind then
     new.total = old.total
     if new.kind == BUDGET then new.aside, new.head, new.pace_us = old.aside, old.head, old.pace_us end

@@ -181,8 +181,12 @@ class Bucket(LimitState):
 
     def used(self, now_ms: int) -> int:
         """See LimitState."""
+        return math.ceil(self.taken(now_ms))
+
+    def taken(self, now_ms: int) -> float:
+        """What is not refilled yet, with the part that is on its way."""
         ahead_us = max(0, self.pace_us - now_ms * 1000)
-        return math.ceil(ahead_us * (self.record.amount / (self.record.window_ms * 1000)))
+        return ahead_us * (self.record.amount / (self.record.window_ms * 1000))
 
     def is_void(self, now_ms: int) -> bool:
         """See LimitState."""
@@ -271,7 +275,7 @@ class Pause(LimitState):
         """See LimitState."""
 
 
-def pace_of(record: LimitRecord, amount: int) -> int:
+def pace_of(record: LimitRecord, amount: float) -> int:
     """How long `amount` takes at the even pace of a limit, microseconds."""
     return math.ceil(amount * (record.window_ms * 1000 / record.amount))
 
@@ -291,7 +295,7 @@ def new_state(record: LimitRecord) -> LimitState:
 
 
 def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
-    """A limit after an edit: what is used stays, in the slices of the new window where the length has changed, and so does its pace."""
+    """A limit after an edit: what is used stays, in the slices of the new window where the length has changed; a window's pace too."""
     new = new_state(record)
     old.advance(now_ms)
     if isinstance(old, Window) and isinstance(new, Window):
@@ -299,7 +303,7 @@ def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
         new.pace_us = old.pace_us
         _carry_ring(old, new)
     elif isinstance(old, Bucket) and isinstance(new, Bucket):
-        new.pace_us = old.pace_us
+        new.pace_us = now_ms * 1000 + pace_of(record, old.taken(now_ms))
     elif type(old) is type(new):
         new.total = old.total
         if isinstance(old, Budget) and isinstance(new, Budget):

@@ -27,16 +27,32 @@ local function scope_of(node)
   return raw and paths.unpack(raw)
 end
 
--- What is parked under a limit that a node has no longer is tried again.
+-- {kind|limit = limit} that a node gives to nodes below it; kind '' for its own.
+local function named(scope)
+  local found = {}
+  for _, id in ipairs(scope and scope.limits or {}) do found['|' .. id] = id end
+  for kind, ids in pairs(scope and scope.defaults or {}) do
+    for _, id in ipairs(ids) do found[kind .. '|' .. id] = id end
+  end
+  return found
+end
+
+-- What is parked under a limit, or by a default, that a node had and has no longer is tried again.
+local function free_dropped(old, new)
+  local kept = named(new)
+  for place, id in pairs(named(old)) do
+    if not kept[place] then
+      local ids = limits.states_of(id)
+      for i = 1, #ids do free(ids[i]) end
+    end
+  end
+end
+
 local function write_scope(node, packed)
-  local old, kept = scope_of(node), {}
+  local old, new = scope_of(node), paths.unpack(packed)
   call('SET', P .. K.scope .. node, packed)
   cached.scopes[node], cached.paths = nil, {}
-  local new = paths.unpack(packed)
-  for _, id in ipairs(new.limits) do kept[id] = true end
-  for _, id in ipairs(old and old.limits or {}) do
-    if not kept[id] then free(id) end
-  end
+  free_dropped(old, new)
   local part = string.match(node, '|(.*)$') or 'tenant:' .. node
   for id in pairs(new.without) do free(id .. '@' .. part) end
 end
@@ -45,7 +61,7 @@ local function forget_scope(node)
   local old = scope_of(node)
   call('DEL', P .. K.scope .. node)
   cached.scopes[node], cached.paths = nil, {}
-  for _, id in ipairs(old and old.limits or {}) do free(id) end
+  free_dropped(old, nil)
 end
 
 operation('configure', function()
