@@ -12,6 +12,7 @@ import redis
 from rateguard.embedded.errors import ServerStartError
 from rateguard.embedded.postgres import programs_folder
 from tests import environment
+from tests.alone import in_turn
 
 PROJECT = Path(__file__).parent.parent
 
@@ -61,6 +62,15 @@ def pytest_collection_modifyitems(config, items):
         absent = [name for marker in item.iter_markers("needs") for name in marker.args if not NEEDS[name]()]
         if absent:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(absent)}, absent on this machine"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Outermost, so that the wait for one's turn counts against no timeout; a skipped test waits for nobody."""
+    if item.get_closest_marker("skip"):
+        return (yield)
+    with in_turn(is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ atexit.register(VALKEY.stop)
 
 _forget_the_shell()
 _choose_database()
+if not IS_XDIST_WORKER:
+    os.environ["TESTS_ALONE_FOLDER"] = str(STATE_DIR)  # the workers inherit it
 os.environ["REDIS_URL"] = VALKEY.url
 os.environ["RATEGUARD_STATE_DIR"] = str(STATE_DIR)
 os.environ["RATEGUARD_BOOTSTRAP"] = "0"  # a test's child processes run in this environment as it is

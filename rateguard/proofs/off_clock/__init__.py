@@ -1,0 +1,1 @@
+"""A folder that, first on PYTHONPATH, gives a process a wrong clock."""
