@@ -133,6 +133,8 @@ end
 local function reset(deployment)
   local b = of(deployment)
   if b.is_new then return end
+  advance(b)
+  if b.state == CLOSED and totals(b) == 0 then return end -- as a call that is repeated finds it
   b.probe = ''
   local detail = become(b, CLOSED, 'reset')
   keep(deployment, b)

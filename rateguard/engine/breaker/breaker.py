@@ -61,8 +61,11 @@ class Breaker(Generic[Probe]):
         slot[2] += is_slow
         return self._judge_counts(rule, now_ms)
 
-    def reset(self) -> str:
-        """A person closes it. Returns the transition."""
+    def reset(self, now_ms: int) -> str:
+        """A person closes it. Returns the transition; "" where it is closed and counts nothing, as a repeated call finds it."""
+        self.advance(now_ms)
+        if self.state == BreakerState.CLOSED and self.totals()[0] == 0:
+            return ""
         self.probe = None
         return self._become(BreakerState.CLOSED, "reset")
 

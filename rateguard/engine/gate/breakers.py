@@ -53,7 +53,8 @@ class Breakers:
         """A person closes it."""
         breaker = self._found.get(deployment)
         if breaker is not None:
-            self._notices.transition(deployment, breaker.generation + 1, breaker.reset(), now_ms)
+            detail = breaker.reset(now_ms)
+            self._notices.transition(deployment, breaker.generation, detail, now_ms)
 
     def views(self, now_ms: int) -> tuple[BreakerView, ...]:
         """All of them, by deployment."""
