@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -35,6 +35,7 @@ class PostgresServer:
     log: Path
     process: subprocess.Popen[bytes]
     home: Path
+    argv: tuple[str, ...]
 
     @property
     def pid(self) -> int:
@@ -55,6 +56,22 @@ class PostgresServer:
     def kill(self) -> None:
         """End as a power cut would; the data stay until `stop`."""
         process.kill(self.process)
+
+    def start_again(self, timeout_s: float = 30) -> "PostgresServer":
+        """After `kill`: a server on the same data and port. Raises ServerStartError with its own last words.
+
+        Connections of the killed server end by themselves within moments; until then their shared memory forbids the start.
+        """
+        user_id = self.home.stat().st_uid if os.geteuid() == 0 else None
+        for _ in range(_ATTEMPTS):
+            with self.log.open("ab") as output:
+                running = process.launch(self.argv, output=output, cwd=self.home, user_id=user_id)
+            if _is_up(running, self.home / "data", time.monotonic() + timeout_s):
+                return replace(self, process=running)
+            code = process.kill(running)
+            if "shared memory" not in process.last_lines(self.log):
+                break
+        raise ServerStartError(f"PostgreSQL did not start ({process.exit_reason(code)}): {process.last_lines(self.log)}")
 
     def freeze(self) -> None:
         """Let the server and all its connections stop answering."""
@@ -148,10 +165,10 @@ def _start(programs: Path, home: Path, user_id: int | None, *, settings: Mapping
         fixed = {"listen_addresses": "127.0.0.1", "port": str(port), "max_connections": "200", "unix_socket_directories": ""}
         options = [word for name, value in {**fixed, **settings}.items() for word in ("-c", f"{name}={value}")]
         with log.open("wb") as output:
-            command = [str(programs / "postgres"), "-D", str(data), *options]
+            command = (str(programs / "postgres"), "-D", str(data), *options)
             running = process.launch(command, output=output, cwd=home, user_id=user_id)
         if _is_up(running, data, time.monotonic() + timeout_s):
-            return PostgresServer(url=_url(port, "postgres"), port=port, log=log, process=running, home=home)
+            return PostgresServer(url=_url(port, "postgres"), port=port, log=log, process=running, home=home, argv=command)
         code = process.kill(running)
         if "could not bind" not in process.last_lines(log):
             break
@@ -159,10 +176,11 @@ def _start(programs: Path, home: Path, user_id: int | None, *, settings: Mapping
 
 
 def _is_up(running: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
-    """Whether the server says "ready" in its own file, which another server on the same port could not write."""
+    """Whether the server says "ready" in its own file, which another server on the same port, or a killed one, did not write."""
     state = data / "postmaster.pid"
     while running.poll() is None and time.monotonic() < deadline:
-        if state.exists() and state.read_text().rstrip().endswith("ready"):
+        lines = state.read_text().split() if state.exists() else []
+        if lines[:1] == [str(running.pid)] and lines[-1] == "ready":
             return True
         time.sleep(_POLL_S)
     return False

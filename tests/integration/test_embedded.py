@@ -117,6 +117,24 @@ def test_postgres_takes_two_hundred_connections_and_makes_databases(monkeypatch)
     assert not server.home.exists()
 
 
+@pytest.mark.long
+@pytest.mark.needs("postgres")
+def test_a_killed_postgres_comes_back_on_its_port_with_what_was_committed():
+    server = start_postgres(fsync=True)
+    try:
+        with psycopg.connect(server.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+            connection.commit()
+            server.kill()
+        again = server.start_again()
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+        again.stop()
+        assert not is_alive(again.pid)
+    finally:
+        server.stop()
+
+
 @pytest.mark.needs("postgres")
 def test_postgres_syncs_to_disk_where_figures_are_measured():
     server = start_postgres(fsync=True, settings={"work_mem": "8MB"})

@@ -365,6 +365,18 @@ def test_a_fault_meets_the_requests_that_it_names_and_no_others(sim: SimHandle, 
     assert sim.control.stats()["faults_served"] == 2
 
 
+def test_an_episode_meets_every_request_until_it_ends(sim: SimHandle, client: openai.OpenAI):  # noqa: F811
+    sim.control.add_faults(Fault(FaultKind.SERVER_ERROR, for_ms=300))
+    ended_at = time.monotonic() + 0.3
+    for _ in range(3):
+        with pytest.raises(openai.InternalServerError):
+            ask(client)
+    assert time.monotonic() < ended_at
+    time.sleep(ended_at - time.monotonic())
+    ask(client)
+    assert sim.control.stats()["faults_served"] == 3
+
+
 # Control
 
 

@@ -1,16 +1,23 @@
 """What a proof concludes from the provider's log, and from its lines."""
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import uuid
 
 import pytest
+from django.core.management import call_command
+from django.utils.module_loading import import_string
 
 from rateguard.engine.breaker.rule import BreakerRule
 from rateguard.engine.providers.sim.journal import Arrival
+from rateguard.management.commands import prove as command
+from rateguard.proofs import gate
 from rateguard.proofs.findings import Line, Part, Report, at_least, at_most, exactly, told
 from rateguard.proofs.fleet import AHEAD_VARIABLE, OFF_CLOCK
+from rateguard.proofs.gate import PARTS
 from rateguard.proofs.measures import fulfilled_ms, furthest_share, lost_s, most_within, token_shares
 from rateguard.proofs.site import PROJECT
 
@@ -92,6 +99,29 @@ def test_a_line_says_whether_its_aim_is_met():
 def test_a_proof_holds_when_something_was_seen_and_every_line_is_met(parts, is_met):
     report = Report("gate", parts)
     assert report.is_met == json.loads(report.as_json())["is_met"] == is_met
+
+
+@pytest.mark.parametrize("is_met", [True, False])
+def test_the_command_ends_with_1_where_a_line_is_not_met(is_met, monkeypatch, capsys):
+    report = Report("gate", [Part("a", "", [Line("x", "1", "2", is_met=is_met)], 1.0)])
+    monkeypatch.setattr(command, "import_string", lambda _: lambda **_: report)
+    with contextlib.nullcontext() if is_met else pytest.raises(SystemExit, match="1"):
+        call_command("prove", "gate", "--json")
+    shown, line = capsys.readouterr().out.rsplit("\n", 2)[:2]
+    assert f"{int(is_met)} of 1 lines met" in shown
+    assert json.loads(line)["is_met"] == is_met
+
+
+def test_every_part_is_a_function_of_the_package():
+    for plan in PARTS.values():
+        assert callable(import_string(f"rateguard.proofs.{plan.function}"))
+
+
+def test_a_part_that_breaks_is_not_met(monkeypatch):
+    monkeypatch.setattr(gate.sys, "executable", shutil.which("false"))
+    part = gate.prove("high")
+    assert not part.is_met
+    assert "exit code 1" in part.lines[0].seen
 
 
 def test_a_clock_that_is_off_is_off_for_everything_in_python_but_not_for_durations():

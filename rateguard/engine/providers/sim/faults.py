@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +49,7 @@ class Fault:
     """One line of the script: it skips `skip` matching requests, then meets `count` of them.
 
     attempt_id, key and model choose requests; empty matches all. wait_ms: what Retry-After says, or how late slow headers are.
+    for_ms: an episode, which meets every matching request until so long after it was added; 0: `count` decides.
     """
 
     kind: FaultKind
@@ -58,6 +61,7 @@ class Fault:
     wait_ms: int = 1_000
     retry_after: RetryAfterForm = RetryAfterForm.SECONDS
     events: int = 2
+    for_ms: int = 0
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> Fault:
@@ -76,11 +80,11 @@ class FaultScript:
     """The lines that have not been used up."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._faults: list[tuple[Fault, float]] = []
 
     def add(self, fault: Fault) -> None:
         """Put a line at the end of the script."""
-        self._faults.append(fault)
+        self._faults.append((fault, time.monotonic() + fault.for_ms / 1000 if fault.for_ms else math.inf))
 
     def clear(self) -> None:
         """Forget the script."""
@@ -88,14 +92,18 @@ class FaultScript:
 
     def take(self, attempt_id: str, key: str, model: str) -> Fault | None:
         """The fault that this request meets, if any. The first line that matches decides, and counts it."""
-        for fault in self._faults:
+        now = time.monotonic()
+        self._faults = [(fault, ends_at) for fault, ends_at in self._faults if now < ends_at]
+        for place, (fault, _) in enumerate(self._faults):
             if not fault.matches(attempt_id, key, model):
                 continue
+            if fault.for_ms:
+                return fault
             if fault.skip > 0:
                 fault.skip -= 1
                 return None
             fault.count -= 1
             if fault.count <= 0:
-                self._faults.remove(fault)
+                del self._faults[place]
             return fault
         return None
