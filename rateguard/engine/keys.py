@@ -12,9 +12,9 @@ GATE_KEYS = {
     "stamp": "stamp",  # string, changed by each write of configuration: what an interpreter has unpacked before is old
     "writes": "writes",  # string, number of writes of configuration
     "record_versions": "record_versions",  # hash limit:, scope: or model: + id → version of the rows that it was read from
-    "record": "record:",  # + limit id: msgpack, what a limit is
-    "limit": "limit:",  # + limit id, or id @ node: packed header, what is used of it
-    "ring": "ring:",  # + the same: u32 slots of a window, but the head's
+    "record": "record:",  # + limit id: packed, what a limit is
+    "limit": "limit:",  # + limit id, or id @ node: packed: what is used, what it is (not by default), slots
+    "ring": "ring:",  # + the same: u32 slots of a busy window, but the head's
     "limit_ids": "limit_ids",  # set of limit ids, for looking
     "live": "live",  # zset limit id @ node \n tenant → when to ask whether its state is void
     "nodes": "nodes",  # hash tenant → its live default states
@@ -41,10 +41,9 @@ GATE_KEYS = {
     "reservations": "reservations",  # hash reservation id → msgpack
     "send_by": "send_by",  # zset reservation id → when an unclaimed grant is late
     "held": "held:",  # + holder: set of reservation ids
-    "holders": "holders",  # hash holder → msgpack [slots, [lanes]]
+    "holders": "holders",  # hash holder → msgpack [slots, [lanes], last heartbeat]
     "beats": "beats",  # zset holder → last heartbeat, ms; -1 left
-    "running": "running",  # hash holder → claimed jobs
-    "unsent": "unsent",  # hash lane → granted jobs not yet claimed
+    "counts": "counts",  # hash h + holder → claimed jobs, l + lane → granted jobs not yet claimed
     "pulse": "pulse",  # hash last_heard, resumed_at
     "cooling": "cooling",  # hash target → until, ms
     "credits": "credits",  # hash pool|lane → grants to others since its last

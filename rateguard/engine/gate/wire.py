@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -142,7 +143,7 @@ def configuration_fields(configuration: Configuration, *, is_last: bool) -> list
     lanes = configuration.paused_lanes
     return [
         configuration.version,
-        [[record.id, pack(_limit(record))] for record in configuration.limits],
+        [[record.id, _limit(record)] for record in configuration.limits],
         [[record.id, pack(_scope(record))] for record in configuration.scopes],
         [[model.name, pack(_model(model))] for model in configuration.models],
         list(configuration.forget_limits),
@@ -153,12 +154,27 @@ def configuration_fields(configuration: Configuration, *, is_last: bool) -> list
     ]
 
 
-def _limit(record: LimitRecord) -> list[Any]:
-    """In the order in which limits.lua reads them."""
+_RECORD = struct.Struct("<BBBBBHBddHHH")
+
+
+def _limit(record: LimitRecord) -> bytes:
+    """As limits.lua reads it; of a budget, periods and thresholds follow."""
     slices = record.slices if record.kind == Kind.WINDOW else 1
-    fields = [int(record.kind), int(record.metric), record.amount, int(record.level), record.window_ms, record.burst_permille]
-    reserve = [record.reserve_permille, record.reserve_lane, int(record.on_exhausted)]
-    return [*fields, int(record.gives_back), *reserve, list(record.periods), list(record.thresholds), slices, record.ring]
+    fields = _RECORD.pack(
+        record.kind,
+        record.metric,
+        record.level,
+        record.gives_back,
+        record.reserve_lane,
+        record.reserve_permille,
+        record.on_exhausted,
+        record.amount,
+        record.window_ms,
+        record.burst_permille,
+        slices,
+        record.ring,
+    )
+    return fields + pack([list(record.periods), list(record.thresholds)]) if record.kind == Kind.BUDGET else fields
 
 
 def _scope(record: ScopeRecord) -> list[Any]:

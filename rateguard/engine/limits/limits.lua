@@ -1,42 +1,49 @@
 -- The state and the rule of each kind of limit: states.py and table.py, name by name.
--- A record (configuration) is kept by this interpreter between calls. A state is a packed header; a call loads the headers that it needs by one
--- MGET and writes what changed by one MSET. A window has a ring of u32 beside it, of which the header holds the head's slot: the ring is read
--- and written only when the head moves on, or when something older changes.
+-- A limit is one packed string: what is used of it, what it is, and for windows the few slots that are not zero; a call loads those that it
+-- needs by one MGET and writes what changed by one MSET. A busy window has a ring of u32 beside it instead, of which the string holds the
+-- head's slot: the ring is read and written only when the head moves on, or when something older changes.
+-- A limit that a node has by a default holds only what is used; what it is is the default's, which this interpreter keeps between calls.
 
 local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
 local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
 local REJECT, HOLD, DOWNGRADES = 0, 1, 2
 local HEADER, HEADER_BYTES = '<Bddddd', 41
-local MOST_PIECES, SWEEP = 4, 200
+local RECORD, RECORD_BYTES = '<BBBBBHBddHHH', 30
+local SLOT_BYTES, MOST_SLOTS, MOST_PIECES, SWEEP = 6, 16, 4, 200
 local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
 
 local loaded, dirty, births -- this call's states by id; those to write; by tenant, the default states that come to life
 fresh(function() loaded, dirty, births = {}, {}, {} end)
 
--- ---- records
+-- ---- records: what a limit is
 
-local function unpack_record(raw)
-  local f = cmsgpack.unpack(raw)
-  return {kind = f[1], metric = f[2], amount = f[3], level = f[4], window_ms = f[5], burst = f[6], gives_back = f[7], reserve = f[8],
-    reserve_lane = f[9], on_exhausted = f[10], periods = f[11], thresholds = f[12], slices = f[13], ring = f[14], pieces = raw}
+-- Of a budget, periods and thresholds follow at the end of the string.
+local function record_of(raw, at)
+  local r = {}
+  r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms, r.burst, r.slices, r.ring =
+    struct.unpack(RECORD, raw, at)
+  if r.kind == BUDGET then
+    local tail = cmsgpack.unpack(string.sub(raw, at + RECORD_BYTES))
+    r.periods, r.thresholds = tail[1], tail[2]
+  end
+  return r
 end
 
 local function record_id(id) return string.match(id, '^[^@]+') end
 
-local function load_records(ids)
+-- The records of defaults, by id.
+local function load_defaults(ids)
   local missing, keys = {}, {}
   for i = 1, #ids do
-    local id = record_id(ids[i])
-    if cached.records[id] == nil then
-      missing[#missing + 1] = id; keys[#keys + 1] = P .. K.record .. id
-      cached.records[id] = false
+    if cached.records[ids[i]] == nil then
+      missing[#missing + 1] = ids[i]; keys[#keys + 1] = P .. K.record .. ids[i]
+      cached.records[ids[i]] = false
     end
   end
-  for from = 1, #keys, 2000 do
-    local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
-    for i = 1, #raws do
-      if raws[i] then cached.records[missing[from + i - 1]] = unpack_record(raws[i]) end
-    end
+  if #keys == 0 then return end
+  local raws = call('MGET', unpack(keys))
+  for i = 1, #raws do
+    if raws[i] then cached.records[missing[i]] = record_of(raws[i], 1) end
   end
   cached.size = cached.size + #missing
 end
@@ -68,18 +75,18 @@ end
 -- The ring as it was written, padded: behind what was written it is zero.
 local function ring_raw(l)
   if not l.raw then
-    local raw, size = not l.is_blank and call('GET', P .. K.ring .. l.id) or '', l.record.ring * 4
+    local raw, size = call('GET', P .. K.ring .. l.id) or '', l.record.ring * 4
     l.raw = string.len(raw) < size and raw .. string.sub(zeros_of(l.record.ring), string.len(raw) + 1) or raw
   end
   return l.raw
 end
 
--- What counts in a slice of the ring. Slots from the head that was written up to the new one are zero until this call changes them.
+-- What counts in a slice of the window. Of a ring, slots from the head that was written up to the new one are zero until this call changes them.
 local function slot(l, number)
   if number == l.head then return l.aside end
   local changed = l.changed[number % l.record.ring]
   if changed then return changed end
-  if number >= l.written or l.total == l.aside then return 0 end
+  if not l.has_ring or number >= l.written or l.total == l.aside then return 0 end
   return (struct.unpack('<I4', ring_raw(l), 1 + number % l.record.ring * 4))
 end
 
@@ -98,11 +105,10 @@ local function sum_of_places(l, from, to)
   return sum
 end
 
-local function advance_window(l)
-  local r, current = l.record, slice_at(l.record, now)
-  if current <= l.head then return end
+local function advance_ring(l, current)
+  local r = l.record
   if current - l.head >= r.ring then
-    l.total, l.is_blank = 0, true
+    l.total, l.has_ring, l.drops_ring = 0, false, true
   else
     if l.total > l.aside then
       local from, to = (l.head + 1) % r.ring, current % r.ring
@@ -114,7 +120,27 @@ local function advance_window(l)
     end
     l.changed[l.head % r.ring] = l.aside
   end
-  l.head, l.aside = current, 0
+end
+
+-- Slots that are kept in the state itself: {how far behind the head, amount}, …
+local slot_formats = {}
+local function advance_slots(l, raw, slots_at, current)
+  local ring, count = l.record.ring, raw and math.floor((string.len(raw) - slots_at) / SLOT_BYTES) or 0
+  local function put(number, amount)
+    if number > current - ring then l.changed[number % ring] = amount else l.total = l.total - amount end
+  end
+  if count > 0 then
+    if not slot_formats[count] then slot_formats[count] = '<' .. string.rep('I2I4', count) end
+    local slots = {struct.unpack(slot_formats[count], raw, slots_at + 1)}
+    for i = 1, count * 2, 2 do put(l.head - slots[i], slots[i + 1]) end
+  end
+  if current > l.head and l.aside > 0 then put(l.head, l.aside) end
+end
+
+local function advance_window(l, raw, slots_at)
+  local current = math.max(l.head, slice_at(l.record, now))
+  if not l.has_ring then advance_slots(l, raw, slots_at, current) elseif current > l.head then advance_ring(l, current) end
+  if current > l.head then l.head, l.aside = current, 0 end
 end
 
 local function advance_budget(l)
@@ -128,39 +154,44 @@ local function advance_budget(l)
   end
 end
 
-local function unpack_state(id, record, raw)
-  local l = {id = id, record = record, kind = record.kind, changed = {}, exists = raw and true}
+-- The state of a limit as of now. default: what it is, where a node has it by a default; else that stands in the string.
+local function unpack_state(id, raw, default)
+  local l, flags, slots_at = default and {} or record_of(raw, HEADER_BYTES + 1), 0, HEADER_BYTES + (default and 0 or RECORD_BYTES)
+  l.id, l.record, l.changed, l.exists = id, default or l, {}, raw and true
+  l.kind = l.record.kind
   if raw then
-    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside = struct.unpack(HEADER, raw)
+    flags, l.total, l.head, l.pace_us, l.opens_at, l.aside = struct.unpack(HEADER, raw)
   else
-    l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside = 0, 0, 0, 0, 0, 0
+    l.total, l.head, l.pace_us, l.opens_at, l.aside = 0, 0, 0, 0, 0
   end
-  l.written = l.head
-  if l.kind == WINDOW then advance_window(l) elseif l.kind == BUDGET then advance_budget(l) end
+  l.has_parked, l.has_ring, l.written = flags % 2, flags >= 2, l.head
+  if l.kind == WINDOW then advance_window(l, raw, slots_at) elseif l.kind == BUDGET then advance_budget(l) end
   return l
 end
 
 local function load_limits(ids)
-  local missing
+  local keys, wanted, defaults, of = {}, {}, nil, {}
   for i = 1, #ids do
-    if loaded[ids[i]] == nil then
-      missing = missing or {}
-      missing[#missing + 1] = ids[i]
-      loaded[ids[i]] = false
+    local id = ids[i]
+    if loaded[id] == nil then
+      loaded[id] = false
+      wanted[#wanted + 1] = id; keys[#keys + 1] = P .. K.limit .. id
+      if string.find(id, '@', 1, true) then
+        local default = record_id(id)
+        defaults = defaults or {}
+        defaults[#defaults + 1] = default
+        of[#wanted] = default
+      end
     end
   end
-  if not missing then return end
-  load_records(missing)
-  local keys, wanted = {}, {}
-  for i = 1, #missing do
-    local record = cached.records[record_id(missing[i])]
-    if record then wanted[#wanted + 1] = missing[i]; keys[#keys + 1] = P .. K.limit .. missing[i] end
-  end
+  if #keys == 0 then return end
+  if defaults then load_defaults(defaults) end
   for from = 1, #keys, 2000 do
     local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
     for i = 1, #raws do
-      local id = wanted[from + i - 1]
-      loaded[id] = unpack_state(id, cached.records[record_id(id)], raws[i])
+      local n = from + i - 1
+      local default = of[n] and cached.records[of[n]]
+      if default or raws[i] and not of[n] then loaded[wanted[n]] = unpack_state(wanted[n], raws[i], default) end
     end
   end
 end
@@ -187,13 +218,15 @@ local function nodes_of(tenant) return tonumber(call('HGET', P .. K.nodes, tenan
 
 -- ---- rules
 
--- All slots of the ring, by place + 1, as this call leaves them.
+-- All slots of the window, by place + 1, as this call leaves them.
 local function ring_of(l)
-  local ring = l.record.ring
-  zeros_of(ring)
-  local amounts = {struct.unpack(formats[ring], ring_raw(l))}
-  if not l.is_blank then
+  local ring, amounts = l.record.ring, {}
+  if l.has_ring then
+    zeros_of(ring)
+    amounts = {struct.unpack(formats[ring], ring_raw(l))}
     for number = l.written, l.head - 1 do amounts[number % ring + 1] = 0 end
+  else
+    for place = 1, ring do amounts[place] = 0 end
   end
   for place, amount in pairs(l.changed) do amounts[place + 1] = amount end
   amounts[l.head % ring + 1] = l.aside
@@ -342,7 +375,14 @@ end
 
 -- ---- writing
 
-local function header_of(l) return struct.pack(HEADER, l.has_parked, l.total, l.head, l.pace_us, l.opens_at, l.aside) end
+local function header_of(l)
+  local header = struct.pack(HEADER, l.has_parked + (l.has_ring and 2 or 0), l.total, l.head, l.pace_us, l.opens_at, l.aside)
+  local r = l.record
+  if r ~= l then return header end
+  header = header .. struct.pack(RECORD, r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms,
+    r.burst, r.slices, r.ring)
+  return r.kind == BUDGET and header .. cmsgpack.pack({r.periods, r.thresholds}) or header
+end
 
 -- The slots from one number to another, which no turn of the ring parts, as one piece.
 local function write_run(key, l, from, to)
@@ -358,13 +398,9 @@ end
 local function write_ring(l)
   local key, ring, changes = P .. K.ring .. l.id, l.record.ring, 0
   for _ in pairs(l.changed) do changes = changes + 1 end
-  if l.is_blank and changes == 0 then
-    if l.exists then call('DEL', key) end
-    return
-  end
-  if l.is_blank or changes > MOST_PIECES then
-    local amounts = ring_of(l)
-    call('SET', key, struct.pack(formats[ring], unpack(amounts)))
+  if changes > MOST_PIECES then
+    zeros_of(ring)
+    call('SET', key, struct.pack(formats[ring], unpack(ring_of(l))))
     return
   end
   if l.head > l.written then
@@ -377,6 +413,27 @@ local function write_ring(l)
     end
   end
   for place, amount in pairs(l.changed) do call('SETRANGE', key, place * 4, struct.pack('<I4', amount)) end
+end
+
+-- The slots that are not zero, for the state itself; a ring, where they have become too many.
+local function window_state(l)
+  if l.drops_ring then call('DEL', P .. K.ring .. l.id) end
+  if l.has_ring then
+    if l.head > l.written or next(l.changed) then write_ring(l) end
+    return header_of(l)
+  end
+  local slots, ring = {}, l.record.ring
+  for place, amount in pairs(l.changed) do
+    if amount > 0 then slots[#slots + 1] = struct.pack('<I2I4', (l.head - place) % ring, amount) end
+  end
+  if #slots > MOST_SLOTS then
+    local amounts = ring_of(l)
+    zeros_of(ring)
+    call('SET', P .. K.ring .. l.id, struct.pack(formats[ring], unpack(amounts)))
+    l.has_ring = true
+    return header_of(l)
+  end
+  return header_of(l) .. table.concat(slots)
 end
 
 -- States that nodes have by a default come to life: they are counted, and looked at again when they may be void.
@@ -398,8 +455,8 @@ local function flush_limits()
   for i = 1, #dirty do
     local l, key = dirty[i], P .. K.limit .. dirty[i].id
     if l.tenant then born[#born + 1] = l end
-    if l.kind == WINDOW and (l.is_blank or l.head > l.written or next(l.changed)) then write_ring(l) end
-    states[#states + 1] = key; states[#states + 1] = header_of(l)
+    states[#states + 1] = key
+    states[#states + 1] = l.kind == WINDOW and window_state(l) or header_of(l)
   end
   for from = 1, #states, 2000 do call('MSET', unpack(states, from, math.min(from + 1999, #states))) end
   note_births(born)
@@ -427,9 +484,15 @@ end
 
 -- ---- edits
 
--- What is used stays, in the slices of the new window where the length has changed; a window's pace too.
-local function edited(old, record)
-  local new = unpack_state(old.id, record, nil)
+-- An empty state of a record: `id` has it by itself, or by a default.
+local function new_state(id, packed)
+  if string.find(id, '@', 1, true) then return unpack_state(id, nil, record_of(packed, 1)) end
+  return unpack_state(id, struct.pack(HEADER, 0, 0, 0, 0, 0, 0) .. packed, nil)
+end
+
+-- What is used stays, in the slices of the new window where the length has changed, and so does its pace.
+local function edited(old, packed)
+  local new = new_state(old.id, packed)
   if old.kind == WINDOW and new.kind == WINDOW then
     new.pace_us = old.pace_us
     for number = old.head - old.record.ring + 1, old.head do
@@ -437,16 +500,17 @@ local function edited(old, record)
       -- a charge of an old slice can have come in that slice's last millisecond
       if amount > 0 then
         local last_ms = math.ceil((number + 1) * old.record.window_ms / old.record.slices) - 1
-        add_to_slice(new, math.min(new.head, slice_at(record, last_ms)), amount)
+        add_to_slice(new, math.min(new.head, slice_at(new.record, last_ms)), amount)
       end
     end
   elseif old.kind == BUCKET and new.kind == BUCKET then
-    new.pace_us = now * 1000 + pace_of(record, taken(old))
+    new.pace_us = old.pace_us
   elseif old.kind == new.kind then
     new.total = old.total
     if new.kind == BUDGET then new.aside, new.head, new.pace_us = old.aside, old.head, old.pace_us end
   end
-  new.has_parked, new.exists = old.has_parked, old.exists
+  new.has_parked, new.exists, new.drops_ring = old.has_parked, old.exists, old.has_ring or old.drops_ring
+  if new.drops_ring and new.kind ~= WINDOW then call('DEL', P .. K.ring .. new.id) end
   return new
 end
 
@@ -463,20 +527,18 @@ local function write_record(id, packed)
   local key, parked = P .. K.record .. id, {}
   local known = call('GET', key)
   if known == packed then return parked end
-  local ids = known and states_of(id) or {}
+  local ids = known and states_of(id) or {id}
   load_limits(ids) -- under the old record
   call('SET', key, packed)
   call('SADD', P .. K.limit_ids, id)
-  local record = unpack_record(packed)
-  cached.records[id] = record
+  cached.records[id] = record_of(packed, 1)
   for i = 1, #ids do
     local old = loaded[ids[i]]
-    local l = old and edited(old, record)
+    local l = old and edited(old, packed) or ids[i] == id and new_state(id, packed)
     if l then
       if l.has_parked == 1 then parked[#parked + 1] = l end
       loaded[ids[i]] = l
-      if old.exists then keep(l) end
-      if old.kind == WINDOW and l.kind ~= WINDOW then call('DEL', P .. K.ring .. l.id) end
+      if l.exists then keep(l) end
     end
   end
   return parked

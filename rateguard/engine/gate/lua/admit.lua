@@ -63,6 +63,7 @@ local function wake_jobs(l, want)
 end
 
 local function wake_due(want)
+  if room.next_wake() > now then return end
   local due = call('ZRANGEBYSCORE', P .. K.wake, '-inf', whole(now), 'LIMIT', 0, want + 16)
   limits.load(due)
   for i = 1, #due do
@@ -134,6 +135,14 @@ local function best_tree()
     end
   end
   return best
+end
+
+-- Whether there is work left to look at: a head that is known already says so at once.
+local function has_any_open_head()
+  for name in pairs(room.heads()) do
+    if open_head(name) then return true end
+  end
+  return best_tree() ~= nil
 end
 
 -- ---- trying
@@ -227,9 +236,24 @@ local function reason_of(l, wait, tenant)
   if limits.is_new_node(l) and limits.nodes_of(tenant) >= settings[4] then return 'too_many_nodes' end
 end
 
+-- The limits of a path and of all deployments that its job may go to: read at once.
+local function all_limits(path, name)
+  if not path.all then path.all = {} end
+  local ids = path.all[name]
+  if not ids then
+    local model = room.model_of(name)
+    ids = {unpack(path.limits)}
+    for i = 1, model and #model.deployments or 0 do
+      for _, id in ipairs(model.deployments[i].limits) do ids[#ids + 1] = id end
+    end
+    path.all[name] = ids
+  end
+  return ids
+end
+
 local function path_lets_pass(head)
   local ids, longest, blocker = head.path.limits, 0, nil
-  limits.load(ids)
+  limits.load(all_limits(head.path, parts_of(head.tree).model))
   for i = 1, #ids do
     local l = limit_of(ids[i])
     if l then
@@ -355,13 +379,12 @@ local function admit(want)
     tries = tries + 1
     try(tree)
   end
-  return best_tree() ~= nil
+  return has_any_open_head()
 end
 
 -- When to step again although nobody settles: 0 or a moment after now.
 local function next_ready()
-  local first = call('ZRANGE', P .. K.wake, 0, 0, 'WITHSCORES')
-  if #first > 0 then opens_ms = math.min(opens_ms, tonumber(first[2])) end
+  opens_ms = math.min(opens_ms, room.next_wake())
   for lane = 1, 5 do
     local until_ms = paused_until(lane)
     if until_ms and until_ms > now then opens_ms = math.min(opens_ms, until_ms) end
@@ -377,7 +400,7 @@ local function flush_admission()
     end
   end
   call_many('HSET', P .. K.credits, fields)
-  if last_pool and #granted > 0 then call('SET', P .. K.last_pool, last_pool) end
+  if #granted > 0 and last_pool ~= last_pool_was then call('SET', P .. K.last_pool, last_pool) end
 end
 
 return {

@@ -51,7 +51,7 @@ end
 local function write_scope(node, packed)
   local old, new = scope_of(node), paths.unpack(packed)
   call('SET', P .. K.scope .. node, packed)
-  cached.scopes[node], cached.paths = nil, {}
+  cached.paths = {}
   free_dropped(old, new)
   local part = string.match(node, '|(.*)$') or 'tenant:' .. node
   for id in pairs(new.without) do free(id .. '@' .. part) end
@@ -60,7 +60,7 @@ end
 local function forget_scope(node)
   local old = scope_of(node)
   call('DEL', P .. K.scope .. node)
-  cached.scopes[node], cached.paths = nil, {}
+  cached.paths = {}
   free_dropped(old, nil)
 end
 

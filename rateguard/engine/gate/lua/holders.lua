@@ -1,6 +1,7 @@
 -- Who is alive and how much they can take: holders.py, name by name. Needs settings {send_by_ms, dead_after_ms, unsent_per_worker, most_nodes}.
 
 local GAP_SHARE, LEFT = 2, -1
+local LANE_COUNT = 108 -- the letter l; counts: l + lane → unsent grants, h + holder → claimed jobs
 local holder_table, running, unsent, running_change, unsent_change, bases, rooms, resumed_at
 fresh(function()
   holder_table, running, unsent, running_change, unsent_change, bases, rooms, resumed_at = nil, nil, nil, {}, {}, nil, {}, nil
@@ -13,17 +14,14 @@ local function load_holders()
   for i = 1, #flat, 2 do
     local record, lanes = cmsgpack.unpack(flat[i + 1]), {}
     for j = 1, #record[2] do lanes[record[2][j]] = true end
-    holder_table[flat[i]] = {slots = record[1], lanes = lanes, beat = 0}
+    holder_table[flat[i]] = {slots = record[1], lanes = lanes, beat = record[3]}
   end
-  flat = call('ZRANGE', P .. K.beats, 0, -1, 'WITHSCORES')
-  for i = 1, #flat, 2 do
-    if holder_table[flat[i]] then holder_table[flat[i]].beat = tonumber(flat[i + 1]) end
-  end
-  flat = call('HGETALL', P .. K.running)
-  for i = 1, #flat, 2 do running[flat[i]] = tonumber(flat[i + 1]) end
   for lane = 1, 5 do unsent[lane] = 0 end
-  flat = call('HGETALL', P .. K.unsent)
-  for i = 1, #flat, 2 do unsent[tonumber(flat[i])] = tonumber(flat[i + 1]) end
+  flat = call('HGETALL', P .. K.counts)
+  for i = 1, #flat, 2 do
+    local kind, name = string.byte(flat[i]), string.sub(flat[i], 2)
+    if kind == LANE_COUNT then unsent[tonumber(name)] = tonumber(flat[i + 1]) else running[name] = tonumber(flat[i + 1]) end
+  end
   for holder, change in pairs(running_change) do running[holder] = (running[holder] or 0) + change end
   for lane, change in pairs(unsent_change) do unsent[lane] = unsent[lane] + change end
 end
@@ -81,15 +79,15 @@ end
 local function forget_holder(holder)
   call('HDEL', P .. K.holders, holder)
   call('ZREM', P .. K.beats, holder)
-  call('HDEL', P .. K.running, holder)
+  call('HDEL', P .. K.counts, 'h' .. holder)
 end
 
 local function flush_holders()
   for lane, change in pairs(unsent_change) do
-    if change ~= 0 then call('HINCRBY', P .. K.unsent, lane, change) end
+    if change ~= 0 then call('HINCRBY', P .. K.counts, 'l' .. lane, change) end
   end
   for holder, change in pairs(running_change) do
-    if change ~= 0 then call('HINCRBY', P .. K.running, holder, change) end
+    if change ~= 0 then call('HINCRBY', P .. K.counts, 'h' .. holder, change) end
   end
 end
 

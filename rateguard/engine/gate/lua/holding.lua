@@ -4,7 +4,7 @@
 operation('beat', function()
   settings = args[5]
   holders.note_gap()
-  call('HSET', P .. K.holders, args[2], cmsgpack.pack({args[3], args[4]}))
+  call('HSET', P .. K.holders, args[2], cmsgpack.pack({args[3], args[4], now}))
   call('ZADD', P .. K.beats, whole(now), args[2])
   limits.sweep()
   return whole(now)

@@ -37,7 +37,7 @@ end
 
 local function sum_of(counts)
   local sum = 0
-  for i = 1, #counts do sum = sum + tonumber(counts[i]) end
+  for i = 1, #counts do sum = sum + tonumber(counts[i] or 0) end
   return sum
 end
 
@@ -46,7 +46,7 @@ end
 --   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count].
 operation('inspect', function()
   local uses = uses_of(args[2] or call('SMEMBERS', P .. K.limit_ids))
-  local waiting, unsent = tonumber(call('GET', P .. K.waiting) or 0), sum_of(call('HVALS', P .. K.unsent))
+  local waiting, unsent = tonumber(call('GET', P .. K.waiting) or 0), sum_of(call('HMGET', P .. K.counts, 'l1', 'l2', 'l3', 'l4', 'l5'))
   return cmsgpack.pack({now, uses, waiting, call('HLEN', P .. K.reservations), unsent, holder_rows(), cooling_rows(), breaker.views(),
     call('HGETALL', P .. K.nodes)})
 end, {flags = {'no-writes'}})

@@ -33,17 +33,13 @@ local function unpack_scope(raw)
   return scope
 end
 
-local function load_scopes(nodes)
-  local keys, missing = {}, {}
-  for i = 1, #nodes do
-    if cached.scopes[nodes[i]] == nil then
-      missing[#missing + 1] = nodes[i]; keys[#keys + 1] = P .. K.scope .. nodes[i]
-    end
-  end
-  if #keys == 0 then return end
+-- The configured ones of these nodes.
+local function scopes_of(nodes)
+  local keys, scopes = {}, {}
+  for i = 1, #nodes do keys[i] = P .. K.scope .. nodes[i] end
   local raws = call('MGET', unpack(keys))
-  for i = 1, #raws do cached.scopes[missing[i]] = raws[i] and unpack_scope(raws[i]) or false end
-  cached.size = cached.size + #missing
+  for i = 1, #raws do scopes[nodes[i]] = raws[i] and unpack_scope(raws[i]) end
+  return scopes
 end
 
 local function add_inherited(ids, above, kind, part, without)
@@ -61,17 +57,17 @@ local function resolve_new(path)
   local split = parts_of_path(path)
   local tenant, pieces, nodes = split.tenant, split.pieces, {'', split.tenant}
   for i = 2, #pieces do nodes[i + 1] = tenant .. '|' .. pieces[i] end
-  load_scopes(nodes)
-  local above, own = cached.scopes[''], cached.scopes[tenant]
+  local scopes = scopes_of(nodes)
+  local above, own = scopes[''], scopes[tenant]
   if not own then return nil, tenant end
   for i = 2, #pieces do
-    if string.sub(pieces[i], 1, 4) == 'run:' and not cached.scopes[nodes[i + 1]] then return nil, nodes[i + 1] end
+    if string.sub(pieces[i], 1, 4) == 'run:' and not scopes[nodes[i + 1]] then return nil, nodes[i + 1] end
   end
   local ids, user_weight = {}, 1
   add_all(ids, own.limits)
   add_inherited(ids, above, 'tenant', 'tenant:' .. tenant, own.without)
   for i = 2, #pieces do
-    local node, part = cached.scopes[nodes[i + 1]], pieces[i]
+    local node, part = scopes[nodes[i + 1]], pieces[i]
     if node then add_all(ids, node.limits) end
     add_inherited(ids, own, string.match(part, '^[^:]*'), part, node and node.without or MISSING)
     if node and string.sub(part, 1, 5) == 'user:' then user_weight = node.weight end

@@ -2,10 +2,10 @@
 
 local LANE_RANK, HOUR_MS = 10 ^ 15, 3600000
 local TENANT = 1
-local groups, group_at, heads, came_of
+local groups, group_at, heads, came_of, first_wake
 local virtual, virtual_changed, finish, finish_changed, has_parked_jobs, waiting_change
 fresh(function()
-  groups, group_at, heads, came_of = nil, nil, {}, {}
+  groups, group_at, heads, came_of, first_wake = nil, nil, {}, {}, nil
   virtual, virtual_changed, finish, finish_changed, has_parked_jobs, waiting_change = {}, {}, {}, {}, nil, 0
 end)
 
@@ -98,6 +98,11 @@ local function finish_of_user(place, user)
     tags[user] = tonumber(call('HGET', user_key(place, hour), user) or call('HGET', user_key(place, hour - 1), user) or 0)
   end
   return tags[user]
+end
+local function load_virtual(plane, place)
+  if virtual[plane] and virtual[place] then return end
+  local found = call('HMGET', P .. K.virtual, plane, place)
+  virtual[plane], virtual[place] = virtual[plane] or tonumber(found[1] or 0), virtual[place] or tonumber(found[2] or 0)
 end
 local function served(place, member, tag, ends)
   if tag > virtual_of(place) then virtual[place] = tag; virtual_changed[place] = tag end
@@ -213,8 +218,10 @@ end
 local function advance_tags(tree, path, tenant_tag, user_tag, cost)
   local plane, tenant, user = parts_of(tree).plane, path.tenant, path.user
   local tenant_ends, user_ends = tenant_tag + math.floor(cost / path.weight), user_tag + math.floor(cost / path.user_weight)
+  local place = plane .. '\n' .. tenant
+  load_virtual(plane, place)
   served(plane, tenant, tenant_tag, tenant_ends)
-  served(plane .. '\n' .. tenant, user, user_tag, user_ends)
+  served(place, user, user_tag, user_ends)
   call('ZADD', P .. K.tenants .. tree, whole(tenant_ends), tenant)
   call('ZADD', P .. K.users .. tree .. '\n' .. tenant, whole(user_ends), user)
   heads[tree], came_of = nil, {} -- a user served here stands further behind in the other trees of the plane too
@@ -274,7 +281,17 @@ end
 
 -- ---- parking
 
+-- When something that is parked is looked at next; FOREVER where nothing is.
+local function next_wake()
+  if not first_wake then
+    local first = call('ZRANGE', P .. K.wake, 0, 0, 'WITHSCORES')
+    first_wake = tonumber(first[2] or limits.FOREVER)
+  end
+  return first_wake
+end
+
 local function wake_at(id, at_ms)
+  first_wake = nil
   if at_ms then call('ZADD', P .. K.wake, whole(at_ms), id) else call('ZREM', P .. K.wake, id) end
 end
 
@@ -363,8 +380,9 @@ local function flush_tags(place, tags)
   local of_users = string.find(place, '\n', 1, true)
   local key, fields = of_users and user_key(place, math.floor(now / HOUR_MS)) or P .. K.finish .. place, {}
   for member, tag in pairs(tags) do fields[#fields + 1] = member; fields[#fields + 1] = whole(tag) end
-  call_many('HSET', key, fields)
-  if of_users then call('EXPIRE', key, 3 * HOUR_MS / 1000) end
+  local added = 0
+  for from = 1, #fields, 2000 do added = added + call('HSET', key, unpack(fields, from, math.min(from + 1999, #fields))) end
+  if of_users and added > 0 then call('EXPIRE', key, 3 * HOUR_MS / 1000) end
 end
 
 local function flush_room()
@@ -378,6 +396,6 @@ end
 return {
   model_of = model_of, parts_of = parts_of, known_groups = known_groups, first_tenant = first_tenant, first_user = first_user,
   drop_user = drop_user, put_right = put_right, take_job = take_job, advance_tags = advance_tags, enqueue_all = enqueue_all, withdraw = withdraw,
-  wake_at = wake_at, park = park, unpark = unpark, first_parked_lane = first_parked_lane, park_job = park_job, unpark_jobs = unpark_jobs,
+  next_wake = next_wake, wake_at = wake_at, park = park, unpark = unpark, first_parked_lane = first_parked_lane, park_job = park_job, unpark_jobs = unpark_jobs,
   free_parked = free_parked, flush = flush_room, heads = function() return heads end, came_of = function() return came_of end,
 }

@@ -4,9 +4,9 @@
 -- Unpacked configuration is kept between calls, by partition, as long as `stamp` says that it was not written meanwhile.
 
 local call, P, args, now, settings, epoch, version, last_pool_was, paused_lanes_packed, known_reply
-local cached -- {stamp, size, records, scopes, paths, models, trees}
+local cached -- {stamp, size, records, paths, models, trees}
 local caches, partitions = {}, 0
-local MOST_CACHED, MOST_PARTITIONS = 50000, 32
+local MOST_CACHED, MOST_PARTITIONS = 30000, 32
 
 local resets = {} -- each fragment's fresh start
 local function fresh(reset) resets[#resets + 1] = reset end
@@ -18,7 +18,7 @@ local function cache_of(stamp)
     partitions = partitions + 1
     if partitions > MOST_PARTITIONS then caches, partitions = {}, 1 end
   end
-  caches[P] = {stamp = stamp, size = 0, records = {}, scopes = {}, paths = {}, models = {}, trees = {}}
+  caches[P] = {stamp = stamp, size = 0, records = {}, paths = {}, models = {}, trees = {}}
   return caches[P]
 end
 
