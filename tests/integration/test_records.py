@@ -106,7 +106,7 @@ class TestNodes:
     def test_a_nodes_own_limit_replaces_the_default_of_the_same_metric_and_window_and_no_other(self, acme):
         every, bob = scope(acme, "user", "*"), scope(acme, "user", "bob")
         limit(every, "5/min")
-        kept = [limit(every, "50/h"), budget(every, "$5/day"), budget(every, "1M tokens/day")]
+        kept = [limit(every, "50/h"), limit(every, "5k tokens/min"), budget(every, "$5/day"), budget(every, "1M tokens/month")]
         budget(every, "$20/month")
         own = [limit(bob, "bucket 9/min"), budget(bob, "$90/month")]
         inherited = {f"{name}@user:bob" for name in names(*kept)}
