@@ -44,6 +44,11 @@ class Wire:
         """Connections are carried again."""
         self._is_cut = False
 
+    def lead_to(self, server_port: int) -> None:
+        """All connections break; new ones go to another server, as an address does that follows the master."""
+        self._to = ("127.0.0.1", server_port)
+        self._break_all()
+
     def close(self) -> None:
         """For good."""
         self._listener.close()

@@ -108,7 +108,7 @@ def _address(host: str, port: int, url: str) -> Address:
 
 
 def _service_and_db(url: str, kind: str, path: str) -> tuple[str, int]:
-    service, _, db = path.strip("/").partition("/") if kind == "sentinel" else ("", "", path.strip("/"))
+    service, _, db = path.removeprefix("/").partition("/") if kind == "sentinel" else ("", "", path.strip("/"))
     if kind == "sentinel" and not service:
         raise ConfigurationError(f"{_without_login(url)} does not name the Sentinels' service. Write it as {SENTINELS_AND_SERVICE}.")
     if not (db or "0").isdigit() or (kind == "cluster" and int(db or 0)):
