@@ -235,7 +235,8 @@ class Admission:
     def _set_aside(self, head: Head, limit_id: str, limit: LimitState, wait: int) -> None:
         opens_at = self.now_ms + wait if wait < FOREVER else None
         if isinstance(limit, Budget):
-            self.room.park_job(limit_id, limit, head.tree, head.path, head.member, head.need.of(limit.record.metric))
+            kept = limit.record.amount - limit.record.amount_for(head.lane)
+            self.room.park_job(limit_id, limit, head.tree, head.path, head.member, head.need.of(limit.record.metric) + kept)
             if opens_at is not None:
                 self.room.wake_at(limit_id, opens_at)
         elif limit.record.level == Level.SHARED:

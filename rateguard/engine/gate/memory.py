@@ -222,8 +222,12 @@ class MemoryGate:
     def _write_limits(self, configuration: Configuration, now_ms: int) -> None:
         for record in configuration.limits:
             if self._is_current(f"limit:{record.id}", configuration):
+                old = self._limits.records.get(record.id)
                 for limit_id in self._limits.write(record, now_ms):
-                    self._room.wake_at(limit_id, now_ms)
+                    if old and not record.parks_as(old):
+                        self._room.free_parked(limit_id)
+                    else:
+                        self._room.wake_at(limit_id, now_ms)
         for record_id in configuration.forget_limits:
             if self._is_current(f"limit:{record_id}", configuration):
                 for limit_id in self._limits.states_of(record_id):

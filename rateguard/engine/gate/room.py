@@ -241,11 +241,11 @@ class Room:
         found = self.parked[limit_id].first()
         return found[1] // LANE_RANK if found else 9
 
-    def park_job(self, budget_id: str, budget: LimitState, tree: str, path: Path, member: bytes, cost: int) -> None:
-        """A job that does not fit the rest of a budget steps aside; it blocks nobody. Ordered by cost."""
+    def park_job(self, budget_id: str, budget: LimitState, tree: str, path: Path, member: bytes, rest: int) -> None:
+        """A job that does not fit the rest of a budget steps aside; it blocks nobody. Ordered by the rest with which it fits."""
         order = self.jobs[tree, path.id].score(member) or 0
         self.jobs[tree, path.id].remove(member)
-        self.parked_jobs[budget_id].add(member, cost)
+        self.parked_jobs[budget_id].add(member, rest)
         self.parked_job_place[budget_id, member] = (tree, path.id, order)
         self.put_right(tree, path.id)
         budget.has_parked = True

@@ -111,6 +111,13 @@ class LimitRecord:
         most = self.amount * self.burst_permille // 1000 if self.kind == Kind.BUCKET else self.amount
         return most if lane <= self.reserve_lane else most - most * self.reserve_permille // 1000
 
+    def parks_as(self, other: LimitRecord) -> bool:
+        """Whether what is parked under it stands where it would under another record: by node or by job, at the same rest of a budget."""
+        if Kind.BUDGET not in (self.kind, other.kind):
+            return True
+        kept = all(self.amount - self.amount_for(lane) == other.amount - other.amount_for(lane) for lane in Lane)
+        return self.kind == other.kind and kept
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Need:

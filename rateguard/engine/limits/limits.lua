@@ -490,7 +490,7 @@ local function new_state(id, packed)
   return unpack_state(id, struct.pack(HEADER, 0, 0, 0, 0, 0, 0) .. packed, nil)
 end
 
--- What is used stays, in the slices of the new window where the length has changed, and so does its pace.
+-- What is used stays, in the slices of the new window where the length has changed; a window's pace too.
 local function edited(old, packed)
   local new = new_state(old.id, packed)
   if old.kind == WINDOW and new.kind == WINDOW then
@@ -504,7 +504,7 @@ local function edited(old, packed)
       end
     end
   elseif old.kind == BUCKET and new.kind == BUCKET then
-    new.pace_us = old.pace_us
+    new.pace_us = now * 1000 + pace_of(new.record, taken(old))
   elseif old.kind == new.kind then
     new.total = old.total
     if new.kind == BUDGET then new.aside, new.head, new.pace_us = old.aside, old.head, old.pace_us end
@@ -522,7 +522,16 @@ local function states_of(id)
   return ids
 end
 
--- A new or changed record. Returns its states under which something is parked.
+-- Whether what is parked under the one stands where it would under the other: by node or by job, at the same rest of a budget.
+local function parks_as(one, other)
+  if (one.kind == BUDGET or other.kind == BUDGET) and one.kind ~= other.kind then return false end
+  for lane = 1, one.kind == BUDGET and 5 or 0 do
+    if one.amount - amount_for(one, lane) ~= other.amount - amount_for(other, lane) then return false end
+  end
+  return true
+end
+
+-- A new or changed record. Returns {state, whether all that is parked under it must be tried} for those under which something is.
 local function write_record(id, packed)
   local key, parked = P .. K.record .. id, {}
   local known = call('GET', key)
@@ -531,12 +540,14 @@ local function write_record(id, packed)
   load_limits(ids) -- under the old record
   call('SET', key, packed)
   call('SADD', P .. K.limit_ids, id)
-  cached.records[id] = record_of(packed, 1)
+  local record, was = record_of(packed, 1), known and record_of(known, 1)
+  local is_recast = was and not parks_as(was, record)
+  cached.records[id] = record
   for i = 1, #ids do
     local old = loaded[ids[i]]
     local l = old and edited(old, packed) or ids[i] == id and new_state(id, packed)
     if l then
-      if l.has_parked == 1 then parked[#parked + 1] = l end
+      if l.has_parked == 1 then parked[#parked + 1] = {l, is_recast} end
       loaded[ids[i]] = l
       if l.exists then keep(l) end
     end

@@ -213,7 +213,8 @@ end
 local function set_aside(head, l, wait)
   local opens_at = wait < FOREVER and now + wait or nil
   if l.kind == BUDGET then
-    room.park_job(l, head.tree, head.path.id, head.member, head.order, need_of(l.record.metric, head.need), head.following, head.path.tenant)
+    local rest = need_of(l.record.metric, head.need) + l.record.amount - limits.amount_for(l.record, head.lane)
+    room.park_job(l, head.tree, head.path.id, head.member, head.order, rest, head.following, head.path.tenant)
     if opens_at then room.wake_at(l.id, opens_at) end
   elseif l.record.level == SHARED then
     close_limit(l.id, wait, head.lane)

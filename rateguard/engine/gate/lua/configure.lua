@@ -67,7 +67,9 @@ end
 operation('configure', function()
   for _, record in ipairs(args[3]) do
     if is_current('limit:', record[1]) then
-      for _, l in ipairs(limits.write(record[1], record[2])) do room.wake_at(l.id, now) end
+      for _, parked in ipairs(limits.write(record[1], record[2])) do
+        if parked[2] then room.free_parked(parked[1]) else room.wake_at(parked[1].id, now) end
+      end
     end
   end
   for _, id in ipairs(args[6]) do

@@ -341,10 +341,10 @@ local function first_parked_lane(l)
   return math.floor(tonumber(found[2]) / LANE_RANK)
 end
 
--- A job that does not fit the rest of a budget steps aside; it blocks nobody. Ordered by cost.
-local function park_job(l, tree, path, member, order, cost, following, tenant)
+-- A job that does not fit the rest of a budget steps aside; it blocks nobody. Ordered by the rest with which it fits.
+local function park_job(l, tree, path, member, order, rest, following, tenant)
   call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  call('ZADD', P .. K.parked_jobs .. l.id, whole(cost), member)
+  call('ZADD', P .. K.parked_jobs .. l.id, whole(rest), member)
   call('HSET', P .. K.parked_place, l.id .. '\n' .. member, cmsgpack.pack({tree, path, order}))
   has_parked_jobs = true
   came_of[tree] = nil
