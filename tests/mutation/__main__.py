@@ -1,0 +1,105 @@
+"""`python -m tests.mutation`: draw mutants by a seed, try them, and write what came of it beside this file.
+
+With `--only TEXT` only mutants whose name holds the text are tried, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+
+from rateguard.embedded.valkey import start_valkey
+from tests.mutation.drawing import draw
+from tests.mutation.loading import Loads
+from tests.mutation.mutant import Mutant
+from tests.mutation.results import write_results
+from tests.mutation.suite import History, Measured
+from tests.mutation.trying import Copy, Verdict
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def say(text: str) -> None:
+    """One line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=320, help="mutants; spread over the files by their lines")
+    parser.add_argument("--workers", type=int, default=2, help="mutants at a time; one a core")
+    parser.add_argument(
+        "--most-s", type=float, default=60, help="tests asked of a mutant: as many as ran in so many seconds on the sound engine"
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only mutants whose name holds one of these texts")
+    return parser.parse_args()
+
+
+def draw_those_that_load(seed: int, count: int) -> list[Mutant]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_valkey(Path(folder) / "valkey")
+        with redis.Redis.from_url(server.url) as client:
+            mutants = draw(PROJECT, seed, count, Loads(client))
+        server.kill()
+    return mutants
+
+
+class Round:
+    """Tries all mutants, on as many copies at a time as there are workers."""
+
+    def __init__(self, copies: list[Copy], tests: list[Measured], most_s: float) -> None:
+        self._idle = copies
+        self._tests = tests
+        self._most_s = most_s
+        self._history = History()
+        self._lock = threading.Lock()
+
+    def run(self, mutants: list[Mutant]) -> Iterator[Verdict]:
+        with ThreadPoolExecutor(len(self._idle)) as pool:
+            yield from pool.map(self._try, mutants)
+
+    def _try(self, mutant: Mutant) -> Verdict:
+        with self._lock:
+            copy = self._idle.pop()
+            tests = self._history.order(mutant.path, self._tests, self._most_s)
+        try:
+            verdict = copy.try_one(mutant, tests)
+        finally:
+            self._idle.append(copy)
+        with self._lock:
+            if verdict.is_killed:
+                self._history.killed(mutant.path, verdict.killer)
+            say(f"{'killed' if verdict.is_killed else 'SURVIVED':8} {verdict.seconds:5.1f} s  {mutant.name}  {verdict.killer}")
+        return verdict
+
+
+def main() -> None:
+    wanted = arguments()
+    mutants = draw_those_that_load(wanted.seed, wanted.count)
+    if wanted.only:
+        mutants = [mutant for mutant in mutants if any(text in mutant.name for text in wanted.only)]
+    with ExitStack() as stack:
+        copies = [stack.enter_context(Copy(PROJECT)) for _ in range(wanted.workers)]
+        say(f"{len(mutants)} mutants; the suite on the sound engine first ...")
+        with ThreadPoolExecutor(len(copies)) as pool:
+            measured = list(pool.map(Copy.measure, copies))
+        say(f"{len(measured[0])} tests, {sum(test.seconds for test in measured[0]):.0f} s")
+        verdicts = list(Round(copies, measured[0], wanted.most_s).run(mutants))
+    killed = sum(verdict.is_killed for verdict in verdicts)
+    say(f"killed {killed} of {len(verdicts)}, {100 * killed / len(verdicts):.1f} %")
+    if not wanted.only:
+        write_results(verdicts, wanted.seed)
+
+
+if __name__ == "__main__":
+    main()

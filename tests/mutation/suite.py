@@ -1,0 +1,68 @@
+"""Which tests are asked about a mutant, and in which order: those first that are quick and have killed before."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+CONTRACT = Path("tests/contract")
+UNIT = Path("tests/unit")
+_TESTS_THE_ENGINE = re.compile(r"rateguard\.engine(\.| import )(gate|limits|breaker|scopes|money|retry|lanes|histogram)\b")
+
+ONLY_REDIS = {"wire.py", "redis.py", "library.py"}
+SHARED_BY_BOTH = {"codec.py", "scopes.py", "limit.py", "rule.py", "holders.py", "lanes.py", "money.py", "retry.py", "histogram.py"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """A test as it ran on the sound engine. twin: the only one that it drives, or ""."""
+
+    name: str
+    seconds: float
+    twin: str
+
+
+def test_files(project: Path) -> list[str]:
+    """The engine's suite: the contract, and the unit tests that import the engine."""
+    unit = [path for path in sorted((project / UNIT).glob("test_*.py")) if _TESTS_THE_ENGINE.search(path.read_text(encoding="utf-8"))]
+    return [str(CONTRACT), *(str(path.relative_to(project)) for path in unit)]
+
+
+def twin_of(path: str) -> str:
+    """The twin that a file belongs to; "" where both use it."""
+    name = Path(path).name
+    if name.endswith(".lua") or name in ONLY_REDIS:
+        return "redis"
+    return "" if name in SHARED_BY_BOTH else "memory"
+
+
+class History:
+    """Who has killed what: of the same file, and of any file of the same language."""
+
+    def __init__(self) -> None:
+        self._kills: collections.Counter[tuple[str, str]] = collections.Counter()
+
+    def killed(self, path: str, test: str) -> None:
+        """A test noticed a change of this file."""
+        self._kills[path, test] += 1
+        self._kills[Path(path).suffix, test] += 1
+
+    def order(self, path: str, tests: Iterable[Measured], most_s: float) -> list[Measured]:
+        """The tests for a mutant of this file, by kills a second; as many as ran in `most_s` on the sound engine."""
+        twin = twin_of(path)
+        fitting = [test for test in tests if not (twin and test.twin and test.twin != twin)]
+        chosen, spent = [], 0.0
+        for test in sorted(fitting, key=lambda test: (-self._worth(path, test), test.name)):
+            if spent + test.seconds <= most_s:
+                spent += test.seconds
+                chosen.append(test)
+        return chosen
+
+    def _worth(self, path: str, test: Measured) -> float:
+        file = Path(path)
+        is_his_own = f"test_{file.stem}" in test.name or f"test_{file.parent.name}" in test.name
+        kills = 4 * self._kills[path, test.name] + self._kills[file.suffix, test.name] + (1 if is_his_own else 0.1)
+        return kills / (test.seconds + 0.02)
