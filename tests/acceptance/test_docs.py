@@ -199,7 +199,8 @@ def codes_in_the_code():
     paths = [path for folder in folders for path in folder.rglob("*.py") if "sim" not in path.parts]  # it speaks OpenAI's codes
     said = {code for path in paths for code in codes_said_in(path.read_text())}
     statuses = {problems.Problem.of_status(status).code for status in problems._CODES}
-    refusals = {Refusal.EXCEEDS_LIMIT.value, Refusal.BUDGET_EXHAUSTED.value}  # the third is never written into a job
+    written = (Refusal.EXCEEDS_LIMIT, Refusal.BUDGET_EXHAUSTED, Refusal.TOO_MANY_NODES)  # the others are never written into a job
+    refusals = {refusal.value for refusal in written}
     return said | statuses | set(problems._STATUSES) | {kind.value for kind in ErrorKind} | refusals
 
 
