@@ -18,7 +18,7 @@ from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.pauses import LONGEST_REASON, pause, pauses_in_force, resume_row, running
 from rateguard.jobs.submission import MOST_NAME_CHARS
 from rateguard.jobs.targets import find_target, target_of
-from tenants.models import Pause, PauseKind, Run
+from tenants.models import ApiKey, Pause, PauseKind, Run, Tenant
 
 MOST_SHOWN = 200
 FIELDS = ("target_kind", "target", "until", "reason", "drain")
@@ -30,8 +30,8 @@ class Pauses(ApiView):
     def get(self, request: Request) -> Response:
         """All of them for an operator; for a tenant its own and those of its runs."""
         Query(request, ())
-        rows = _visible(caller_of(request))[:MOST_SHOWN]
-        return Response({"object": "list", "data": [render_pause(row) for row in rows]})
+        caller = caller_of(request)
+        return Response({"object": "list", "data": [_as_seen_by(caller, row) for row in _visible(caller)[:MOST_SHOWN]]})
 
     def post(self, request: Request) -> Response:
         """201; with `drain` 202 while something that was granted before still runs. Nobody waits here: ask again."""
@@ -54,8 +54,8 @@ class OnePause(ApiView):
     def get(self, request: Request, pause_id: int) -> Response:
         """The pause. Another tenant's does not exist."""
         Query(request, ())
-        row = _row(caller_of(request), pause_id)
-        return Response(render_pause(row))
+        caller = caller_of(request)
+        return Response(_as_seen_by(caller, _row(caller, pause_id)))
 
     def delete(self, request: Request, pause_id: int) -> Response:
         """204: what waited goes on."""
@@ -92,6 +92,18 @@ def _check_allowed(caller: Caller, kind: str, name: str) -> None:
         raise PermissionDenied("a tenant's key pauses the tenant's own runs; anything else takes a key with the operator flag")
     if find_target(kind, name).tenant_id != caller.tenant.pk:
         raise InvalidRequest(f"there is no {kind} {name!r}", code="unknown_target", pointer="/target")
+
+
+def _as_seen_by(caller: Caller, row: Pause) -> dict[str, Any]:
+    """A tenant is not told which key of an operator it was."""
+    shown = render_pause(row)
+    if not caller.key.is_operator and not _is_by_a_key_of(caller.tenant, row):
+        shown["created_by"] = "an operator"
+    return shown
+
+
+def _is_by_a_key_of(tenant: Tenant, row: Pause) -> bool:
+    return ApiKey.objects.filter(tenant=tenant, prefix=row.created_by.removeprefix("key ")).exists()
 
 
 def render_pause(row: Pause) -> dict[str, Any]:

@@ -123,9 +123,10 @@ class TestAnOperator:
 
 
 class TestATenant:
-    def test_pauses_and_resumes_its_own_run(self, api, run):
+    def test_pauses_and_resumes_its_own_run(self, api, acme, run):
         response = api.post("/api/v1/pauses", {"target_kind": "run", "target": str(run.pk)})
         assert (response.status_code, response.json()["target"]) == (201, run.pk.hex)
+        assert api.get(response.headers["Location"]).json()["created_by"] == f"key {acme.key.prefix}"
         assert [one["id"] for one in api.get("/api/v1/pauses").json()["data"]] == [response.json()["id"]]
         assert api.delete(response.headers["Location"]).status_code == 204
 
@@ -137,7 +138,8 @@ class TestATenant:
 
     def test_sees_its_own_pause_and_cannot_lift_it(self, api, operator):
         path = operator.post("/api/v1/pauses", {"target_kind": "tenant", "target": "acme"}).headers["Location"]
-        assert api.get(path).json()["reason"] == ""
+        told = api.get(path).json()
+        assert (told["reason"], told["created_by"]) == ("", "an operator")
         problem_of(api.delete(path), 403, "forbidden")
         assert Pause.objects.exists()
 

@@ -288,6 +288,12 @@ def test_without_the_gate_a_look_is_refused_with_a_time(line, operator):
         assert response.headers["Retry-After"] == "1"
 
 
+def test_a_gate_that_was_not_told_of_the_tenant_yet_is_no_gate_without_limits(line, api):
+    line.gate.clear()
+    line.gate.open(2)
+    problem_of(api.get("/api/v1/limits"), 503, "unavailable")
+
+
 BAD = ["user=" + "x" * 129, "user=%00", "lane=urgent", "lane=3", "run=x", "input_tokens=-1", "input_tokens=1.5", "max_tokens=10000001"]
 BAD += ["input_tokens=" + "9" * 30, "max_tokens=٣", "usr=ada", "input_tokens="]
 
