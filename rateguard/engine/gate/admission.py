@@ -114,7 +114,7 @@ class Admission:
         if max(len(fitting), len(hopeless)) == most:
             return self.now_ms + 1
         wait = budget.next_period_ms(self.now_ms)
-        return self.now_ms + wait if is_held and budget.has_parked and wait < FOREVER else None
+        return self.now_ms + wait if budget.has_parked and wait < FOREVER else None
 
     # ---- choosing
 
@@ -238,7 +238,7 @@ class Admission:
             kept = limit.record.amount - limit.record.amount_for(head.lane)
             self.room.park_job(limit_id, limit, head.tree, head.path, head.member, head.need.of(limit.record.metric) + kept)
             if opens_at is not None:
-                self.room.wake_at(limit_id, opens_at)
+                self.room.wake_by(limit_id, opens_at)
         elif limit.record.level == Level.SHARED:
             self._close_limit(limit_id, wait, head.lane)
             self._close(split_tree(head.tree)[0], limit_id, wait, head.lane)

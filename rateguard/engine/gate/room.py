@@ -216,6 +216,10 @@ class Room:
         else:
             self.wake.add(limit_id, at_ms)
 
+    def wake_by(self, limit_id: str, at_ms: int) -> None:
+        """What is parked under the limit is looked at by this moment at the latest."""
+        self.wake.add(limit_id, min(at_ms, self.wake.score(limit_id) or at_ms))
+
     def unpark(self, limit_id: str, limit: LimitState, most: int = 1) -> None:
         """The first nodes parked under the limit are ready again."""
         parked = self.parked[limit_id]

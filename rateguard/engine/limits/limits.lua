@@ -58,7 +58,7 @@ end
 
 local function pace_of(r, amount) return math.ceil(amount * (r.window_ms * 1000 / r.amount)) end
 
--- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: thresholds noticed), opens_at,
+-- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: the highest threshold noticed), opens_at,
 -- aside (of a budget: what is reserved; of a window: what counts in the head's slot)
 
 local function slice_at(r, at_ms) return math.floor(at_ms * r.slices / r.window_ms) end
@@ -262,7 +262,7 @@ end
 
 local function budget_wait(l, amount, most)
   if l.total + amount <= most then return 0 end
-  if l.total - l.aside + amount <= most then return FOREVER end
+  if l.total - l.aside + amount <= most then return next_period_ms(l) end
   local mode = l.record.on_exhausted
   if mode == DOWNGRADES then return DOWNGRADE end
   if mode == REJECT or amount > most then return NEVER end
@@ -352,10 +352,10 @@ local function used(l) return l.kind == BUCKET and math.ceil(taken(l)) or l.tota
 -- The thresholds (per cent) that a budget reached since the last look, each once a period. Exhausted: as if all were spent.
 local function reached(l, is_exhausted)
   local spent, new = is_exhausted and l.record.amount or l.total - l.aside, {}
-  for i, share in ipairs(l.record.thresholds) do
-    if spent * 100 >= share * l.record.amount and i > l.pace_us then
+  for _, share in ipairs(l.record.thresholds) do
+    if spent * 100 >= share * l.record.amount and share > l.pace_us then
       new[#new + 1] = share
-      l.pace_us = i
+      l.pace_us = share
       keep(l)
     end
   end

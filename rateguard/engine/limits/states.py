@@ -225,12 +225,12 @@ class Budget(LimitState):
             self.total = self.reserved
 
     def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
-        """See LimitState. What exceeds the rest only by what is reserved waits for a settle."""
+        """See LimitState. What exceeds the rest only by what is reserved waits for a settle, or for the next period."""
         most = self.record.amount_for(lane)
         if self.total + amount <= most:
             return 0
         if self.total - self.reserved + amount <= most:
-            return FOREVER
+            return self.next_period_ms(now_ms)
         if self.record.on_exhausted == Exhausted.DOWNGRADE:
             return DOWNGRADE
         if self.record.on_exhausted == Exhausted.REJECT or amount > most:
@@ -254,9 +254,9 @@ class Budget(LimitState):
     def reached(self, *, is_exhausted: bool = False) -> tuple[int, ...]:
         """The thresholds that were reached since the last look, each once a period. Exhausted: as if all were spent."""
         spent = self.record.amount if is_exhausted else self.total - self.reserved
-        passed = [share for share in self.record.thresholds if spent * 100 >= share * self.record.amount]
-        new = tuple(passed[self.noticed :])
-        self.noticed = max(self.noticed, len(passed))
+        passed = (share for share in self.record.thresholds if spent * 100 >= share * self.record.amount)
+        new = tuple(share for share in passed if share > self.noticed)
+        self.noticed = max(self.noticed, *new, 0)
         return new
 
     def look_again_ms(self) -> int:

@@ -59,7 +59,7 @@ local function wake_jobs(l, want)
   room.unpark_jobs(l, hopeless)
   if math.max(#fitting, #hopeless) == most then return now + 1 end
   local wait = limits.next_period_ms(l)
-  return is_held and l.has_parked == 1 and wait < FOREVER and now + wait or nil
+  return l.has_parked == 1 and wait < FOREVER and now + wait or nil
 end
 
 local function wake_due(want)
@@ -215,7 +215,7 @@ local function set_aside(head, l, wait)
   if l.kind == BUDGET then
     local rest = need_of(l.record.metric, head.need) + l.record.amount - limits.amount_for(l.record, head.lane)
     room.park_job(l, head.tree, head.path.id, head.member, head.order, rest, head.following, head.path.tenant)
-    if opens_at then room.wake_at(l.id, opens_at) end
+    if opens_at then room.wake_by(l.id, opens_at) end
   elseif l.record.level == SHARED then
     close_limit(l.id, wait, head.lane)
     close(parts_of(head.tree).model, l.id, wait, head.lane)

@@ -295,6 +295,12 @@ local function wake_at(id, at_ms)
   if at_ms then call('ZADD', P .. K.wake, whole(at_ms), id) else call('ZREM', P .. K.wake, id) end
 end
 
+-- By this moment at the latest.
+local function wake_by(id, at_ms)
+  first_wake = nil
+  call('ZADD', P .. K.wake, 'LT', whole(at_ms), id)
+end
+
 -- Take the highest node wholly under the limit out of the ready ones until the limit opens.
 local function park(l, tree, path, order, tenant_tag, user_tag, opens_at)
   local node, tag
@@ -396,6 +402,6 @@ end
 return {
   model_of = model_of, parts_of = parts_of, known_groups = known_groups, first_tenant = first_tenant, first_user = first_user,
   drop_user = drop_user, put_right = put_right, take_job = take_job, advance_tags = advance_tags, enqueue_all = enqueue_all, withdraw = withdraw,
-  next_wake = next_wake, wake_at = wake_at, park = park, unpark = unpark, first_parked_lane = first_parked_lane, park_job = park_job, unpark_jobs = unpark_jobs,
+  next_wake = next_wake, wake_at = wake_at, wake_by = wake_by, park = park, unpark = unpark, first_parked_lane = first_parked_lane, park_job = park_job, unpark_jobs = unpark_jobs,
   free_parked = free_parked, flush = flush_room, heads = function() return heads end, came_of = function() return came_of end,
 }
