@@ -152,12 +152,11 @@ class Room:
         return [f"{owner}{tenant}:{number}" for owner in ("t", *NODES) for number in range(self._case.each)]
 
     def _scopes(self, tenant: int) -> Iterator[ScopeRecord]:
-        """A tenant with limits of his own and defaults for every node below him; his run must exist."""
+        """A tenant and the nodes below him, each with limits of its own."""
         names = self._names(tenant)
-        defaults = tuple((kind, tuple(name for name in names if name.startswith(f"{kind}{tenant}:"))) for kind in NODES)
-        own = tuple(name for name in names if name.startswith(f"t{tenant}:"))
-        yield ScopeRecord(str(tenant), own, 1 + tenant % 3, (), defaults)
-        yield ScopeRecord(f"{tenant}|run:1")
+        yield ScopeRecord(str(tenant), tuple(name for name in names if name.startswith(f"t{tenant}:")), 1 + tenant % 3)
+        for kind in NODES:
+            yield ScopeRecord(f"{tenant}|{kind}:1", tuple(name for name in names if name.startswith(f"{kind}{tenant}:")))
 
     def _beat(self) -> None:
         self._gate.beat(Holder("w", PLENTY, tuple(Lane)))

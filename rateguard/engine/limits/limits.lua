@@ -17,12 +17,15 @@ fresh(function() loaded, dirty, births = {}, {}, {} end)
 
 -- ---- records: what a limit is
 
--- Of a budget, periods and thresholds follow at the end of the string.
+-- Of a budget, periods and thresholds follow at the end of the string. With room for the fields of a state: a table that grows costs more.
 local function record_of(raw, at)
-  local r = {}
-  r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms, r.burst, r.slices, r.ring =
+  local kind, metric, level, gives_back, reserve_lane, reserve, on_exhausted, amount, window_ms, burst, slices, ring =
     struct.unpack(RECORD, raw, at)
-  if r.kind == BUDGET then
+  local r = {kind = kind, metric = metric, level = level, gives_back = gives_back, reserve_lane = reserve_lane, reserve = reserve,
+    on_exhausted = on_exhausted, amount = amount, window_ms = window_ms, burst = burst, slices = slices, ring = ring, id = false, record = false,
+    changed = false, exists = false, total = 0, head = 0, pace_us = 0, opens_at = 0, aside = 0, has_parked = 0, has_ring = false, written = 0,
+    dirty = false, raw = false}
+  if kind == BUDGET then
     local tail = cmsgpack.unpack(string.sub(raw, at + RECORD_BYTES))
     r.periods, r.thresholds = tail[1], tail[2]
   end
@@ -156,13 +159,16 @@ end
 
 -- The state of a limit as of now. default: what it is, where a node has it by a default; else that stands in the string.
 local function unpack_state(id, raw, default)
-  local l, flags, slots_at = default and {} or record_of(raw, HEADER_BYTES + 1), 0, HEADER_BYTES + (default and 0 or RECORD_BYTES)
-  l.id, l.record, l.changed, l.exists = id, default or l, {}, raw and true
-  l.kind = l.record.kind
-  if raw then
-    flags, l.total, l.head, l.pace_us, l.opens_at, l.aside = struct.unpack(HEADER, raw)
+  local flags, total, head, pace_us, opens_at, aside = 0, 0, 0, 0, 0, 0
+  if raw then flags, total, head, pace_us, opens_at, aside = struct.unpack(HEADER, raw) end
+  local l, slots_at
+  if default then
+    slots_at = HEADER_BYTES
+    l = {id = id, record = default, kind = default.kind, changed = {}, exists = raw and true, total = total, head = head, pace_us = pace_us,
+      opens_at = opens_at, aside = aside, has_parked = 0, has_ring = false, written = 0, dirty = false, raw = false, tenant = false}
   else
-    l.total, l.head, l.pace_us, l.opens_at, l.aside = 0, 0, 0, 0, 0
+    slots_at, l = HEADER_BYTES + RECORD_BYTES, record_of(raw, HEADER_BYTES + 1)
+    l.id, l.record, l.changed, l.exists, l.total, l.head, l.pace_us, l.opens_at, l.aside = id, l, {}, true, total, head, pace_us, opens_at, aside
   end
   l.has_parked, l.has_ring, l.written = flags % 2, flags >= 2, l.head
   if l.kind == WINDOW then advance_window(l, raw, slots_at) elseif l.kind == BUDGET then advance_budget(l) end

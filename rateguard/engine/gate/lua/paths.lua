@@ -1,24 +1,14 @@
 -- Which limits a path has, from the configured nodes: paths.py and scopes.py, name by name. What was found is kept between calls.
 
-local MISSING = {}
+local NOTHING = {}
 
--- {tenant, user or '', parts}: what a path says by itself.
-local function split_path(path)
-  local pieces, user = {}, ''
-  for piece in string.gmatch(path, '[^|]+') do pieces[#pieces + 1] = piece end
-  for i = 2, #pieces do
-    if user == '' and string.sub(pieces[i], 1, 5) == 'user:' then user = pieces[i] end
-  end
-  return {tenant = pieces[1] or '', user = user, pieces = pieces}
-end
-
-local split_paths = {}
-local split_size = 0
+-- {tenant, user or ''}: what a path says by itself.
+local split_paths, split_size = {}, 0
 local function parts_of_path(path)
   local found = split_paths[path]
   if not found then
-    if split_size > 20000 then split_paths, split_size = {}, 0 end
-    found = split_path(path)
+    if split_size > 30000 then split_paths, split_size = {}, 0 end
+    found = {tenant = string.match(path, '^[^|]*'), user = string.match(path, '|(user:[^|]*)') or ''}
     split_paths[path] = found
     split_size = split_size + 1
   end
@@ -27,10 +17,16 @@ end
 
 local function unpack_scope(raw)
   local f = cmsgpack.unpack(raw)
-  local scope = {limits = f[1], weight = f[2], without = {}, defaults = {}}
-  for _, id in ipairs(f[3]) do scope.without[id] = true end
-  for _, default in ipairs(f[4]) do scope.defaults[default[1]] = default[2] end
-  return scope
+  local without, defaults = NOTHING, NOTHING
+  if #f[3] > 0 then
+    without = {}
+    for _, id in ipairs(f[3]) do without[id] = true end
+  end
+  if #f[4] > 0 then
+    defaults = {}
+    for _, default in ipairs(f[4]) do defaults[default[1]] = default[2] end
+  end
+  return {limits = f[1], weight = f[2], without = without, defaults = defaults}
 end
 
 -- The configured ones of these nodes.
@@ -54,8 +50,9 @@ local function add_all(ids, more)
 end
 
 local function resolve_new(path)
-  local split = parts_of_path(path)
-  local tenant, pieces, nodes = split.tenant, split.pieces, {'', split.tenant}
+  local split, pieces = parts_of_path(path), {}
+  for piece in string.gmatch(path, '[^|]+') do pieces[#pieces + 1] = piece end
+  local tenant, nodes = split.tenant, {'', split.tenant}
   for i = 2, #pieces do nodes[i + 1] = tenant .. '|' .. pieces[i] end
   local scopes = scopes_of(nodes)
   local above, own = scopes[''], scopes[tenant]
@@ -69,7 +66,7 @@ local function resolve_new(path)
   for i = 2, #pieces do
     local node, part = scopes[nodes[i + 1]], pieces[i]
     if node then add_all(ids, node.limits) end
-    add_inherited(ids, own, string.match(part, '^[^:]*'), part, node and node.without or MISSING)
+    add_inherited(ids, own, string.match(part, '^[^:]*'), part, node and node.without or NOTHING)
     if node and string.sub(part, 1, 5) == 'user:' then user_weight = node.weight end
   end
   if above then add_all(ids, above.limits) end
