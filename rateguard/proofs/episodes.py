@@ -18,7 +18,8 @@ LIMIT = LimitRule(REQUESTS, 20, 1_000)
 """A short window: what an episode leaves unused of it is not made up for afterwards."""
 JOBS = 1_800
 BEFORE_S, EPISODE_S, AFTER_S = 20.0, 20.0, 20.0
-RETRY_AFTER_S = 4.0
+RETRY_AFTER_S = 6.0
+"""Not a part of 20: the last wait outlasts the episode."""
 
 
 def episode(site: Site, _seconds: float) -> list[Line]:

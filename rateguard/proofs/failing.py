@@ -13,6 +13,8 @@ from rateguard.proofs.site import Site
 from rateguard.proofs.world import World, holders, sleep_until
 
 LIMIT = LimitRule(REQUESTS, 40, 1_000)
+PACED = 50
+"""Permille that may come at once: two requests, so that there is always a next one that must not be sent."""
 JOBS = 3_000
 HEALTHY_S = 3.0
 CALL_MS, PROBE_MS = 20.0, 2_500.0
@@ -25,7 +27,7 @@ REOPENS_S = 30.0
 
 def breaker(site: Site, _seconds: float) -> list[Line]:
     """Healthy for 3 s, failing for 12 s, then healthy but slow, so that a second probe would be seen beside the first."""
-    world = World(site, [LIMIT])
+    world = World(site, [LIMIT], burst_permille=PACED)
     world.control.configure(latency={"base_ms": CALL_MS})
     world.submit_many(JOBS, (50, 50))
     world.deployment.breaker_open_ms = OPEN_MS
