@@ -180,9 +180,13 @@ def _booked_since(since: dt.datetime) -> Iterator[tuple[str, _Sum]]:
     """What the ledger holds since a moment, by path without runs."""
     names = ("tenant_id", "team", "rolegroup", "role", "user", "api_key_id")
     entries = LedgerEntry.objects.filter(created_at__gte=since).values_list(*names).annotate(**_SUMS).order_by()
-    for tenant_id, team, rolegroup, role, user, key, *figures in entries.iterator(chunk_size=PAGE):
+    for tenant_id, team, rolegroup, role, user, key, read, written, cost in entries.iterator(chunk_size=PAGE):
         path = wiring.path_of(tenant_id, team=team, rolegroup=rolegroup, role=role, user=user, key=key)
-        yield path, _Sum(0, 0, *figures, 0)
+        yield path, _booked(read, written, cost)
+
+
+def _booked(input_tokens: int, output_tokens: int, cost: int) -> _Sum:
+    return _Sum(0, 0, input_tokens, output_tokens, cost, 0)
 
 
 _SUMS = {
@@ -204,7 +208,7 @@ def _in_runs(charged: Charged) -> Iterator[Charge]:
     since = Run.objects.filter(in_gate=True).aggregate(Min("created_at"))["created_at__min"]
     money = LedgerEntry.objects.filter(run__isnull=False, created_at__gte=since).values_list("tenant", "run").annotate(**_SUMS).order_by()
     calls = counted(Attempt.objects.filter(job__run__isnull=False, started_at__gte=since).exclude(state=AttemptState.RUNNING))
-    by_run = {(tenant, run): _Sum(0, 0, *figures, 0) for tenant, run, *figures in money}
+    by_run = {(tenant, run): _booked(*figures) for tenant, run, *figures in money}
     for tenant, run, count in calls.values_list("tenant", "job__run").annotate(Count("pk")).order_by():
         by_run[tenant, run] = dataclasses.replace(by_run.get((tenant, run), _NOTHING), requests=count)
     totals: Counter[str] = Counter()

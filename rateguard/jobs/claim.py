@@ -52,7 +52,13 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
     }
     rows = list(by_job.values())
     found = _claim_at_once(rows, epoch, holder) if connection.vendor == "postgresql" else _claim_in_parts(rows, epoch, holder)
-    return [Claimed(_as_uuid(row[0]), *row[1:-1], run=None if row[-1] is None else _as_uuid(row[-1])) for row in found]
+    return [_claimed(*row) for row in found]
+
+
+def _claimed(job: uuid.UUID | str, *columns: Any) -> Claimed:
+    """A row of the claim; SQLite writes ids as texts."""
+    *others, run = columns
+    return Claimed(*[_as_uuid(job), *others, run and _as_uuid(run)])
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:

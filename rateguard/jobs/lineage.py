@@ -43,12 +43,18 @@ def lineage_of(run_id: uuid.UUID | None, tenant_id: int, pointer: str = POINTER)
     found = rows.annotate(now=Now()).first()
     if found is None:
         raise InvalidRequest(f"this tenant has no run {run_id}", code="unknown_run", pointer=pointer)
-    lineage = [found]
-    while (around := lineage[0].parent) is not None:
-        lineage.insert(0, around)
+    lineage = _around(found)
     _refuse_ended(lineage, found.now, pointer)
     deadlines = [run.deadline_at for run in lineage if run.deadline_at is not None]
     return Lineage(tuple(run.pk for run in lineage), min(deadlines, default=None))
+
+
+def _around(run: Run) -> list[Run]:
+    """The runs around one whose parents are read, the outermost first, and itself."""
+    lineage = [run]
+    while (parent := lineage[0].parent) is not None:
+        lineage.insert(0, parent)
+    return lineage
 
 
 def _refuse_ended(lineage: list[Run], now: dt.datetime, pointer: str) -> None:
@@ -67,13 +73,8 @@ def _refuse_ended(lineage: list[Run], now: dt.datetime, pointer: str) -> None:
 
 def runs_around(run_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[uuid.UUID, ...]]:
     """The lineage of each of these runs that exists: those around it, the outermost first, and itself."""
-    found = {}
-    for run in Run.objects.filter(pk__in=run_ids).select_related("parent__parent__parent"):
-        lineage = [run]
-        while (around := lineage[0].parent) is not None:
-            lineage.insert(0, around)
-        found[run.pk] = tuple(one.pk for one in lineage)
-    return found
+    runs = Run.objects.filter(pk__in=run_ids).select_related("parent__parent__parent")
+    return {run.pk: tuple(one.pk for one in _around(run)) for run in runs}
 
 
 def with_nested(run_id: uuid.UUID) -> list[uuid.UUID]:

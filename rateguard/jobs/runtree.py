@@ -73,9 +73,9 @@ def read_tree(run: Run) -> RunTree:
     jobs = Job.objects.filter(run__in=ids)
     counts = dict(jobs.values_list("run").annotate(Count("pk")).order_by())
     lines: dict[uuid.UUID, list[JobLine]] = defaultdict(list)
-    listed = jobs.order_by("submitted_at", "pk").values_list("run", "id", "state", "model", "nano_usd", "submitted_at")[:MOST_JOBS]
-    for run_id, *columns in listed:
-        lines[run_id].append(JobLine(*columns))
+    for job in jobs.order_by("submitted_at", "pk").only("run", "state", "model", "nano_usd", "submitted_at")[:MOST_JOBS]:
+        if job.run is not None:
+            lines[job.run].append(JobLine(job.pk, job.state, job.model, job.nano_usd, job.submitted_at))
     inside: dict[uuid.UUID | None, list[uuid.UUID]] = defaultdict(list)
     for row in sorted(rows.values(), key=lambda row: (row.created_at, row.pk)):
         inside[row.parent_id].append(row.pk)
