@@ -1,18 +1,49 @@
-"""A plugin of pytest: runs the tests that a plan names, in its order, and writes down what it saw. The plan is a file, named in PLAN."""
+"""A plugin of pytest. It collects the suite once and then, for each request, runs the tests that it names in a fork, in its order.
+
+Requests come as JSON, one a line, on standard input; the answers, pytest's exit codes or TOO_LONG, go to the file descriptor in ANSWERS.
+Without ANSWERS it runs one request, which stands in the file named by REQUEST.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
+import resource
+import signal
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-PLAN = "MUTATION_PLAN"
-LEAST_TIMEOUT_S, TIMES_AS_LONG = 15, 8
+from tests.mutation.swapping import swap
+
+ANSWERS, REQUEST = "MUTATION_ANSWERS", "MUTATION_REQUEST"
+TOO_LONG, CANNOT_SWAP = -1, 90
+LEAST_TIMEOUT_S, TIMES_AS_LONG = 15, 10
 """A test that takes so long, and so many times as long as on the sound engine, is in an endless loop."""
 
+MOST_MEMORY = 8 << 30
 TWINS = {"memory", "redis"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One run. order: the tests with their seconds on the sound engine, None: all. folder: for its log, its report and its servers.
+
+    swap: file and name of the function whose code is the file's own from now on.
+    """
+
+    order: dict[str, float] | None
+    folder: str
+    limit_s: float
+    swap: tuple[str, str] | None = None
+
+    @property
+    def report(self) -> Path:
+        return Path(self.folder) / "report"
 
 
 def twin_driven(item: pytest.Item) -> str:
@@ -23,26 +54,41 @@ def twin_driven(item: pytest.Item) -> str:
 
 
 class Asking:
-    """The order of the plan ({name: seconds}; none: all tests), and what was seen: seconds and twin of each test, the first that failed."""
+    """Runs requests, and notes what it sees: seconds and twin of each test, the first that failed."""
 
-    def __init__(self, order: dict[str, float] | None, report: Path) -> None:
-        self._order = order
-        self._report = report
+    def __init__(self) -> None:
+        self._request: Request | None = None
         self._twins: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         self._skipped: set[str] = set()
         self._failed = ""
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        self._twins = {item.nodeid: twin_driven(item) for item in items}
-        if self._order is None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """In the first process: serve until the requests end, and run nothing. In a fork: go on to pytest's own loop."""
+        self._twins = {item.nodeid: twin_driven(item) for item in session.items}
+        if ANSWERS not in os.environ:
+            self._begin(session, Request(**json.loads(Path(os.environ[REQUEST]).read_text())))
+            return None
+        answers = int(os.environ[ANSWERS])
+        for line in sys.stdin:
+            request = Request(**json.loads(line))
+            child = os.fork()
+            if child == 0:
+                _enter_fork(request)
+                self._begin(session, request)
+                return None
+            os.write(answers, b"%d\n" % _wait_for(child, request.limit_s))
+        return True
+
+    def _begin(self, session: pytest.Session, request: Request) -> None:
+        self._request = request
+        if request.order is None:
             return
-        places = {name: place for place, name in enumerate(self._order)}
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in places])
-        items[:] = sorted((item for item in items if item.nodeid in places), key=lambda item: places[item.nodeid])
-        for item in items:
-            seconds = max(LEAST_TIMEOUT_S, TIMES_AS_LONG * self._order[item.nodeid])
+        places = {name: place for place, name in enumerate(request.order)}
+        session.items[:] = sorted((item for item in session.items if item.nodeid in places), key=lambda item: places[item.nodeid])
+        for item in session.items:
+            seconds = max(LEAST_TIMEOUT_S, TIMES_AS_LONG * request.order[item.nodeid])
             item.add_marker(pytest.mark.timeout(seconds), append=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -52,15 +98,41 @@ class Asking:
         if report.failed:
             self._failed = self._failed or report.nodeid
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self._failed = self._failed or report.nodeid or "loading"
-
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write what was seen; a fork ends here, and with it its servers."""
+        if self._request is None:
+            return
         tests = [[name, seconds, self._twins.get(name, "")] for name, seconds in self._seconds.items() if name not in self._skipped]
-        self._report.write_text(json.dumps({"tests": tests, "failed": self._failed}))
+        self._request.report.write_text(json.dumps({"tests": tests, "failed": self._failed}))
+        if ANSWERS in os.environ:
+            os._exit(int(exitstatus))
+
+
+def _enter_fork(request: Request) -> None:
+    log = os.open(f"{request.folder}/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    if request.swap and not swap(Path(request.swap[0]), Path(request.swap[0]).read_text(encoding="utf-8"), request.swap[1]):
+        os._exit(CANNOT_SWAP)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    environment = sys.modules.get("tests.environment")
+    if environment:
+        environment.VALKEY = environment.start_valkey(Path(request.folder) / "valkey")
+
+
+def _wait_for(child: int, limit_s: float) -> int:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return TOO_LONG
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    plan = json.loads(Path(os.environ[PLAN]).read_text())
-    config.pluginmanager.register(Asking(plan["order"], Path(plan["report"])))
+    config.pluginmanager.register(Asking())

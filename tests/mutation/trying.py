@@ -14,25 +14,14 @@ from pathlib import Path
 from typing import Self
 
 from tests.mutation import suite
+from tests.mutation.asking import ANSWERS, CANNOT_SWAP, REQUEST, TOO_LONG, Request
 from tests.mutation.drawing import ENGINE
 from tests.mutation.mutant import Mutant
 from tests.mutation.suite import Measured
-from tests.mutation.worker import TOO_LONG
+from tests.mutation.swapping import function_around
 
-ARGUMENTS = [
-    "-q",
-    "-x",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-    "-p",
-    "no:xdist",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "tests.mutation.asking",
-    "--hypothesis-seed=0",
-]
-ENDLESS = "the time limit"
+ARGUMENTS = ["-q", "-x", "-s", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "tests.mutation.asking", "--hypothesis-seed=0"]
+ENDLESS, LOADING, CRASH = "the time limit", "loading the suite", "a crash"
 WHOLE_SUITE_S, MOST_S = 1_200, 400
 
 
@@ -54,7 +43,7 @@ class Verdict:
 
 
 def copy_project(project: Path, to: Path) -> None:
-    """All that git knows or would add; times stay, so that compiled bytecode is never mistaken."""
+    """All that git knows or would add."""
     listed = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=project, capture_output=True, check=True).stdout
     for name in listed.decode().split("\0"):
         if name and (project / name).is_file():
@@ -63,55 +52,104 @@ def copy_project(project: Path, to: Path) -> None:
 
 
 class Copy:
-    """A copy of the project with a worker in it; use it as a context."""
+    """A copy of the project, and a process in it that has collected the suite; use it as a context."""
 
     def __init__(self, project: Path) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="mutation-"))
-        self.tree = self.home / "tree"
-        copy_project(project, self.tree)
-        self.argv = [*ARGUMENTS, *suite.test_files(self.tree)]
-        command = [sys.executable, "-m", "tests.mutation.worker"]
+        self._home = Path(tempfile.mkdtemp(prefix="mutation-"))
+        self._tree = self._home / "tree"
+        copy_project(project, self._tree)
+        self._command = [sys.executable, "-m", "pytest", *ARGUMENTS, *suite.test_files(self._tree)]
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "DJANGO_"))}
-        self._worker = subprocess.Popen(command, cwd=self.tree, env=ours, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._environment = {**ours, "TMPDIR": str(self._home), "PYTHONDONTWRITEBYTECODE": "1"}
+        reading, writing = os.pipe()
+        self._answers = os.fdopen(reading)
+        with (self._home / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._tree,
+                env={**self._environment, ANSWERS: str(writing)},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writing],
+                text=True,
+            )
+        os.close(writing)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker.kill()
-        self._worker.communicate()
-        shutil.rmtree(self.home, ignore_errors=True)
+        self._process.kill()
+        self._process.communicate()
+        self._answers.close()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def measure(self) -> list[Measured]:
         """Run the whole suite on the sound engine. Raises SuiteNotGreen."""
-        code, seen, log = self._ask(None, WHOLE_SUITE_S, keeps_bytecode=True)
+        code, seen, log = self._ask(None, WHOLE_SUITE_S)
         if code != 0:
             raise SuiteNotGreen(f"{seen['failed'] or 'the suite'} fails without any mutant:\n{log[-3_000:]}")
         return [Measured(*row) for row in seen["tests"]]
 
     def try_one(self, mutant: Mutant, tests: list[Measured]) -> Verdict:
         """Break the copy, ask these tests in order, and make the copy whole again."""
-        path = self.tree / ENGINE / mutant.path
-        sound, times = path.read_text(encoding="utf-8"), path.stat()
+        path = self._tree / ENGINE / mutant.path
+        sound = path.read_text(encoding="utf-8")
+        order = {test.name: test.seconds for test in tests}
         started = time.monotonic()
         path.write_text(mutant.applied(sound), encoding="utf-8")
         try:
-            code, seen, _ = self._ask({test.name: test.seconds for test in tests}, MOST_S, keeps_bytecode=False)
+            code, seen = self._run(path, function_around(mutant.path, sound, mutant.start) if path.suffix == ".py" else None, order)
         finally:
             path.write_text(sound, encoding="utf-8")
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        killer = "" if code == 0 else ENDLESS if code == TOO_LONG else seen["failed"] or "loading"
-        return Verdict(mutant, killer, time.monotonic() - started)
+        return Verdict(mutant, _killer(code, seen["failed"]), time.monotonic() - started)
 
-    def _ask(self, order: dict[str, float] | None, limit_s: float, *, keeps_bytecode: bool) -> tuple[int, dict, str]:
-        folder = Path(tempfile.mkdtemp(dir=self.home))
-        plan, report = folder / "plan", folder / "report"
-        plan.write_text(json.dumps({"order": order, "report": str(report)}))
-        request = {"argv": self.argv, "plan": str(plan), "folder": str(folder), "limit_s": limit_s, "keeps_bytecode": keeps_bytecode}
-        self._worker.stdin.write(json.dumps(request) + "\n")
-        self._worker.stdin.flush()
-        code = int(self._worker.stdout.readline())
-        seen = json.loads(report.read_text()) if report.exists() else {"tests": [], "failed": ""}
-        log = (folder / "log").read_text(errors="replace")
-        shutil.rmtree(folder, ignore_errors=True)
-        return code, seen, log
+    def _run(self, path: Path, function: str | None, order: dict[str, float]) -> tuple[int, dict]:
+        """In a fork; where the change is not inside one function, or cannot be put into it, in a process of its own."""
+        if function != "":
+            code, seen, _ = self._ask(order, MOST_S, (str(path), function) if function else None)
+            if code != CANNOT_SWAP:
+                return code, seen
+        return self._start(order)
+
+    def _ask(self, order: dict[str, float] | None, limit_s: float, swap: tuple[str, str] | None = None) -> tuple[int, dict, str]:
+        folder = tempfile.mkdtemp(dir=self._home)
+        request = Request(order, folder, limit_s, swap)
+        self._process.stdin.write(json.dumps(dataclasses.asdict(request)) + "\n")
+        self._process.stdin.flush()
+        answer = self._answers.readline()
+        if not answer:
+            raise SuiteNotGreen(f"the suite was not collected:\n{(self._home / 'log').read_text(errors='replace')[-3_000:]}")
+        return int(answer), *_seen(request)
+
+    def _start(self, order: dict[str, float]) -> tuple[int, dict]:
+        request = Request(order, tempfile.mkdtemp(dir=self._home), MOST_S)
+        written = Path(request.folder) / "request"
+        written.write_text(json.dumps(dataclasses.asdict(request)))
+        with (Path(request.folder) / "log").open("wb") as log:
+            environment = {**self._environment, REQUEST: str(written)}
+            process = subprocess.Popen(self._command, cwd=self._tree, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                code = process.wait(MOST_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                code = TOO_LONG
+        return code, _seen(request)[0]
+
+
+def _killer(code: int, failed: str) -> str:
+    """Who killed, by pytest's exit code: a test, loading (2), no end, a crash (a signal). Trouble of pytest's own is no kill."""
+    if code == 0 or failed:
+        return failed
+    return {TOO_LONG: ENDLESS, 2: LOADING}.get(code, CRASH if code < 0 else "")
+
+
+def _seen(request: Request) -> tuple[dict, str]:
+    """The report of a run and its log; its folder goes."""
+    seen = json.loads(request.report.read_text()) if request.report.exists() else {"tests": [], "failed": ""}
+    found = Path(request.folder) / "log"
+    log = found.read_text(errors="replace") if found.exists() else ""
+    shutil.rmtree(request.folder, ignore_errors=True)
+    return seen, log

@@ -136,7 +136,7 @@ def tiny_project(tmp_path):
     unit.mkdir(parents=True)
     (tmp_path / "tests" / "contract").mkdir()
     shutil.copytree(PROJECT / "tests" / "mutation", tmp_path / "tests" / "mutation", ignore=shutil.ignore_patterns("__pycache__"))
-    (engine / "money.py").write_text("def is_less(a, b):\n    return a < b\n\n\nunused = 1\n")
+    (engine / "money.py").write_text("def is_less(a, b):\n    return a < b\n\n\ndef is_more(a, b):\n    return a > b\n")
     test = "from rateguard.engine.money import is_less\n\n\ndef test_less():\n    assert not is_less(1, 1)\n"
     (unit / "test_money.py").write_text(test)
     (tmp_path / "tests" / "contract" / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
