@@ -64,7 +64,7 @@ from tenants.models import (
 )
 from tests.simprovider import sim, sim_process, wait_for
 
-__all__ = ["Line", "Station", "fragile", "line", "live", "own_valkey", "sim", "sim_process", "station", "wait_for"]
+__all__ = ["Line", "Station", "fragile", "line", "live", "live_at", "own_valkey", "sim", "sim_process", "station", "wait_for"]
 
 PROJECT = Path(__file__).parent.parent
 MODEL = "sim-1"
@@ -365,6 +365,10 @@ class Live:
         started.wait_for("ready.")
         return started
 
+    def mortal(self, point: str, times: int, **environment: str) -> Child:
+        """A `celery worker` that dies as by kill -9 when it passes a point the so many-eth time (see tests/concurrency/mortal.py)."""
+        return self._start(["tests.concurrency.mortal", point, str(times)], environment)
+
     def caller(self, tenant: Tenant, count: int, *, threads: int = 1, max_tokens: int = 20, name: str = "caller") -> Child:
         """A process that submits as a web process does: one job a call."""
         told = {"tenant": tenant.pk, "count": count, "threads": threads, "max_tokens": max_tokens, "model": MODEL, "name": name}
@@ -443,7 +447,8 @@ def station(line, settings, monkeypatch) -> Iterator[Station]:
 
 
 @contextlib.contextmanager
-def _live(url: str, env: dict[str, str], sim: SimHandle, monkeypatch: pytest.MonkeyPatch, logs: Path) -> Iterator[Live]:
+def live_at(url: str, env: dict[str, str], sim: SimHandle, monkeypatch: pytest.MonkeyPatch, logs: Path) -> Iterator[Live]:
+    """A line on the servers' clock whose processes find Redis at this URL."""
     made = Live(Line(url, sim, None), url, env, logs)
     monkeypatch.setattr(wiring, "gate", lambda: made.line.gate)
     with fresh_process(monkeypatch):
@@ -456,7 +461,7 @@ def _live(url: str, env: dict[str, str], sim: SimHandle, monkeypatch: pytest.Mon
 @pytest.fixture
 def live(child_env, redis_url, sim, monkeypatch, tmp_path) -> Iterator[Live]:
     """A line on the servers' clock, for processes."""
-    with _live(redis_url, child_env, sim, monkeypatch, tmp_path) as made:
+    with live_at(redis_url, child_env, sim, monkeypatch, tmp_path) as made:
         yield made
 
 
@@ -472,5 +477,5 @@ def own_valkey(tmp_path) -> Iterator[OwnValkey]:
 def fragile(child_env, own_valkey, sim, settings, monkeypatch, tmp_path) -> Iterator[Live]:
     """A line on `own_valkey`. Submit by `caller`: this process's Celery knows the session's server."""
     settings.REDIS_URL = own_valkey.url
-    with _live(own_valkey.url, child_env, sim, monkeypatch, tmp_path) as made:
+    with live_at(own_valkey.url, child_env, sim, monkeypatch, tmp_path) as made:
         yield made

@@ -7,6 +7,8 @@ from redis.crc import key_slot
 from rateguard.engine.errors import GateEpochLost, GateUnavailable
 from rateguard.engine.gate.contract import Configuration, Step
 from rateguard.engine.gate.redis import RedisGate, connect
+from tenants.models import GateEpoch
+from tests.concurrency.run import assert_all_is_well, under_a_limit, wait_until_done
 from tests.concurrency.servers import Cluster, Pair, Watched, admin
 from tests.contract.gate_line import Line, deployment, model, node, requests
 from tests.simprovider import wait_for
@@ -185,3 +187,50 @@ def test_a_slot_that_moved_to_another_node_is_followed_and_the_gate_rebuilt(tmp_
 
 def gate_slot():
     return key_slot(b"{rg:default}:")
+
+
+# ---- whole runs
+
+
+@pytest.mark.long
+def test_a_failover_that_loses_the_last_writes_loses_no_job_and_exceeds_no_limit(pair, live_on):
+    """What the lost writes granted has run: the rows know it, the replica does not."""
+    live = live_on(pair.url)
+    line = under_a_limit(live)
+    live.worker()
+    live.caller(line.acme, 120).finish()
+    wait_until_done(10)
+    pair.wait_in_step()
+    epoch = GateEpoch.current()
+    pair.link.cut()
+    wait_until_done(40)
+    pair.fail_over()
+    assert_all_is_well(live, 120)
+    assert GateEpoch.current() == epoch + 1
+
+
+@pytest.mark.long
+def test_sentinels_fail_over_in_a_run_and_it_goes_on_at_the_new_master(watched, live_on):
+    """The gate's clients and Celery's find the new master by the same URL."""
+    live = live_on(watched.url)
+    line = under_a_limit(live)
+    workers = [live.worker() for _ in range(2)]
+    live.caller(line.acme, 120).finish()
+    wait_until_done(20)
+    watched.servers[0].kill()
+    live.caller(line.acme, 10, name="meanwhile").finish()
+    assert_all_is_well(live, 130, within_s=90)
+    assert all(worker.running.poll() is None for worker in workers)
+
+
+@pytest.mark.long
+def test_a_run_with_its_gate_in_a_cluster(tmp_path, live_on, redis_url):
+    cluster = Cluster(tmp_path / "cluster", nodes=2)
+    live = live_on(cluster.url, BROKER_URL=redis_url)
+    line = under_a_limit(live, 60)
+    live.worker()
+    live.caller(line.acme, 60).finish()
+    wait_until_done(10)
+    cluster.move(gate_slot())
+    assert_all_is_well(live, 60)
+    cluster.close()

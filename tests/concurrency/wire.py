@@ -22,6 +22,8 @@ class Wire:
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
         self._to_lose = 0
+        self._nth = 0
+        self._calls = 0
         self._delay_s = 0.0
         self._is_cut = False
         self.lost = 0
@@ -30,6 +32,10 @@ class Wire:
     def lose(self, replies: int) -> None:
         """The server runs the next calls of functions, so many of them, but their replies never come: the connection breaks instead."""
         self._to_lose = replies
+
+    def lose_each(self, nth: int) -> None:
+        """The same of each so-many-eth call, from now on; 0: of none."""
+        self._nth = nth
 
     def be_slow(self, seconds: float) -> None:
         """Every reply takes so long, from now on."""
@@ -98,9 +104,11 @@ class Wire:
 
     def _takes_one(self) -> bool:
         with self._lock:
-            takes = self._to_lose > 0
-            self._to_lose -= takes
-        return takes
+            self._calls += 1
+            if self._to_lose > 0:
+                self._to_lose -= 1
+                return True
+            return self._nth > 0 and self._calls % self._nth == 0
 
     @contextlib.contextmanager
     def _ending(self, *ends: socket.socket) -> Iterator[None]:

@@ -1,0 +1,64 @@
+"""A worker that dies as by kill -9 at one point of its work: `python -m tests.concurrency.mortal POINT TIMES [celery's arguments]`.
+
+TIMES: at the how many-eth passing of the point.
+"""
+
+import functools
+import itertools
+import os
+import signal
+import sys
+
+from celery.__main__ import main
+
+import rateguard.celery  # noqa: F401 - Django is ready now
+from rateguard.engine.gate.redis import RedisGate
+from rateguard.jobs import execute, recover
+from rateguard.jobs.execute import Executor
+from rateguard.jobs.publisher import Publisher
+from rateguard.worker import commit
+from rateguard.worker.commit import GroupCommit
+
+
+def always(*_):
+    return True
+
+
+POINTS = {
+    "granted": (Publisher, "publish", "before", always),
+    "delivered": (Executor, "execute", "before", always),
+    "claimed": (execute, "claim", "after", lambda claimed, *_: bool(claimed)),
+    "sent": (Executor, "_sent", "after", always),
+    "answered": (GroupCommit, "add", "before", always),
+    "committed": (commit, "_write", "after", always),
+    "settled": (RedisGate, "step", "after", lambda _, __, step: any(one.used for one in step.settle)),
+    "rebuilding": (RedisGate, "open", "before", always),
+    "reaping": (recover, "settle", "after", always),
+}
+"""Where it dies: owner and name of a function, before or after it, and of which calls (of its result and arguments)."""
+
+
+def die_at(point, times):
+    owner, name, when, counts = POINTS[point]
+    function, passings = getattr(owner, name), itertools.count(1)
+
+    def passed():
+        if next(passings) >= times:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @functools.wraps(function)
+    def mortal(*arguments, **named):
+        if when == "before":
+            passed()
+        result = function(*arguments, **named)
+        if when == "after" and counts(result, *arguments):
+            passed()
+        return result
+
+    setattr(owner, name, mortal)
+
+
+if __name__ == "__main__":
+    die_at(sys.argv[1], int(sys.argv[2]))
+    sys.argv[1:] = ["-A", "rateguard", "worker", "-l", "INFO", *sys.argv[3:]]
+    main()
