@@ -129,6 +129,34 @@ def test_what_no_retry_helps_fails_at_once_and_costs_nothing(line, station, kind
     assert line.used(budget).used == 0
 
 
+# ---- what a breaker hears
+
+
+def heard(line):
+    """What the deployment's breaker has counted: (calls, failures)."""
+    return next(((one.calls, one.failures) for one in line.gate.inspect().breakers if one.deployment == str(line.deployment.pk)), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "failures"),
+    [
+        (FaultKind.SERVER_ERROR, 1),
+        (FaultKind.OVERLOADED, 1),
+        (FaultKind.MALFORMED, 1),
+        (FaultKind.RATE_LIMITED, 0),
+        (FaultKind.CONTENT_FILTER, 0),
+        (FaultKind.INSUFFICIENT_QUOTA, 0),
+    ],
+)
+def test_a_deployment_is_blamed_for_its_own_failures_alone(line, station, kind, failures):
+    line.provider.control.add_faults(Fault(kind, wait_ms=10))
+    ended(line.submit())
+    other = ended(line.submit())
+    assert other.state == State.SUCCEEDED
+    assert wait_for(lambda: line.gate.inspect().reservations == 0)
+    assert heard(line)[1] == failures
+
+
 # ---- what may have been billed
 
 
