@@ -62,7 +62,8 @@ class LimitTable:
             return []
         self.records[record.id] = record
         if old is None:
-            self.states.setdefault(record.id, new_state(record))
+            self.states[record.id] = new_state(record)
+            return []
         affected = [found for found in self.states if found.partition("@")[0] == record.id]
         for limit_id in affected:
             self.states[limit_id] = edited(self.states[limit_id], record, now_ms)
