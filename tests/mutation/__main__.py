@@ -91,10 +91,9 @@ def main() -> None:
     with ExitStack() as stack:
         copies = [stack.enter_context(Copy(PROJECT)) for _ in range(wanted.workers)]
         say(f"{len(mutants)} mutants; the suite on the sound engine first ...")
-        with ThreadPoolExecutor(len(copies)) as pool:
-            measured = list(pool.map(Copy.measure, copies))
-        say(f"{len(measured[0])} tests, {sum(test.seconds for test in measured[0]):.0f} s")
-        verdicts = list(Round(copies, measured[0], wanted.most_s).run(mutants))
+        tests = copies[0].measure()
+        say(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s")
+        verdicts = list(Round(copies, tests, wanted.most_s).run(mutants))
     killed = sum(verdict.is_killed for verdict in verdicts)
     say(f"killed {killed} of {len(verdicts)}, {100 * killed / len(verdicts):.1f} %")
     if not wanted.only:

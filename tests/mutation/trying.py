@@ -72,6 +72,7 @@ class Copy:
                 stdout=log,
                 stderr=log,
                 pass_fds=[writing],
+                start_new_session=True,
                 text=True,
             )
         os.close(writing)
