@@ -16,7 +16,10 @@ from rateguard.engine.keys import GATE_KEYS
 _ENGINE = Path(__file__).parent.parent
 _LUA = Path(__file__).parent / "lua"
 FRAGMENTS = {
+    "windows": _ENGINE / "limits" / "windows.lua",
     "limits": _ENGINE / "limits" / "limits.lua",
+    "rules": _ENGINE / "limits" / "rules.lua",
+    "edits": _ENGINE / "limits" / "edits.lua",
     "notices": _LUA / "notices.lua",
     "breaker": _ENGINE / "breaker" / "breaker.lua",
     "paths": _LUA / "paths.lua",

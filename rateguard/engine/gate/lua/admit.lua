@@ -4,8 +4,8 @@ local SHORTEST_UNSENT_MS, FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE, NO_LANE = 200, 19,
 local SECOND_LOOK_MS, WAKE_NODES = 100, 1000
 local SYNC, JOB, SHARED = 1, 2, 0
 local NEVER, DOWNGRADE, FOREVER = limits.NEVER, limits.DOWNGRADE, limits.FOREVER
-local WINDOW, BUDGET, PAUSE, HOLD = limits.WINDOW, limits.BUDGET, limits.PAUSE, limits.HOLD
-local need_of, limit_of, parts_of = limits.need_of, limits.of, room.parts_of
+local WINDOW, BUDGET, PAUSE, HOLD = limits.WINDOW, limits.BUDGET, limits.PAUSE, rules.HOLD
+local need_of, limit_of, parts_of = rules.need_of, limits.of, room.parts_of
 local granted, refused, closed_models, closed_limits, opens_ms, binding, tries, credits, cooling, last_pool, paused_lanes
 fresh(function()
   granted, refused, closed_models, closed_limits, opens_ms, binding, tries = {}, {}, {}, {}, FOREVER, '', 0
@@ -58,7 +58,7 @@ local function wake_jobs(l, want)
   room.unpark_jobs(l, fitting)
   room.unpark_jobs(l, hopeless)
   if math.max(#fitting, #hopeless) == most then return now + 1 end
-  local wait = limits.next_period_ms(l)
+  local wait = rules.next_period_ms(l)
   return l.has_parked == 1 and wait < FOREVER and now + wait or nil
 end
 
@@ -203,17 +203,17 @@ end
 
 -- As the limit's own wait_ms, but order holds under it: behind a closed or a parked-on limit nobody overtakes in his lane.
 local function ordered_wait(l, amount, lane)
-  if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > limits.amount_for(l.record, lane) then return NEVER end
+  if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.amount_for(l.record, lane) then return NEVER end
   local closed = closed_limits[l.id]
   if closed and lane >= closed[2] then return closed[1] end
   if l.opens_at > now and l.has_parked == 1 and lane >= room.first_parked_lane(l) then return l.opens_at - now end
-  return limits.wait_ms(l, amount, lane)
+  return rules.wait_ms(l, amount, lane)
 end
 
 local function set_aside(head, l, wait)
   local opens_at = wait < FOREVER and now + wait or nil
   if l.kind == BUDGET then
-    local rest = need_of(l.record.metric, head.need) + l.record.amount - limits.amount_for(l.record, head.lane)
+    local rest = need_of(l.record.metric, head.need) + l.record.amount - rules.amount_for(l.record, head.lane)
     room.park_job(l, head.tree, head.path.id, head.member, head.order, rest, head.following, head.path.tenant)
     if opens_at then room.wake_by(l.id, opens_at) end
   elseif l.record.level == SHARED then
@@ -316,7 +316,7 @@ local function charge_all(ids, head, charged_ids, amounts, shortest)
     local l = limit_of(ids[i])
     if l and l.kind ~= PAUSE then
       local amount = need_of(l.record.metric, head.need)
-      limits.take(l, amount, head.path.tenant)
+      rules.take(l, amount, head.path.tenant)
       charged_ids[#charged_ids + 1] = l.id; amounts[#amounts + 1] = amount
       if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then room.unpark(l) end
       if l.kind == WINDOW then shortest = math.min(shortest, l.record.window_ms) end
@@ -355,7 +355,7 @@ local function find_deployment(head, model)
   end
   if never ~= '' and not next(blocked) then refuse(head, 'exceeds_limit', never); return end
   for id, wait in pairs(blocked) do
-    if limits.found(id) then close_limit(id, wait, head.lane) end
+    if limits.of(id) then close_limit(id, wait, head.lane) end
   end
   close(parts_of(head.tree).model, what, shortest, head.lane)
 end

@@ -17,9 +17,9 @@ local function free(id)
 end
 
 local function forget_limit(id)
-  local ids = limits.states_of(id)
+  local ids = edits.states_of(id)
   for i = 1, #ids do free(ids[i]) end
-  limits.forget(id)
+  edits.forget(id)
 end
 
 local function scope_of(node)
@@ -42,7 +42,7 @@ local function free_dropped(old, new)
   local kept = named(new)
   for place, id in pairs(named(old)) do
     if not kept[place] then
-      local ids = limits.states_of(id)
+      local ids = edits.states_of(id)
       for i = 1, #ids do free(ids[i]) end
     end
   end
@@ -67,7 +67,7 @@ end
 operation('configure', function()
   for _, record in ipairs(args[3]) do
     if is_current('limit:', record[1]) then
-      for _, parked in ipairs(limits.write(record[1], record[2])) do
+      for _, parked in ipairs(edits.write(record[1], record[2])) do
         if parked[2] then room.free_parked(parked[1]) else room.wake_at(parked[1].id, now) end
       end
     end

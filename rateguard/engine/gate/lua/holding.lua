@@ -6,7 +6,7 @@ operation('beat', function()
   holders.note_gap()
   call('HSET', P .. K.holders, args[2], cmsgpack.pack({args[3], args[4], now}))
   call('ZADD', P .. K.beats, whole(now), args[2])
-  limits.sweep()
+  edits.sweep()
   return whole(now)
 end)
 

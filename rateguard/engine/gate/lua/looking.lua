@@ -1,9 +1,9 @@
 -- What people look at: limits in use, counts, holders, breakers, notices.
 
 local function use_of(l)
-  local wait = limits.wait_ms(l, 1, 1)
-  local shown = l.record.kind == limits.BUCKET and limits.amount_for(l.record, 1) or l.record.amount
-  return {l.id, limits.used(l), shown, l.kind == limits.BUDGET and l.aside or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
+  local wait = rules.wait_ms(l, 1, 1)
+  local shown = l.record.kind == limits.BUCKET and rules.amount_for(l.record, 1) or l.record.amount
+  return {l.id, rules.used(l), shown, l.kind == limits.BUDGET and l.aside or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
 end
 
 local function uses_of(ids)

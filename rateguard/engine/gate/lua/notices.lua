@@ -11,7 +11,7 @@ end
 -- The thresholds that a budget has reached now.
 local function thresholds(l, is_exhausted)
   if #l.record.thresholds == 0 then return end
-  for _, share in ipairs(limits.reached(l, is_exhausted)) do add('threshold', l.id, share, l.head, '') end
+  for _, share in ipairs(rules.reached(l, is_exhausted)) do add('threshold', l.id, share, l.head, '') end
 end
 
 -- A breaker's transition, where there was one.

@@ -48,9 +48,9 @@ local function restore_running(rid, path_id, tree, input, output, max_output, co
     for i = 1, #list do
       local l = limits.of(list[i])
       if l and l.kind ~= limits.PAUSE then
-        local amount = limits.need_of(l.record.metric, need)
+        local amount = rules.need_of(l.record.metric, need)
         ids[#ids + 1] = l.id; amounts[#amounts + 1] = amount
-        if l.kind == limits.BUDGET then limits.take(l, amount, path.tenant) else limits.recall(l, amount, charged_ms, path.tenant) end
+        if l.kind == limits.BUDGET then rules.take(l, amount, path.tenant) else rules.recall(l, amount, charged_ms, path.tenant) end
       end
     end
   end
@@ -68,7 +68,7 @@ operation('restore', function()
   limits.load(ids)
   for i = 1, #charges, 4 do
     local l = limits.of(charges[i])
-    if l then limits.recall(l, charges[i + 1], now - charges[i + 2], charges[i + 3]) end
+    if l then rules.recall(l, charges[i + 1], now - charges[i + 2], charges[i + 3]) end
   end
   for i = 1, #args[3] do restore_running(unpack(args[3][i])) end
   room.enqueue_all(args[4], function() end)

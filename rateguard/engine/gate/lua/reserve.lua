@@ -4,7 +4,7 @@
 local JOB, RESTORED = 2, -1
 local DEFAULT_RULE = {failures = 5, failure_permille = 500, window_ms = 30000, open_ms = 30000, slow_ms = 0, slow_permille = 500, probes = 1,
   forced = 0}
-local need_of = limits.need_of
+local need_of = rules.need_of
 local records, record_changed, late_by, not_late, held_now, held_no_more, gone
 fresh(function() records, record_changed, late_by, not_late, held_now, held_no_more, gone = {}, {}, {}, {}, {}, {}, {} end)
 
@@ -83,7 +83,7 @@ local function count_at(rid, record, at_ms)
   limits.load(record[9])
   for i = 1, #record[9] do
     local l = limits.of(record[9][i])
-    if l then limits.move(l, record[10][i], record[7], at_ms) end
+    if l then rules.move(l, record[10][i], record[7], at_ms) end
   end
   record[7] = at_ms
   keep(rid, record)
@@ -142,7 +142,7 @@ local function settle(rid, s)
     local l, reserved = limits.of(record[9][i]), record[10][i]
     if l then
       local actual = actual_of(l, reserved, record, s)
-      limits.adjust(l, reserved, actual, record[7], tenant)
+      rules.adjust(l, reserved, actual, record[7], tenant)
       if l.kind == limits.BUDGET then notices.thresholds(l, false) end
       if l.has_parked == 1 and (actual < reserved or l.kind == limits.BUDGET or l.kind == limits.CONCURRENCY) then
         l.opens_at = 0
