@@ -23,10 +23,13 @@ class Plan:
 
 PARTS = {
     "tokens": Plan("windows.tokens", "four workers, 100 requests and 10,000 tokens in 10 s; requests of 50–250 tokens"),
-    "requests": Plan("windows.requests", "the same with requests of 50 tokens"),
-    "kills": Plan("windows.kills", "the same while workers are killed by turns"),
-    "clock": Plan("windows.clock", "the same with one worker's clock five minutes ahead"),
-    "restart": Plan("windows.restart", "the same while everything is killed twice, the second time with Redis's data"),
+    "requests": Plan("windows.requests", "the same limits, requests of 50 tokens"),
+    "kills": Plan("windows.kills", "requests of 50 tokens while workers are killed by turns"),
+    "clock": Plan("windows.clock", "requests of 50 tokens, one worker's clock five minutes ahead"),
+    "restart": Plan(
+        "windows.restart",
+        "requests of 50–250 tokens while everything but the provider is killed twice; Redis comes back first with its data, then empty",
+    ),
     "weights": Plan("shares.weights", "three tenants of weights 5 : 3 : 1 with a backlog in one lane"),
     "episode": Plan("episodes.episode", "20 s in which the provider answers nothing but 429"),
     "high": Plan("urgent.high", "a HIGH job behind 10,000 LOW ones"),

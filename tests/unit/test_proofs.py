@@ -76,9 +76,15 @@ def test_calls_older_than_the_window_count_no_more():
     assert fulfilled_ms([*fine, *failing(*range(31_000, 31_005))], RULE, 20) == 31_004
 
 
+def test_a_success_fulfils_no_rule():
+    fine = [arrival(number) for number in range(10)]
+    assert fulfilled_ms([*fine, *failing(*range(100, 106)), arrival(30_050)], RULE, 20) is None
+
+
 def test_the_most_at_a_time_is_counted_from_any_moment():
     assert most_within([], 10) == 0
     assert most_within([0, 9, 10, 11, 30], 10) == 3
+    assert most_within([0, 10], 10) == 1
 
 
 def test_a_line_says_whether_its_aim_is_met():
