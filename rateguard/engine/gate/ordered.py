@@ -46,12 +46,6 @@ class SortedSet(Generic[M]):
         """Members with scores not above `score`, in order."""
         return [member for found, member in self._order[:most] if found <= score]
 
-    def between(self, lowest: int, highest: int) -> list[M]:
-        """Members with scores from `lowest` to `highest`, in order."""
-        start = bisect.bisect_left(self._order, lowest, key=lambda entry: entry[0])
-        end = bisect.bisect_right(self._order, highest, key=lambda entry: entry[0])
-        return [member for _, member in self._order[start:end]]
-
     def above(self, score: int, most: int) -> list[M]:
         """Members with scores above `score`, in order."""
         start = bisect.bisect_right(self._order, score, key=lambda entry: entry[0])
