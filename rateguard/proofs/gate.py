@@ -11,6 +11,7 @@ from rateguard.proofs.findings import Line, Part, Report
 
 STATED_S = 120.0
 """How long the runs under limits last, unless somebody says otherwise."""
+LEAST_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

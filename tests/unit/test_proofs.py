@@ -8,7 +8,7 @@ import sys
 import uuid
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils.module_loading import import_string
 
 from rateguard.engine.breaker.rule import BreakerRule
@@ -116,6 +116,11 @@ def test_the_command_ends_with_1_where_a_line_is_not_met(is_met, monkeypatch, ca
     shown, line = capsys.readouterr().out.rsplit("\n", 2)[:2]
     assert f"{int(is_met)} of 1 lines met" in shown
     assert json.loads(line)["is_met"] == is_met
+
+
+def test_too_short_a_run_is_refused():
+    with pytest.raises(CommandError, match="at least 30"):
+        call_command("prove", "gate", "--seconds", "5")
 
 
 def test_every_part_is_a_function_of_the_package():

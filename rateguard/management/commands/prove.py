@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from rateguard.proofs import PROOFS
 from rateguard.proofs.findings import Report
-from rateguard.proofs.gate import PARTS, STATED_S
+from rateguard.proofs.gate import LEAST_S, PARTS, STATED_S
 
 
 class Command(BaseCommand):
@@ -29,6 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run it and show what it found."""
+        if options["seconds"] < LEAST_S:
+            raise CommandError(f"--seconds is at least {LEAST_S:g}: less shows no limit of 10 s under a backlog")
         run = import_string(PROOFS[options["name"]])
         report: Report = run(seconds=options["seconds"], only=options["only"], is_postgres=options["postgres"])
         report.show()
