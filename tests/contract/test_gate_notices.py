@@ -11,7 +11,6 @@ from rateguard.engine.limits.limit import Exhausted, Level, Metric
 from tests.contract.gate_budget import DAYS, DEAR, open_budget, spend, spend_of
 from tests.contract.gate_line import START_MS, Line, budget, ended, node
 
-EVERY_LEVEL = pytest.mark.parametrize("level", list(Level))
 EVERY_METRIC = pytest.mark.parametrize("metric", [Metric.COST, Metric.PROVIDER_TOKENS])
 
 
