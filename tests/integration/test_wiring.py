@@ -185,16 +185,16 @@ class TestForgetting:
 
     def test_what_was_deleted_while_the_gate_was_away_is_forgotten_later(self, gate, acme, commit):
         with commit():
-            ann = Scope.objects.create(tenant=acme, kind="user", name="ann")
-            requests(ann)
+            every, ann = (Scope.objects.create(tenant=acme, kind="user", name=name) for name in ("*", "ann"))
+            default, own = requests(every), requests(ann)
         gate.is_away = True
         with commit():
             ann.delete()
         gate.is_away = False
-        assert gate.limits_of(path(acme, user="ann")) != ()
+        assert gate.limits_of(path(acme, user="ann")) == (f"l{own.pk}",)
         assert wiring.push_configuration()
-        assert gate.limits_of(path(acme, user="ann")) == ()
-        assert gate.inspect().limits == ()
+        assert gate.limits_of(path(acme, user="ann")) == (f"l{default.pk}@user:ann",)
+        assert [use.id for use in gate.inspect().limits] == [f"l{default.pk}"]
         assert not Forgotten.objects.exists()
 
     def test_a_scope_that_comes_back_is_not_forgotten_for_its_predecessors_sake(self, gate, acme, commit):
@@ -224,16 +224,19 @@ class TestForgetting:
         assert gate.inspect().limits == ()
         assert gate._room.paths.records.keys() <= {""}
 
+    @pytest.mark.parametrize("is_away", [False, True])
     @pytest.mark.parametrize("how", ["deleted", "renamed", "disabled"])
-    def test_a_model_that_is_gone_keeps_its_place_without_deployments(self, gate, deployment, commit, how):
+    def test_a_model_that_is_gone_keeps_its_place_without_deployments(self, gate, deployment, commit, how, is_away):
         route = ModelRoute.objects.get()
+        gate.is_away = is_away
         with commit():
             if how == "deleted":
                 route.delete()
             else:
                 route.name, route.is_enabled = ("maxi", True) if how == "renamed" else ("mini", False)
                 route.save()
-        assert wiring.push_configuration()
+        gate.is_away = False
+        assert not is_away or wiring.push_configuration()
         assert gate._room.models["mini"].deployments == ()
         assert ("maxi" in gate._room.models) == (how == "renamed")
 
