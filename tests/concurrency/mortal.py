@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 
+import django
 from celery.__main__ import main
 
-import rateguard.celery  # noqa: F401 - Django is ready now
-from rateguard.engine.gate.redis import RedisGate
-from rateguard.jobs import execute, recover
-from rateguard.jobs.execute import Executor
-from rateguard.jobs.publisher import Publisher
-from rateguard.worker import commit
-from rateguard.worker.commit import GroupCommit
+django.setup()
+
+from rateguard.engine.gate.redis import RedisGate  # noqa: E402 - Django is ready only now
+from rateguard.jobs import execute, recover  # noqa: E402
+from rateguard.jobs.execute import Executor  # noqa: E402
+from rateguard.jobs.publisher import Publisher  # noqa: E402
+from rateguard.worker import commit  # noqa: E402
+from rateguard.worker.commit import GroupCommit  # noqa: E402
 
 
 def always(*_):
