@@ -195,8 +195,15 @@ def test_an_idempotency_key_is_the_same_request_in_another_run(acme):
 # ---- other flows of control
 
 
+@pytest.fixture
+async def other_thread():
+    """The thread in which a coroutine's database work is done; its connection is closed at the end."""
+    yield
+    await sync_to_async(lambda: connection.close())()  # noqa: PLW0108 - `connection` is another one in each thread
+
+
 @pytest.mark.django_db(transaction=True)
-async def test_in_a_coroutine_it_is_async_with_and_others_beside_it_are_not_in_it(acme):
+async def test_in_a_coroutine_it_is_async_with_and_others_beside_it_are_not_in_it(acme, other_thread):
     entered, looked = asyncio.Event(), asyncio.Event()
 
     async def within():
@@ -218,7 +225,7 @@ async def test_in_a_coroutine_it_is_async_with_and_others_beside_it_are_not_in_i
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_one_run_may_be_entered_by_many_coroutines_at_once(acme):
+async def test_one_run_may_be_entered_by_many_coroutines_at_once(acme, other_thread):
     run = rateguard.run(tenant="acme")
     await sync_to_async(run.__enter__)()
 
