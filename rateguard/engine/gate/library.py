@@ -24,8 +24,10 @@ FRAGMENTS = {
     "breaker": _ENGINE / "breaker" / "breaker.lua",
     "paths": _LUA / "paths.lua",
     "room": _LUA / "room.lua",
+    "parking": _LUA / "parking.lua",
     "holders": _LUA / "holders.lua",
     "reservations": _LUA / "reserve.lua",
+    "choosing": _LUA / "choose.lua",
     "admission": _LUA / "admit.lua",
 }
 """In order: each may use those before it, by these names."""

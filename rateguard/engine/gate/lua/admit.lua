@@ -1,25 +1,12 @@
 -- The loop that admits: admission.py, name by name. The head of the best tree is granted, refused, parked, or closes its model for this call.
 
-local SHORTEST_UNSENT_MS, FLOOR_CREDIT, WAKE_JOBS, TAG_SCALE, NO_LANE = 200, 19, 16, 100, 9
-local SECOND_LOOK_MS, WAKE_NODES = 100, 1000
-local SYNC, JOB, SHARED = 1, 2, 0
+local SHORTEST_UNSENT_MS, WAKE_JOBS, TAG_SCALE = 200, 16, 100
+local SECOND_LOOK_MS, WAKE_NODES, SHARED = 100, 1000, 0
 local NEVER, DOWNGRADE, FOREVER = limits.NEVER, limits.DOWNGRADE, limits.FOREVER
 local WINDOW, BUDGET, PAUSE, HOLD = limits.WINDOW, limits.BUDGET, limits.PAUSE, rules.HOLD
 local need_of, limit_of, parts_of = rules.need_of, limits.of, room.parts_of
-local granted, refused, closed_models, closed_limits, opens_ms, binding, tries, credits, cooling, last_pool, paused_lanes
-fresh(function()
-  granted, refused, closed_models, closed_limits, opens_ms, binding, tries = {}, {}, {}, {}, FOREVER, '', 0
-  credits, cooling, last_pool, paused_lanes = {}, nil, nil, nil
-end)
-
-local function credits_of(pool)
-  if not credits[pool] then
-    local kept = call('HMGET', P .. K.credits, pool .. '|1', pool .. '|2', pool .. '|3', pool .. '|4', pool .. '|5')
-    credits[pool] = {was = kept}
-    for lane = 1, 5 do credits[pool][lane] = tonumber(kept[lane] or 0) end
-  end
-  return credits[pool]
-end
+local granted, refused, closed_limits, opens_ms, binding, tries, cooling
+fresh(function() granted, refused, closed_limits, opens_ms, binding, tries, cooling = {}, {}, {}, FOREVER, '', 0, nil end)
 
 local function cooling_of(target)
   if not cooling then
@@ -33,20 +20,6 @@ local function cooling_of(target)
   return cooling[target] or 0
 end
 
-local function paused_until(lane)
-  if not paused_lanes then
-    paused_lanes = {}
-    local flat = paused_lanes_packed and cmsgpack.unpack(paused_lanes_packed) or {}
-    for i = 1, #flat, 2 do paused_lanes[flat[i]] = flat[i + 1] end
-  end
-  return paused_lanes[lane]
-end
-
-local function is_paused(lane)
-  local until_ms = paused_until(lane)
-  return until_ms and (until_ms == 0 or until_ms > now)
-end
-
 -- ---- waking
 
 -- Jobs that fit the rest, and jobs that never will, are tried again. Returns when to look again, or nil.
@@ -55,15 +28,15 @@ local function wake_jobs(l, want)
   local is_held = l.record.on_exhausted == HOLD
   local fitting = call('ZRANGEBYSCORE', key, '-inf', whole(rest), 'LIMIT', 0, most)
   local hopeless = call('ZRANGEBYSCORE', key, '(' .. whole(is_held and l.record.amount or rest + l.aside), '+inf', 'LIMIT', 0, most)
-  room.unpark_jobs(l, fitting)
-  room.unpark_jobs(l, hopeless)
+  parking.unpark_jobs(l, fitting)
+  parking.unpark_jobs(l, hopeless)
   if math.max(#fitting, #hopeless) == most then return now + 1 end
   local wait = rules.next_period_ms(l)
   return l.has_parked == 1 and wait < FOREVER and now + wait or nil
 end
 
 local function wake_due(want)
-  if room.next_wake() > now then return end
+  if parking.next_wake() > now then return end
   local due = call('ZRANGEBYSCORE', P .. K.wake, '-inf', whole(now), 'LIMIT', 0, want + 16)
   limits.load(due)
   for i = 1, #due do
@@ -71,78 +44,11 @@ local function wake_due(want)
     if l and l.kind == BUDGET then
       again_ms = wake_jobs(l, want)
     elseif l then
-      room.unpark(l, l.kind == PAUSE and WAKE_NODES or 1)
+      parking.unpark(l, l.kind == PAUSE and WAKE_NODES or 1)
       again_ms = l.has_parked == 1 and now + SECOND_LOOK_MS or nil
     end
-    room.wake_at(due[i], again_ms)
+    parking.wake_at(due[i], again_ms)
   end
-end
-
--- ---- choosing
-
-local function open_head(name)
-  local tree = parts_of(name)
-  if tree.lane >= (closed_models[tree.model] or NO_LANE) or is_paused(tree.lane) then return nil end
-  if tree.class == JOB and holders.lane_room(tree.lane) <= 0 then return nil end
-  return room.first_tenant(name)
-end
-
-local function turn_of(pool)
-  last_pool = last_pool or last_pool_was
-  return pool > last_pool and 0 or pool < last_pool and 1 or 2
-end
-
--- The order of the head job of a tree; 0 where a node has to be put right first.
-local function came(tree)
-  local came_of = room.came_of()
-  if not came_of[tree] then
-    local tenant = room.first_tenant(tree)
-    local user = tenant and call('ZRANGE', P .. K.users .. tree .. '\n' .. tenant[1], 0, 0)[1]
-    local leaf = user and call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant[1] .. '\n' .. user, 0, 0, 'WITHSCORES') or {}
-    came_of[tree] = tonumber(leaf[2] or 0)
-  end
-  return came_of[tree]
-end
-
-local function lane_rank(place) return credits_of(place.pool)[place.lane] >= FLOOR_CREDIT and -place.lane or place.lane end
-
--- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
--- Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
-local function goes_before(name, other_name)
-  local tree, other = parts_of(name), parts_of(other_name)
-  local rank, other_rank = lane_rank(tree), lane_rank(other)
-  if rank ~= other_rank then return rank < other_rank end
-  if tree.class ~= other.class then return tree.class < other.class end
-  if tree.pool ~= other.pool then
-    local turn, other_turn = turn_of(tree.pool), turn_of(other.pool)
-    if turn ~= other_turn then return turn < other_turn end
-    return tree.pool < other.pool
-  end
-  local heads = room.heads()
-  if heads[name][2] ~= heads[other_name][2] then return heads[name][2] < heads[other_name][2] end
-  if came(name) ~= came(other_name) then return came(name) < came(other_name) end
-  return name < other_name
-end
-
-local function best_tree()
-  local best, best_rank
-  for _, group in ipairs(room.known_groups()) do
-    local rank = lane_rank(group)
-    if not best or rank <= best_rank then
-      for name in pairs(group.trees) do
-        if open_head(name) and (not best or goes_before(name, best)) then best, best_rank = name, rank end
-      end
-    end
-  end
-  return best
-end
-
--- Whether there is work left to look at: a head that is known already says so at once.
-local function has_any_open_head()
-  for name in pairs(room.heads()) do
-    if open_head(name) then return true end
-  end
-  return best_tree() ~= nil
 end
 
 -- ---- trying
@@ -196,7 +102,7 @@ local function close_limit(id, wait, lane)
 end
 
 local function close(model, what, wait, lane)
-  closed_models[model] = math.min(lane, closed_models[model] or NO_LANE)
+  choosing.close_model(model, lane)
   if binding == '' then binding = what end
   if wait < FOREVER then opens_ms = math.min(opens_ms, now + wait) end
 end
@@ -206,7 +112,7 @@ local function ordered_wait(l, amount, lane)
   if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.amount_for(l.record, lane) then return NEVER end
   local closed = closed_limits[l.id]
   if closed and lane >= closed[2] then return closed[1] end
-  if l.opens_at > now and l.has_parked == 1 and lane >= room.first_parked_lane(l) then return l.opens_at - now end
+  if l.opens_at > now and l.has_parked == 1 and lane >= parking.first_parked_lane(l) then return l.opens_at - now end
   return rules.wait_ms(l, amount, lane)
 end
 
@@ -214,13 +120,13 @@ local function set_aside(head, l, wait)
   local opens_at = wait < FOREVER and now + wait or nil
   if l.kind == BUDGET then
     local rest = need_of(l.record.metric, head.need) + l.record.amount - rules.amount_for(l.record, head.lane)
-    room.park_job(l, head.tree, head.path.id, head.member, head.order, rest, head.following, head.path.tenant)
-    if opens_at then room.wake_by(l.id, opens_at) end
+    parking.park_job(l, head.tree, head.path.id, head.member, head.order, rest, head.following, head.path.tenant)
+    if opens_at then parking.wake_by(l.id, opens_at) end
   elseif l.record.level == SHARED then
     close_limit(l.id, wait, head.lane)
     close(parts_of(head.tree).model, l.id, wait, head.lane)
   else
-    room.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, opens_at)
+    parking.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, opens_at)
   end
 end
 
@@ -291,25 +197,6 @@ end
 
 -- ---- granting
 
-local function has_open_head(group)
-  for name in pairs(group.trees) do
-    if open_head(name) then return true end
-  end
-end
-
--- Each other lane of the pool with an open head comes a step nearer to its floor.
-local function count_floor(name)
-  local tree = parts_of(name)
-  local own = credits_of(tree.pool)
-  own[tree.lane] = math.max(0, own[tree.lane] - FLOOR_CREDIT)
-  for _, group in ipairs(room.known_groups()) do
-    if group.pool == tree.pool and group.lane ~= tree.lane and has_open_head(group) then
-      own[group.lane] = math.min(2 * FLOOR_CREDIT, own[group.lane] + 1)
-    end
-  end
-  last_pool = tree.pool
-end
-
 -- Take what the attempt needs of each limit; one more of those parked under it may try. Returns the shortest window.
 local function charge_all(ids, head, charged_ids, amounts, shortest)
   for i = 1, #ids do
@@ -318,7 +205,7 @@ local function charge_all(ids, head, charged_ids, amounts, shortest)
       local amount = need_of(l.record.metric, head.need)
       rules.take(l, amount, head.path.tenant)
       charged_ids[#charged_ids + 1] = l.id; amounts[#amounts + 1] = amount
-      if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then room.unpark(l) end
+      if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then parking.unpark(l) end
       if l.kind == WINDOW then shortest = math.min(shortest, l.record.window_ms) end
     end
   end
@@ -336,7 +223,7 @@ local function grant(head, deployment)
     deployment.id, generation}, send_by)
   room.advance_tags(head.tree, head.path, head.tenant_tag, head.user_tag, (need.input + need.max_output) * TAG_SCALE)
   room.take_job(head.tree, head.path.id, head.member, head.following)
-  count_floor(head.tree)
+  choosing.count_floor(head.tree)
   granted[#granted + 1] = {head.rid, head.tree, deployment.id, need.cost, send_by, need.input, need.max_output}
 end
 
@@ -375,36 +262,21 @@ end
 local function admit(want)
   wake_due(want)
   while #granted < want and tries < want * 4 + 64 do
-    local tree = best_tree()
+    local tree = choosing.best_tree()
     if not tree then return false end
     tries = tries + 1
     try(tree)
   end
-  return has_any_open_head()
+  return choosing.has_any_open_head()
 end
 
 -- When to step again although nobody settles: 0 or a moment after now.
 local function next_ready()
-  opens_ms = math.min(opens_ms, room.next_wake())
-  for lane = 1, 5 do
-    local until_ms = paused_until(lane)
-    if until_ms and until_ms > now then opens_ms = math.min(opens_ms, until_ms) end
-  end
+  opens_ms = math.min(opens_ms, parking.next_wake(), choosing.next_resume())
   return opens_ms < FOREVER and math.max(opens_ms, now + 1) or 0
 end
 
-local function flush_admission()
-  local fields = {}
-  for pool, own in pairs(credits) do
-    for lane = 1, 5 do
-      if own[lane] ~= tonumber(own.was[lane] or 0) then fields[#fields + 1] = pool .. '|' .. lane; fields[#fields + 1] = own[lane] end
-    end
-  end
-  call_many('HSET', P .. K.credits, fields)
-  if #granted > 0 and last_pool ~= last_pool_was then call('SET', P .. K.last_pool, last_pool) end
-end
-
 return {
-  admit = admit, refuse = add_refused, next_ready = next_ready, flush = flush_admission,
+  admit = admit, refuse = add_refused, next_ready = next_ready, flush = function() choosing.flush(#granted > 0) end,
   outcome = function() return granted, refused, binding end,
 }

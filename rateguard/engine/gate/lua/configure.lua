@@ -13,7 +13,7 @@ end
 
 local function free(id)
   local l = limits.of(id)
-  if l then room.free_parked(l) end
+  if l then parking.free(l) end
 end
 
 local function forget_limit(id)
@@ -68,7 +68,7 @@ operation('configure', function()
   for _, record in ipairs(args[3]) do
     if is_current('limit:', record[1]) then
       for _, parked in ipairs(edits.write(record[1], record[2])) do
-        if parked[2] then room.free_parked(parked[1]) else room.wake_at(parked[1].id, now) end
+        if parked[2] then parking.free(parked[1]) else parking.wake_at(parked[1].id, now) end
       end
     end
   end

@@ -146,7 +146,7 @@ local function settle(rid, s)
       if l.kind == limits.BUDGET then notices.thresholds(l, false) end
       if l.has_parked == 1 and (actual < reserved or l.kind == limits.BUDGET or l.kind == limits.CONCURRENCY) then
         l.opens_at = 0
-        room.wake_at(l.id, now)
+        parking.wake_at(l.id, now)
       end
     end
   end
