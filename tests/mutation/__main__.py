@@ -42,6 +42,9 @@ def arguments() -> argparse.Namespace:
         "--most-s", type=float, default=60, help="tests asked of a mutant: as many as ran in so many seconds on the sound engine"
     )
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only mutants whose name holds one of these texts")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="TEXT", help="leave out tests whose name holds one of these texts"
+    )
     return parser.parse_args()
 
 
@@ -91,7 +94,7 @@ def main() -> None:
     with ExitStack() as stack:
         copies = [stack.enter_context(Copy(PROJECT)) for _ in range(wanted.workers)]
         say(f"{len(mutants)} mutants; the suite on the sound engine first ...")
-        tests = copies[0].measure()
+        tests = copies[0].measure(wanted.without)
         say(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s")
         verdicts = list(Round(copies, tests, wanted.most_s).run(mutants))
     killed = sum(verdict.is_killed for verdict in verdicts)
