@@ -19,7 +19,7 @@ from rateguard.jobs.binding import Asked, binding
 from rateguard.jobs.capacity import ONE, Capacity, DeploymentRoom, ModelRoom, Room, capacity
 from rateguard.jobs.effective import standing
 from rateguard.jobs.inquiry import Finding, Inquiry, inquire
-from rateguard.jobs.targets import MOST_PK, find_named
+from rateguard.jobs.targets import as_pk, find_named
 from tenants.models import ApiKey, ProviderAccount, Run, Tenant
 
 MOST_TOKENS = 10_000_000
@@ -113,7 +113,7 @@ def _nodes(kind: str, name: str, query: Query, own: Tenant) -> dict[str, Any]:
             run = _run(name)
             return {**nodes, "tenant_id": run.tenant_id, "run": run.pk}
         case "key":
-            key = ApiKey.objects.filter(pk=int(name)).first() if name.isascii() and name.isdigit() and int(name) <= MOST_PK else None
+            key = ApiKey.objects.filter(pk=as_pk(name)).first()
             if key is None:
                 raise NotFound
             return {**nodes, "tenant_id": key.tenant_id, "key": key.pk}

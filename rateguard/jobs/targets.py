@@ -14,7 +14,7 @@ from rateguard.jobs.lineage import with_nested
 from tenants.models import Deployment, ModelRoute, Pause, PauseKind, ProviderAccount, RouteTarget, Run, Tenant
 
 Row = TypeVar("Row", Tenant, Deployment, ProviderAccount)
-MOST_PK = 2**63 - 1
+MOST_DIGITS = 18
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,9 +94,13 @@ def find_named(model: type[Row], name: str) -> Row | None:
     if "\0" in name:
         return None
     row = model.objects.filter(name=name).first()
-    if row is None and name.isascii() and name.isdigit() and int(name) <= MOST_PK:
-        row = model.objects.filter(pk=int(name)).first()
-    return row
+    pk = as_pk(name)
+    return model.objects.filter(pk=pk).first() if row is None and pk is not None else row
+
+
+def as_pk(text: str) -> int | None:
+    """A row's number; None for what is none, however long it is."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 _ROWS: dict[PauseKind, type[Tenant | Deployment | ProviderAccount]] = {

@@ -212,6 +212,7 @@ class TestWhatOthersUse:
 
 
 NOWHERE = ["planet/x", "tenant/nobody", "run/x", "run/01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e", "key/x", "key/99999999999999999999", "key/0"]
+NOWHERE += [f"{kind}/{'9' * 5_000}" for kind in ("tenant", "key", "run", "account", "deployment")]
 NOWHERE += ["account/nobody", "deployment/nobody", "tenant", "user/ada?tenant=nobody", "global/x", "user/%00", "tenant/%00"]
 
 
