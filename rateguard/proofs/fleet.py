@@ -92,6 +92,11 @@ class Fleet:
         for number in self._workers:
             self.kill(number)
 
+    def tell_last_lines(self) -> None:
+        """What the workers said last, for whoever asks why a proof could not go on."""
+        for number, worker in self._workers.items():
+            print(f"-- worker {number}:\n{process.last_lines(worker.log)}", file=sys.stderr)
+
     def log_of(self, number: int) -> str:
         """What the worker of that number has written in its present life."""
         return self._workers[number].log.read_text(errors="replace")
@@ -104,5 +109,8 @@ def fleet_of(site: Site, *, clock_ahead_s: int = 0) -> Iterator[Fleet]:
     try:
         fleet.start_all(clock_ahead_s=clock_ahead_s)
         yield fleet
+    except ProofFailed:
+        fleet.tell_last_lines()
+        raise
     finally:
         fleet.kill_all()
