@@ -33,7 +33,7 @@ DOCS = PROJECT / "docs"
 OPERATING = DOCS / "operating.md"
 TENANTS = DOCS / "tenants.md"
 LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
-PAGES_ON_THEIR_OWN = {"docs/django.md", "docs/operating.md", "docs/contributing.md"}
+PAGES_ON_THEIR_OWN = {"docs/django.md", "docs/operating.md", "docs/contributing.md", "docs/gate.md"}
 """Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""
 MODELS = ("gpt-5.4-mini", "text-embedding-3-small")
 
