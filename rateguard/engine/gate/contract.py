@@ -11,9 +11,52 @@ import enum
 import uuid
 from typing import Protocol
 
-from rateguard.engine.breaker.rule import DEFAULT_RULE, BreakerRule, BreakerState, Verdict
+from rateguard.engine.breaker.rule import Verdict
+from rateguard.engine.gate.records import Configuration, DeploymentRecord, ModelRecord, PausedLane, ScopeRecord
+from rateguard.engine.gate.views import (
+    MOST_NODES,
+    MOST_NOTICES,
+    BreakerView,
+    Cooldown,
+    Holder,
+    Inspection,
+    LimitUse,
+    Notice,
+    NoticeKind,
+)
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import LimitRecord
+
+__all__ = [
+    "LAYOUT",
+    "MOST_NODES",
+    "MOST_NOTICES",
+    "BreakerView",
+    "Charge",
+    "Configuration",
+    "Cooldown",
+    "DeploymentRecord",
+    "Gate",
+    "Grant",
+    "HeldReservation",
+    "Holder",
+    "Inspection",
+    "LimitUse",
+    "ModelRecord",
+    "Notice",
+    "NoticeKind",
+    "PausedLane",
+    "Refusal",
+    "Refused",
+    "ReservationId",
+    "Running",
+    "ScopeRecord",
+    "Sent",
+    "Settlement",
+    "Step",
+    "StepReply",
+    "Waiting",
+    "WorkClass",
+]
 
 LAYOUT = 2
 """Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
@@ -24,78 +67,6 @@ class WorkClass(enum.IntEnum):
 
     SYNC = 1
     JOB = 2
-
-
-# ---- configuration ------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScopeRecord:
-    """A node that people have configured. Only the tenants' own nodes and those of runs must exist; any other may be unknown.
-
-    id: "" the global node, "5" a tenant, "5|team:ml" a node below it (see scopes). limits: ids on it. weight: of a tenant among tenants, of
-    a user among the users of his tenant; 1–1000. without: ids of defaults that the node does not have, because it has its own.
-    defaults: of a tenant, (kind, ids): what every node of that kind below it has, known or not; of the global node: ("tenant", ids).
-    """
-
-    id: str
-    limits: tuple[str, ...] = ()
-    weight: int = 1
-    without: tuple[str, ...] = ()
-    defaults: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DeploymentRecord:
-    """One deployment in a model's ranked list.
-
-    limits: its own and its account's. cools: the ids whose cooldown closes it (its own, its account's).
-    input_pico, output_pico: its dearest prices, pico-dollars a token.
-    """
-
-    id: str
-    limits: tuple[str, ...]
-    cools: tuple[str, ...]
-    input_pico: int
-    output_pico: int
-    breaker: BreakerRule = DEFAULT_RULE
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """A public model: deployments in order of preference.
-
-    Models that share an account's limit have one pool: there tenants share across them.
-    """
-
-    name: str
-    pool: str
-    deployments: tuple[DeploymentRecord, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PausedLane:
-    """A lane that takes nothing until a moment, ms; 0: until it is lifted."""
-
-    lane: Lane
-    until_ms: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Configuration:
-    """Records to write. `forget_…` no longer exist. `version` is the database's config_version that they belong to.
-
-    paused_lanes: all of them, or None where nothing is said about lanes. Any other pause is a limit of kind PAUSE.
-    """
-
-    version: int
-    limits: tuple[LimitRecord, ...] = ()
-    scopes: tuple[ScopeRecord, ...] = ()
-    models: tuple[ModelRecord, ...] = ()
-    forget_limits: tuple[str, ...] = ()
-    forget_scopes: tuple[str, ...] = ()
-    forget_models: tuple[str, ...] = ()
-    paused_lanes: tuple[PausedLane, ...] | None = None
 
 
 # ---- work ---------------------------------------------------------------------------------------------------------
@@ -141,14 +112,6 @@ class Sent:
     reservation: ReservationId
     holder: str
     ago_ms: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cooldown:
-    """A provider's limit said "not before": the target ("a3" an account, "d7" a deployment) takes nothing for `for_ms`."""
-
-    target: str
-    for_ms: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -248,15 +211,6 @@ class StepReply:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that holds reservations. slots: jobs it can run at once, 0 for a web process. lanes: those it serves."""
-
-    id: str
-    slots: int
-    lanes: tuple[Lane, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class HeldReservation:
     """A reservation as the reaper and the reconciler see it.
 
@@ -288,83 +242,6 @@ class Running:
     holder: str
     ago_ms: int
     cost: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LimitUse:
-    """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself, or a bucket's capacity.
-
-    next_ms: how long until one more fits; 0: now; None: not before somebody settles, a period begins or a person acts.
-    """
-
-    id: str
-    used: int
-    amount: int
-    reserved: int = 0
-    next_ms: int | None = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BreakerView:
-    """A breaker as it stands. calls, failures, slow: in its window. until_ms: gate time at which an open one lets a probe through."""
-
-    deployment: str
-    state: BreakerState
-    generation: int
-    calls: int
-    failures: int
-    slow: int
-    until_ms: int
-    is_probing: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Inspection:
-    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant."""
-
-    now_ms: int
-    limits: tuple[LimitUse, ...]
-    waiting: int
-    reservations: int
-    unsent: int
-    holders: tuple[Holder, ...]
-    cooling: tuple[Cooldown, ...]
-    breakers: tuple[BreakerView, ...] = ()
-    nodes: tuple[tuple[str, int], ...] = ()
-
-
-class NoticeKind(enum.StrEnum):
-    """What a notice is about.
-
-    THRESHOLD: a budget's use reached a share (value: per cent; period: when its period began).
-    BREAKER: a transition (value: the generation; detail: `closed>open: 5 of 8 calls failed`).
-    """
-
-    THRESHOLD = "threshold"
-    BREAKER = "breaker"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that people want to hear of. It stays with the gate until it is acknowledged; `id` is the same each time it is read.
-
-    subject: the limit's id (of a default: `b3@user:alice`), or the deployment's.
-    """
-
-    id: str
-    kind: NoticeKind
-    subject: str
-    value: int
-    period: int
-    at_ms: int
-    detail: str
-
-
-MOST_NODES = 100_000
-"""Live nodes of a tenant: those for which a default limit holds state."""
-
-MOST_NOTICES = 10_000
-"""Notices kept for whoever collects them; beyond that the new ones are dropped."""
 
 
 class Gate(Protocol):

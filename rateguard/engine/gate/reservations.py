@@ -79,8 +79,8 @@ class Reservations:
             return
         for limit_id, amount in reservation.charges:
             limit = self._limits.get(limit_id, now_ms)
-            if limit is not None:
-                limit.move(amount, reservation.charged_ms, at_ms)
+            if limit is not None and limit.move(amount, reservation.charged_ms, at_ms):
+                self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
         reservation.charged_ms = at_ms
 
     def settle(self, settlement: Settlement, now_ms: int) -> None:

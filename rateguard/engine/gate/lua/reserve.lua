@@ -81,9 +81,10 @@ end
 local function count_at(rid, record, at_ms)
   if at_ms <= record[7] then return end
   limits.load(record[9])
+  local tenant = paths.parts_of(record[1]).tenant
   for i = 1, #record[9] do
     local l = limits.of(record[9][i])
-    if l then rules.move(l, record[10][i], record[7], at_ms) end
+    if l then rules.move(l, record[10][i], record[7], at_ms, tenant) end
   end
   record[7] = at_ms
   keep(rid, record)

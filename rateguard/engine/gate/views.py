@@ -1,0 +1,103 @@
+"""What people and checks look at: limits in use, holders, breakers, notices. Part of the contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from rateguard.engine.breaker.rule import BreakerState
+from rateguard.engine.lanes import Lane
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cooldown:
+    """A provider's limit said "not before": the target ("a3" an account, "d7" a deployment) takes nothing for `for_ms`."""
+
+    target: str
+    for_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds reservations. slots: jobs it can run at once, 0 for a web process. lanes: those it serves."""
+
+    id: str
+    slots: int
+    lanes: tuple[Lane, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself, or a bucket's capacity.
+
+    next_ms: how long until one more fits; 0: now; None: not before somebody settles, a period begins or a person acts.
+    """
+
+    id: str
+    used: int
+    amount: int
+    reserved: int = 0
+    next_ms: int | None = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BreakerView:
+    """A breaker as it stands. calls, failures, slow: in its window. until_ms: gate time at which an open one lets a probe through."""
+
+    deployment: str
+    state: BreakerState
+    generation: int
+    calls: int
+    failures: int
+    slow: int
+    until_ms: int
+    is_probing: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inspection:
+    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant."""
+
+    now_ms: int
+    limits: tuple[LimitUse, ...]
+    waiting: int
+    reservations: int
+    unsent: int
+    holders: tuple[Holder, ...]
+    cooling: tuple[Cooldown, ...]
+    breakers: tuple[BreakerView, ...] = ()
+    nodes: tuple[tuple[str, int], ...] = ()
+
+
+class NoticeKind(enum.StrEnum):
+    """What a notice is about.
+
+    THRESHOLD: a budget's use reached a share (value: per cent; period: when its period began).
+    BREAKER: a transition (value: the generation; detail: `closed>open: 5 of 8 calls failed`).
+    """
+
+    THRESHOLD = "threshold"
+    BREAKER = "breaker"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people want to hear of. It stays with the gate until it is acknowledged; `id` is the same each time it is read.
+
+    subject: the limit's id (of a default: `b3@user:alice`), or the deployment's.
+    """
+
+    id: str
+    kind: NoticeKind
+    subject: str
+    value: int
+    period: int
+    at_ms: int
+    detail: str
+
+
+MOST_NODES = 100_000
+"""Live nodes of a tenant: those for which a default limit holds state."""
+
+MOST_NOTICES = 10_000
+"""Notices kept for whoever collects them; beyond that the new ones are dropped."""
