@@ -25,13 +25,14 @@ ROWS = [
 ]
 ENGINE_ROWS = [
     ["errors"],
-    ["money", "lanes", "histogram", "keys", "encodings"],
+    ["money", "lanes", "scopes", "histogram", "keys", "encodings"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],
 ]
 ALSO = {
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
     ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants
+    ("breaker", "limits"),  # a wait without an end is named once
     ("providers", "tokens"),  # an adapter counts what it sends
     ("providers", "retry"),  # error kinds are named once
     ("retry", "providers"),
