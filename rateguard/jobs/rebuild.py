@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.db import transaction
 
@@ -49,10 +50,17 @@ def rebuild(gate: Gate) -> None:
 
 
 def _restore_waiting(gate: Gate) -> int:
+    """While the gate takes one page in, the next one is read. Returns how many wait."""
     rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk").values_list(*WAITING_COLUMNS)
     waiting = itertools.starmap(waiting_from, rows.iterator(chunk_size=PAGE))
     count = 0
-    while page := tuple(itertools.islice(waiting, PAGE)):
-        gate.restore((), (), page)
-        count += len(page)
+    with ThreadPoolExecutor(1, "rateguard-rebuild") as sender:
+        sent: Future[None] | None = None
+        while page := tuple(itertools.islice(waiting, PAGE)):
+            if sent is not None:
+                sent.result()
+            sent = sender.submit(gate.restore, (), (), page)
+            count += len(page)
+        if sent is not None:
+            sent.result()
     return count
