@@ -1,4 +1,4 @@
-"""Inside a tenant: users share alike by weight, whatever keys, teams and models they use; inside a user the earliest deadline goes first."""
+"""Inside a tenant users share by weight, whatever keys, teams and models they use; inside a user the earliest deadline goes first."""
 
 from __future__ import annotations
 

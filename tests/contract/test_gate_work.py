@@ -68,9 +68,8 @@ def test_with_room_and_admissible_work_anywhere_something_is_granted(line, seed)
 
 def assert_no_room_left(line: Line, jobs) -> None:
     full = set()
-    for use in (
-        line.gate.inspect().limits + line.gate.inspect(tuple(f"{t}u:{k}@user:{u}" for t in TENANTS for k in "rtcb" for u in USERS)).limits
-    ):
+    by_default = tuple(f"{tenant}u:{kind}@user:{user}" for tenant in TENANTS for kind in "rtcb" for user in USERS)
+    for use in (*line.gate.inspect().limits, *line.gate.inspect(by_default).limits):
         metric = {"r": Metric.REQUESTS, "t": Metric.TOKENS, "c": Metric.CONCURRENCY, "b": Metric.COST}[use.id.split(":")[1][0]]
         if use.used + COST[metric] > use.amount:
             full.add(use.id)
@@ -78,6 +77,22 @@ def assert_no_room_left(line: Line, jobs) -> None:
         ways = [("1:c",)] if job.model == "m" else [("1:c",), ("2:c",)]
         is_blocked = full.intersection(line.gate.limits_of(job.path)) or all(full.intersection(way) for way in ways)
         assert is_blocked, f"{job.path} {job.model} could have been granted"
+
+
+def test_many_that_are_blocked_elsewhere_do_not_keep_a_free_place_from_who_can_use_it(line):
+    """Each user has one place of his own; those who use it stand in front under their team's limit."""
+    line.open(places("g:c", 40, Level.LEAF), places("d:c", 1, Level.LEAF), scopes=[node("p", user=("d:c",)), node("p|team:g", "g:c")])
+    users = [f"p|team:g|user:{number}" for number in range(40)]
+    line.enqueue(*(line.job(user) for user in users))
+    running = line.admit_all()
+    line.enqueue(*(line.job(user, lane=Lane.HIGH) for user in users))
+    other = line.job("p|team:g|user:other", lane=Lane.LOW)
+    line.enqueue(other)
+    assert (len(running), line.admit_all()) == (40, [])
+
+    line.configure(places("g:c", 41, Level.LEAF))
+
+    assert other.job in {grant.reservation.job for grant in line.admit_all()}
 
 
 # ---- who came late and is more important

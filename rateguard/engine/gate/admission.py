@@ -200,8 +200,11 @@ class Admission:
         self.refused.append(Refused(head.reservation.job, head.reservation.attempt - 1, reason, binding))
 
     def _path_lets_pass(self, head: Head) -> bool:
-        """Limits and budgets of the path. What is in the way for ever refuses the job; what is in the way for now parks it."""
-        longest, blocker = 0, None
+        """Limits and budgets of the path. What is in the way for ever refuses the job; what is in the way for now parks it.
+
+        Where the path's other limits have room, one more of those parked under each may try in its place.
+        """
+        longest, blocker, free = 0, None, []
         for limit_id, limit in self.room.table.find(head.path.limits, self.now_ms):
             amount = head.need.of(limit.record.metric)
             wait = self._wait(limit_id, limit, amount, head.lane)
@@ -212,9 +215,14 @@ class Admission:
                 return False
             if wait > longest:
                 longest, blocker = wait, (limit_id, limit)
-        if blocker is not None:
-            self._set_aside(head, *blocker, longest)
-        return blocker is None
+            elif wait == 0 and limit.has_parked and limit.record.kind != Kind.BUDGET:
+                free.append((limit_id, limit))
+        if blocker is None:
+            return True
+        self._set_aside(head, *blocker, longest)
+        for limit_id, limit in free:
+            self.room.unpark(limit_id, limit)
+        return False
 
     def _reason(self, limit_id: str, limit: LimitState, wait: int, tenant: str) -> Refusal | None:
         """Why a job can never pass a limit of its path; None where it can."""

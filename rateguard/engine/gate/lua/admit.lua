@@ -158,8 +158,9 @@ local function all_limits(path, name)
   return ids
 end
 
+-- Where the path's other limits have room, one more of those parked under each may try in its place.
 local function path_lets_pass(head)
-  local ids, longest, blocker = head.path.limits, 0, nil
+  local ids, longest, blocker, free = head.path.limits, 0, nil, nil
   limits.load(all_limits(head.path, parts_of(head.tree).model))
   for i = 1, #ids do
     local l = limit_of(ids[i])
@@ -169,11 +170,18 @@ local function path_lets_pass(head)
       if wait ~= 0 then note_exhausted(l, amount, wait) end
       local reason = reason_of(l, wait, head.path.tenant)
       if reason then refuse(head, reason, l.id); return false end
-      if wait > longest then longest, blocker = wait, l end
+      if wait > longest then
+        longest, blocker = wait, l
+      elseif wait == 0 and l.has_parked == 1 and l.kind ~= BUDGET then
+        free = free or {}
+        free[#free + 1] = l
+      end
     end
   end
-  if blocker then set_aside(head, blocker, longest) end
-  return not blocker
+  if not blocker then return true end
+  set_aside(head, blocker, longest)
+  for i = 1, free and #free or 0 do parking.unpark(free[i]) end
+  return false
 end
 
 local function deployment_wait(deployment, need, lane)
