@@ -92,13 +92,13 @@ local function recall(l, amount, at_ms, tenant)
   keep(l, tenant)
 end
 
-local function move(l, amount, from_ms, to_ms)
+local function move(l, amount, from_ms, to_ms, tenant)
   if l.kind ~= WINDOW then return end
   local old, new = slice_at(l.record, from_ms), math.min(l.head, slice_at(l.record, to_ms))
   if new > old then
     add_to_slice(l, old, -amount)
     add_to_slice(l, new, amount)
-    keep(l)
+    keep(l, tenant)
   end
 end
 

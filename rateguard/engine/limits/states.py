@@ -43,8 +43,9 @@ class LimitState:
         """Count, in a rebuild, what was charged at `at_ms`."""
         self.total += amount
 
-    def move(self, amount: int, from_ms: int, to_ms: int) -> None:
-        """A charge of `from_ms` turned out to count at `to_ms`. Only windows care."""
+    def move(self, amount: int, from_ms: int, to_ms: int) -> bool:
+        """A charge of `from_ms` turned out to count at `to_ms`. Only windows care. Returns whether it changed anything."""
+        return False
 
     def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
         """An attempt ended: `reserved` becomes `actual` in the place where it was charged."""
@@ -125,12 +126,13 @@ class Window(LimitState):
         """See LimitState."""
         self._add(min(self.head, self.slice_at(at_ms)), amount)
 
-    def move(self, amount: int, from_ms: int, to_ms: int) -> None:
+    def move(self, amount: int, from_ms: int, to_ms: int) -> bool:
         """See LimitState."""
         old, new = self.slice_at(from_ms), min(self.head, self.slice_at(to_ms))
         if new > old:
             self._add(old, -amount)
             self._add(new, amount)
+        return new > old
 
     def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
         """See LimitState."""
