@@ -17,9 +17,10 @@ from rateguard.jobs.bill import Amount, InvalidBill, attempt_id, read_bill
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.reconcile import Coverage, reconcile
+from rateguard.jobs.runs import start_run
 from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import SUCCEED, AttemptState
-from tenants.models import EntryKind, LedgerEntry, LedgerUnchangeable, UsageDay, UsageQuarter
+from tenants.models import Budget, EntryKind, LedgerEntry, LedgerUnchangeable, Scope, UsageDay, UsageQuarter
 from tests.line import events_of
 
 CHARGED = Amount(9, 11, 5_000)
@@ -154,6 +155,29 @@ def test_the_budget_in_the_gate_follows(line):
     line.gate.clear()
     rebuild.rebuild(line.gate)
     assert line.used(budget).used == BILLED.nano_usd
+
+
+def test_every_budget_on_the_path_follows_in_its_own_unit(line):
+    nodes = (("user", "ada"), ("team", "support"), ("role", "*"))
+    user, team, every = (Scope.objects.create(kind=kind, tenant=line.acme, name=name) for kind, name in nodes)
+    mine = Budget.objects.create(scope=user, amount=10**9)
+    tokens = Budget.objects.create(scope=team, amount=10**9, unit="tokens", period="month")
+    default = Budget.objects.create(scope=every, amount=10**9)
+    outer = start_run(line.acme, budget_nano_usd=10**9, max_calls=10)
+    inner = start_run(line.acme, parent=outer.pk)
+    key = ran(line, role="lead", run=inner.pk)
+    ids = (f"b{mine.pk}", f"b{tokens.pk}", f"b{default.pk}@role:lead", f"rb{outer.pk.hex}", f"rc{outer.pk.hex}")
+
+    def used():
+        found = {use.id: use.used for use in line.gate.inspect(ids).limits}
+        return [found[one] for one in ids]
+
+    before = used()
+    reconcile({key: BILLED}, apply=True)
+    difference = OVER_DIFFERENCE.nano_usd
+    tokens_less = OVER_DIFFERENCE.input_tokens + OVER_DIFFERENCE.output_tokens
+    assert [now - then for now, then in zip(used(), before, strict=True)] == [difference, tokens_less, difference, difference, 0]
+    assert LedgerEntry.objects.get(kind=EntryKind.CORRECTION).run == inner.pk
 
 
 def test_a_gate_that_is_empty_does_not_hold_up_the_books(line):
