@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +20,8 @@ from rateguard.embedded.valkey import start_valkey
 from tests.mutation.drawing import draw
 from tests.mutation.loading import Loads
 from tests.mutation.mutant import Mutant
-from tests.mutation.results import write_results
-from tests.mutation.suite import History, Measured
+from tests.mutation.results import stored, write_results
+from tests.mutation.suite import History, Measured, split
 from tests.mutation.trying import Copy, Verdict
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -38,9 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=320, help="mutants; spread over the files by their lines")
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time; one a core")
-    parser.add_argument(
-        "--most-s", type=float, default=60, help="tests asked of a mutant: as many as ran in so many seconds on the sound engine"
-    )
+    parser.add_argument("--most-s", type=float, default=30, help="asked first: as many tests as ran in so many seconds on the sound engine")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only mutants whose name holds one of these texts")
     parser.add_argument(
         "--without", action="append", default=[], metavar="TEXT", help="leave out tests whose name holds one of these texts"
@@ -58,7 +56,7 @@ def draw_those_that_load(seed: int, count: int) -> list[Mutant]:
 
 
 class Round:
-    """Tries all mutants, on as many copies at a time as there are workers."""
+    """Tries mutants, on as many copies at a time as there are workers."""
 
     def __init__(self, copies: list[Copy], tests: list[Measured], most_s: float) -> None:
         self._idle = copies
@@ -67,14 +65,19 @@ class Round:
         self._history = History()
         self._lock = threading.Lock()
 
-    def run(self, mutants: list[Mutant]) -> Iterator[Verdict]:
+    def run(self, mutants: list[Mutant]) -> list[Verdict]:
+        """All by the tests that fit the time, then those that survived by the rest."""
         with ThreadPoolExecutor(len(self._idle)) as pool:
-            yield from pool.map(self._try, mutants)
+            verdicts = list(pool.map(lambda mutant: self._try(mutant, 0), mutants))
+            say(f"{sum(not verdict.is_killed for verdict in verdicts)} survived; the rest of the suite for those ...")
+            again = pool.map(lambda verdict: verdict if verdict.is_killed else self._try(verdict.mutant, 1), verdicts)
+            return list(again)
 
-    def _try(self, mutant: Mutant) -> Verdict:
+    def _try(self, mutant: Mutant, part: int) -> Verdict:
         with self._lock:
             copy = self._idle.pop()
-            tests = self._history.order(mutant.path, self._tests, self._most_s)
+            tests = split(self._history.order(mutant.path, self._tests), self._most_s)[part]
+        started = time.monotonic()
         try:
             verdict = copy.try_one(mutant, tests)
         finally:
@@ -82,25 +85,35 @@ class Round:
         with self._lock:
             if verdict.is_killed:
                 self._history.killed(mutant.path, verdict.killer)
-            say(f"{'killed' if verdict.is_killed else 'SURVIVED':8} {verdict.seconds:5.1f} s  {mutant.name}  {verdict.killer}")
+            became, seconds = "killed" if verdict.is_killed else "SURVIVED", time.monotonic() - started
+            say(f"{became:8} {seconds:5.1f} s  {mutant.name}  {verdict.killer}")
         return verdict
 
 
-def main() -> None:
-    wanted = arguments()
-    mutants = draw_those_that_load(wanted.seed, wanted.count)
-    if wanted.only:
-        mutants = [mutant for mutant in mutants if any(text in mutant.name for text in wanted.only)]
+def try_all(mutants: list[Mutant], wanted: argparse.Namespace) -> list[Verdict]:
     with ExitStack() as stack:
         copies = [stack.enter_context(Copy(PROJECT)) for _ in range(wanted.workers)]
         say(f"{len(mutants)} mutants; the suite on the sound engine first ...")
         tests = copies[0].measure(wanted.without)
         say(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s")
-        verdicts = list(Round(copies, tests, wanted.most_s).run(mutants))
+        verdicts = Round(copies, tests, wanted.most_s).run(mutants)
     killed = sum(verdict.is_killed for verdict in verdicts)
     say(f"killed {killed} of {len(verdicts)}, {100 * killed / len(verdicts):.1f} %")
-    if not wanted.only:
-        write_results(verdicts, wanted.seed)
+    return verdicts
+
+
+def main() -> None:
+    wanted = arguments()
+    if wanted.survivors:
+        known, seed = stored()
+        anew = {verdict.mutant: verdict for verdict in try_all([verdict.mutant for verdict in known if not verdict.is_killed], wanted)}
+        write_results([anew.get(verdict.mutant, verdict) for verdict in known], seed)
+        return
+    mutants = draw_those_that_load(wanted.seed, wanted.count)
+    if wanted.only:
+        try_all([mutant for mutant in mutants if any(text in mutant.name for text in wanted.only)], wanted)
+    else:
+        write_results(try_all(mutants, wanted), wanted.seed)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from tests.mutation.mutant import Change, Mutant
 from tests.mutation.trying import Verdict
 
 HERE = Path(__file__).parent
-RESULTS, SURVIVORS = HERE / "RESULTS.md", HERE / "survivors.toml"
+RESULTS, DATA, SURVIVORS = HERE / "RESULTS.md", HERE / "results.json", HERE / "survivors.toml"
 UNEXPLAINED = "not explained yet"
 
 HEAD = """# Mutants of the engine
@@ -28,8 +32,25 @@ def reasons() -> dict[str, str]:
 
 
 def write_results(verdicts: list[Verdict], seed: int) -> None:
-    """Write RESULTS.md anew."""
+    """Write the list anew, as data and to read."""
+    store(verdicts, seed, DATA)
     RESULTS.write_text(rendered(verdicts, seed, reasons()), encoding="utf-8")
+
+
+def store(verdicts: list[Verdict], seed: int, path: Path) -> None:
+    """Write the list as data, a line for each mutant."""
+    rows = [json.dumps({**dataclasses.asdict(verdict.mutant), "killer": verdict.killer}, ensure_ascii=False) for verdict in verdicts]
+    path.write_text(f'{{"seed": {seed}, "mutants": [\n' + ",\n".join(rows) + "\n]}\n", encoding="utf-8")
+
+
+def stored(path: Path = DATA) -> tuple[list[Verdict], int]:
+    """The list and its seed, as they were stored."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [_verdict(**row) for row in found["mutants"]], found["seed"]
+
+
+def _verdict(killer: str, change: str, **fields: Any) -> Verdict:
+    return Verdict(Mutant(change=Change(change), **fields), killer)
 
 
 def rendered(verdicts: list[Verdict], seed: int, why: dict[str, str]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.mutation.drawing import files
+
 CONTRACT = Path("tests/contract")
 UNIT = Path("tests/unit")
-_TESTS_THE_ENGINE = re.compile(r"rateguard\.engine(\.| import )(gate|limits|breaker|scopes|money|retry|lanes|histogram)\b")
 
 ONLY_REDIS = {"wire.py", "redis.py", "library.py"}
 SHARED_BY_BOTH = {"codec.py", "scopes.py", "limit.py", "rule.py", "holders.py", "lanes.py", "money.py", "retry.py", "histogram.py"}
@@ -26,9 +26,11 @@ class Measured:
 
 
 def test_files(project: Path) -> list[str]:
-    """The engine's suite: the contract, and the unit tests that import the engine."""
-    unit = [path for path in sorted((project / UNIT).glob("test_*.py")) if _TESTS_THE_ENGINE.search(path.read_text(encoding="utf-8"))]
-    return [str(CONTRACT), *(str(path.relative_to(project)) for path in unit)]
+    """The engine's suite: the contract, and the unit tests that are named after one of its files or folders and import it."""
+    named = {name for path in files(project) for name in (path.stem, path.parent.name) if name}
+    unit = [project / UNIT / f"test_{name}.py" for name in sorted(named)]
+    ours = [path for path in unit if path.exists() and "rateguard.engine" in path.read_text(encoding="utf-8")]
+    return [str(CONTRACT), *(str(path.relative_to(project)) for path in ours)]
 
 
 def twin_of(path: str) -> str:
@@ -50,19 +52,24 @@ class History:
         self._kills[path, test] += 1
         self._kills[Path(path).suffix, test] += 1
 
-    def order(self, path: str, tests: Iterable[Measured], most_s: float) -> list[Measured]:
-        """The tests for a mutant of this file, by kills a second; as many as ran in `most_s` on the sound engine."""
+    def order(self, path: str, tests: Iterable[Measured]) -> list[Measured]:
+        """The tests for a mutant of this file, by kills a second."""
         twin = twin_of(path)
         fitting = [test for test in tests if not (twin and test.twin and test.twin != twin)]
-        chosen, spent = [], 0.0
-        for test in sorted(fitting, key=lambda test: (-self._worth(path, test), test.name)):
-            if spent + test.seconds <= most_s:
-                spent += test.seconds
-                chosen.append(test)
-        return chosen
+        return sorted(fitting, key=lambda test: (-self._worth(path, test), test.name))
 
     def _worth(self, path: str, test: Measured) -> float:
         file = Path(path)
         is_his_own = f"test_{file.stem}" in test.name or f"test_{file.parent.name}" in test.name
         kills = 4 * self._kills[path, test.name] + self._kills[file.suffix, test.name] + (1 if is_his_own else 0.1)
         return kills / (test.seconds + 0.02)
+
+
+def split(ordered: list[Measured], most_s: float) -> tuple[list[Measured], list[Measured]]:
+    """As many tests as ran in `most_s` on the sound engine, and those left over."""
+    first, rest, spent = [], [], 0.0
+    for test in ordered:
+        fits = spent + test.seconds <= most_s
+        spent += test.seconds if fits else 0
+        (first if fits else rest).append(test)
+    return first, rest

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -32,11 +31,10 @@ class SuiteNotGreen(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant. killer: the first test that noticed; "" of a survivor. seconds: how long it took."""
+    """What became of a mutant. killer: the first test that noticed; "" of a survivor."""
 
     mutant: Mutant
     killer: str
-    seconds: float
 
     @property
     def is_killed(self) -> bool:
@@ -99,13 +97,12 @@ class Copy:
         path = self._tree / ENGINE / mutant.path
         sound = path.read_text(encoding="utf-8")
         order = {test.name: test.seconds for test in tests}
-        started = time.monotonic()
         path.write_text(mutant.applied(sound), encoding="utf-8")
         try:
             code, seen = self._run(path, function_around(mutant.path, sound, mutant.start) if path.suffix == ".py" else None, order)
         finally:
             path.write_text(sound, encoding="utf-8")
-        return Verdict(mutant, _killer(code, seen["failed"]), time.monotonic() - started)
+        return Verdict(mutant, _killer(code, seen["failed"]))
 
     def _run(self, path: Path, function: str | None, order: dict[str, float]) -> tuple[int, dict]:
         """In a fork; where the change is not inside one function, or cannot be put into it, in a process of its own."""

@@ -13,8 +13,8 @@ from tests.mutation import of_lua, of_python
 from tests.mutation.drawing import ENGINE, draw, files, mutants_of, shares
 from tests.mutation.loading import Loads
 from tests.mutation.mutant import Change
-from tests.mutation.results import rendered
-from tests.mutation.suite import History, Measured
+from tests.mutation.results import rendered, store, stored
+from tests.mutation.suite import History, Measured, split
 from tests.mutation.trying import Copy, Verdict
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -123,9 +123,10 @@ def test_of_tests_those_go_first_that_are_quick_and_have_killed_before():
     other_twin, history = Measured("of the other twin", 0.1, "memory"), History()
     history.killed("gate/lua/room.lua", "killer")
 
-    ordered = history.order("gate/lua/room.lua", [slow, quick, other_twin, killer], 4)
+    ordered = history.order("gate/lua/room.lua", [slow, quick, other_twin, killer])
 
-    assert ordered == [killer, quick]  # the slow one does not fit the time
+    assert ordered == [killer, quick, slow]
+    assert split(ordered, 4) == ([killer, quick], [slow])
 
 
 @pytest.fixture
@@ -155,11 +156,14 @@ def test_a_mutant_that_a_test_notices_is_killed_and_one_that_none_notices_surviv
     assert verdicts[0].killer == "tests/unit/test_money.py::test_less"
 
 
-def test_the_list_gives_each_survivor_its_reason():
+def test_the_list_gives_each_survivor_its_reason_and_is_read_again_as_it_was_written(tmp_path):
     mutant = mutants_of(PYTHON, "x = a < b", random.Random(1))[0]
+    verdicts = [Verdict(mutant, ""), Verdict(mutant, "tests/unit/test_money.py::test_less")]
 
-    text = rendered([Verdict(mutant, "", 1.0), Verdict(mutant, "tests/unit/test_money.py::test_less", 1.0)], 1, {mutant.name: "because"})
+    text = rendered(verdicts, 1, {mutant.name: "because"})
+    store(verdicts, 1, tmp_path / "list.json")
 
     assert "**1 killed, 50.0 %**" in text
     assert f"- `{mutant.name}`\n  because" in text
     assert f"- `{mutant.name}`\n  test_money.py::test_less" in text
+    assert stored(tmp_path / "list.json") == (verdicts, 1)
