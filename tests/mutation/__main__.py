@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--without", action="append", default=[], metavar="TEXT", help="leave out tests whose name holds one of these texts"
     )
+    parser.add_argument("--survivors", action="store_true", help="try again those that survived the last time, in the same engine")
     return parser.parse_args()
 
 
