@@ -203,9 +203,9 @@ def is_of_run(record: LimitRecord) -> bool:
 
 def _in_runs(charged: Charged) -> Iterator[Charge]:
     """Money and calls of the runs that the gate keeps, with what the runs inside them took."""
-    if not any(map(is_of_run, charged.records(Kind.BUDGET))):
-        return
     since = Run.objects.filter(in_gate=True).aggregate(Min("created_at"))["created_at__min"]
+    if since is None:
+        return
     money = LedgerEntry.objects.filter(run__isnull=False, created_at__gte=since).values_list("tenant", "run").annotate(**_SUMS).order_by()
     calls = counted(Attempt.objects.filter(job__run__isnull=False, started_at__gte=since).exclude(state=AttemptState.RUNNING))
     by_run = {(tenant, run): _booked(*figures) for tenant, run, *figures in money}

@@ -115,7 +115,8 @@ def finish_stops(pump: Pump) -> int:
 
     Returns how many jobs it was.
     """
-    Run.objects.filter(parent__state=RunState.STOPPED, state=RunState.OPEN).update(state=RunState.STOPPED, stopped_at=Now())
+    beside = Run.objects.filter(parent__state=RunState.STOPPED, state=RunState.OPEN, in_gate=True)
+    beside.update(state=RunState.STOPPED, stopped_at=Now())
     left = _unended().filter(run__in=Run.objects.filter(state=RunState.STOPPED).values("pk"))
     ids = list(left.values_list("run", flat=True).distinct()[:PAGE])
     return _end_jobs(Job.objects.filter(run__in=ids), pump, "") if ids else 0
