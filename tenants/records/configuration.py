@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from django.db import models
 
 from rateguard.engine.gate.contract import Configuration, ModelRecord
-from tenants.directory import Directory, read_directory
+from tenants.directory import read_directory
 from tenants.models import (
     Budget,
     ConfigVersion,
@@ -30,7 +30,7 @@ from tenants.models import (
     Scope,
     Tenant,
 )
-from tenants.records.models import ModelRecords, closed_model, model_records, paused_lanes
+from tenants.records.models import closed_model, model_records, paused_lanes
 from tenants.records.runs import run_nodes, runs_in_gate
 from tenants.records.scopes import global_records, node_records
 
@@ -48,14 +48,13 @@ class Whole:
 def whole() -> Whole:
     """Everything."""
     version, now = ConfigVersion.current_and_time()
-    found = read_directory()
-    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(found)
+    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(read_directory())
     gone = _Gone.read()
     configuration = Configuration(
         version=version,
         limits=nodes.limits + runs.limits + providers.limits,
         scopes=nodes.scopes + runs.scopes,
-        models=providers.models + gone.closed(providers, found),
+        models=providers.models + gone.closed(),
         forget_limits=gone.limits,
         forget_scopes=gone.scopes,
         paused_lanes=paused_lanes(),
@@ -121,10 +120,9 @@ def of_runs(pks: Collection[uuid.UUID]) -> Configuration:
 def of_models() -> Configuration:
     """All models, with the limits, pauses and breakers of their deployments."""
     version = ConfigVersion.current()
-    found = read_directory()
-    providers, gone = model_records(found), _Gone.read()
-    closed = gone.closed(providers, found)
-    return Configuration(version, providers.limits, (), providers.models + closed, forget_limits=gone.limits, forget_scopes=gone.scopes)
+    providers, gone = model_records(read_directory()), _Gone.read()
+    known = providers.models + gone.closed()
+    return Configuration(version, providers.limits, (), known, forget_limits=gone.limits, forget_scopes=gone.scopes)
 
 
 def of_lanes() -> Configuration:
@@ -148,11 +146,6 @@ class _Gone:
         pks = tuple(pk for pk, _, _ in rows)
         return cls(pks, names[ForgottenKind.LIMIT], names[ForgottenKind.SCOPE], names[ForgottenKind.MODEL])
 
-    def closed(self, providers: ModelRecords, found: Directory) -> tuple[ModelRecord, ...]:
+    def closed(self) -> tuple[ModelRecord, ...]:
         """Models that are gone have no deployments: who waits for one may still cancel, or wait until it comes back."""
-        known = {model.name for model in providers.models} | set(found.routes)
-        return tuple(map(closed_model, _unique(name for name in self.models if name not in known)))
-
-
-def _unique(names: Iterable[str]) -> Iterable[str]:
-    return dict.fromkeys(names)
+        return tuple(map(closed_model, dict.fromkeys(self.models)))
