@@ -5,6 +5,7 @@ import datetime as dt
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from rateguard import wiring
@@ -121,6 +122,9 @@ class TestPushes:
             requests(Scope.objects.create(tenant=acme, kind="tenant"))
         told = gate.told[-1]
         assert ([scope.id for scope in told.scopes], len(told.limits), told.models) == ([str(acme.pk)], 1, ())
+        with commit():
+            acme.save()
+        assert [scope.id for scope in gate.told[-1].scopes] == [str(acme.pk)]
 
     def test_a_change_of_a_provider_pushes_models_alone(self, gate, acme, deployment, commit):
         with commit():
@@ -179,9 +183,20 @@ class TestForgetting:
             every, ann = (Scope.objects.create(tenant=acme, kind="user", name=name) for name in ("*", "ann"))
             default = requests(every)
             requests(ann, amount=9)
+        gate.told.clear()
         with commit():
             ann.delete()
         assert gate.limits_of(path(acme, user="ann")) == (f"l{default.pk}@user:ann",)
+        assert {scope.id for told in gate.told for scope in told.scopes} == {str(acme.pk)}
+
+    def test_a_deleted_default_leaves_the_tenant_alone(self, gate, acme, commit):
+        with commit():
+            every = Scope.objects.create(tenant=acme, kind="user", name="*")
+            requests(every)
+        with commit():
+            every.delete()
+        assert wiring.push_configuration()
+        assert gate.limits_of(path(acme, user="ann")) == ()
 
     def test_what_was_deleted_while_the_gate_was_away_is_forgotten_later(self, gate, acme, commit):
         with commit():
@@ -262,7 +277,7 @@ class TestRuns:
 
         def stop_first():
             gate.before_writing = lambda: None
-            Run.objects.filter(pk=run.pk).update(state="stopped", stopped_at=timezone.now())
+            QuerySet(Run).filter(pk=run.pk).update(state="stopped", stopped_at=timezone.now())  # another process tells of it
 
         gate.before_writing = stop_first
         with commit():
@@ -275,7 +290,7 @@ class TestRuns:
 
         def stop_first():
             gate.before_writing = lambda: None
-            Run.objects.filter(pk=run.pk).update(state="stopped", stopped_at=timezone.now())
+            QuerySet(Run).filter(pk=run.pk).update(state="stopped", stopped_at=timezone.now())  # another process tells of it
 
         gate.before_writing = stop_first
         assert wiring.push_configuration()
