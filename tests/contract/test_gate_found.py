@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rateguard.engine.gate.contract import Running
-from rateguard.engine.limits.limit import Level
+from rateguard.engine.limits.limit import Kind, Level
 from tests.contract.gate_line import bucket, ended, node, requests, sent
 
 HOUR_MS = 3_600_000
@@ -39,3 +39,20 @@ def test_a_bucket_that_is_rebuilt_counts_what_runs_from_when_it_was_sent(line):
     assert line.used("b") == 2
     line.wait(233)
     assert line.used("b") == 0
+
+
+def test_what_is_used_stays_when_a_window_becomes_a_bucket_and_a_bucket_a_window(line):
+    record = requests("l", 10, 10_000, Level.TENANT)
+    line.open(record, scopes=[node("p", "l")])
+    line.enqueue(*line.jobs(20))
+    line.step(8)
+
+    line.configure(dataclasses.replace(record, kind=Kind.BUCKET))
+    assert line.used("l") == 8
+    assert len(line.admit_all()) == 2
+    line.wait(5_000)
+
+    line.configure(record, version=3)
+    assert line.used("l") == 5
+    assert len(line.admit_all()) == 5
+    assert not line.admit_all()

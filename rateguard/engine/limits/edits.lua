@@ -44,8 +44,10 @@ local function edited(old, packed)
         windows.add(new, math.min(new.head, windows.slice_at(new.record, last_ms)), amount)
       end
     end
-  elseif old.kind == BUCKET and new.kind == BUCKET then
-    new.pace_us = now * 1000 + rules.pace_of(new.record, rules.taken(old))
+  elseif new.kind == BUCKET and (old.kind == BUCKET or old.kind == WINDOW) then
+    new.pace_us = now * 1000 + rules.pace_of(new.record, old.kind == BUCKET and rules.taken(old) or old.total)
+  elseif old.kind == BUCKET and new.kind == WINDOW then
+    windows.add(new, new.head, rules.used(old))
   elseif old.kind == new.kind then
     new.total = old.total
     if new.kind == BUDGET then new.aside, new.head, new.pace_us = old.aside, old.head, old.pace_us end

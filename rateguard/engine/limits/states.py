@@ -304,8 +304,11 @@ def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
         new.advance(now_ms)
         new.pace_us = old.pace_us
         _carry_ring(old, new)
-    elif isinstance(old, Bucket) and isinstance(new, Bucket):
-        new.pace_us = now_ms * 1000 + pace_of(record, old.taken(now_ms))
+    elif isinstance(old, Bucket | Window) and isinstance(new, Bucket):
+        new.pace_us = now_ms * 1000 + pace_of(record, old.taken(now_ms) if isinstance(old, Bucket) else old.total)
+    elif isinstance(old, Bucket) and isinstance(new, Window):
+        new.advance(now_ms)
+        new.recall(old.used(now_ms), now_ms)
     elif type(old) is type(new):
         new.total = old.total
         if isinstance(old, Budget) and isinstance(new, Budget):
