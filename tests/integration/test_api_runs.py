@@ -76,6 +76,7 @@ BAD = [
 def test_a_run_that_cannot_be_is_refused_by_its_field(api, body, code, pointer):
     problem = problem_of(api.post("/api/v1/runs", body), 400, code)
     assert problem["errors"][0]["pointer"] == pointer
+    assert ("dollars" in problem["detail"]) == (pointer == "/budget_usd")
     assert not Run.objects.exists()
 
 
