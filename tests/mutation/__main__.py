@@ -77,7 +77,7 @@ class Round:
     def _try(self, mutant: Mutant, part: int) -> Verdict:
         with self._lock:
             copy = self._idle.pop()
-            tests = split(self._history.order(mutant.path, self._tests), self._most_s)[part]
+            tests = split(self._history.order(mutant.path, copy.function_of(mutant), self._tests), self._most_s)[part]
         started = time.monotonic()
         try:
             verdict = copy.try_one(mutant, tests)

@@ -14,13 +14,17 @@ import resource
 import signal
 import sys
 import time
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis.internal.conjecture import engine
 
 from tests.mutation.swapping import swap
 
+ENGINE = Path("rateguard/engine")
 ANSWERS, REQUEST = "MUTATION_ANSWERS", "MUTATION_REQUEST"
 TOO_LONG, CANNOT_SWAP = -1, 90
 LEAST_TIMEOUT_S, TIMES_AS_LONG = 15, 10
@@ -55,11 +59,35 @@ def twin_driven(item: pytest.Item) -> str:
     return named.pop() if len(named) == 1 else ""
 
 
+class Traced:
+    """Which functions of the engine run meanwhile, as `gate/room.py:Room.park`."""
+
+    def __init__(self, engine: Path) -> None:
+        self._engine = str(engine) + os.sep
+        self._codes: set[types.CodeType] = set()
+
+    def __enter__(self) -> Self:
+        sys.settrace(self._on_call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _on_call(self, frame: types.FrameType, event: str, arg: object) -> None:
+        self._codes.add(frame.f_code)
+
+    def functions(self) -> set[str]:
+        """Of a function inside another, the outermost."""
+        ours = [code for code in self._codes if code.co_filename.startswith(self._engine)]
+        return {f"{code.co_filename.removeprefix(self._engine)}:{code.co_qualname.partition('.<locals>')[0]}" for code in ours}
+
+
 class Asking:
-    """Runs requests, and notes what it sees: seconds and twin of each test, the first that failed."""
+    """Runs requests, and notes what it sees: seconds, twin and functions of each test, the first that failed."""
 
     def __init__(self) -> None:
         self._request: Request | None = None
+        self._functions: dict[str, list[str]] = {}
         self._twins: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         self._skipped: set[str] = set()
@@ -94,6 +122,15 @@ class Asking:
             seconds = max(LEAST_TIMEOUT_S, TIMES_AS_LONG * request.order[item.nodeid])
             item.add_marker(pytest.mark.timeout(seconds), append=False)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        if self._request is None or self._request.order is not None:
+            return (yield)
+        with Traced(item.config.rootpath / ENGINE) as traced:
+            result = yield
+        self._functions[item.nodeid] = sorted(traced.functions())
+        return result
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0) + report.duration
         if report.skipped:
@@ -106,7 +143,8 @@ class Asking:
         """Write what was seen; a fork ends here, and with it its servers."""
         if self._request is None:
             return
-        tests = [[name, seconds, self._twins.get(name, "")] for name, seconds in self._seconds.items() if name not in self._skipped]
+        names = [name for name in self._seconds if name not in self._skipped]
+        tests = [[name, self._seconds[name], self._twins.get(name, ""), self._functions.get(name, [])] for name in names]
         self._request.report.write_text(json.dumps({"tests": tests, "failed": self._failed}))
         if ANSWERS in os.environ:
             os._exit(int(exitstatus))

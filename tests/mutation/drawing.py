@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.mutation import of_lua, of_python
+from tests.mutation.asking import ENGINE
 from tests.mutation.mutant import Mutant
 
-ENGINE = Path("rateguard/engine")
 PATTERNS = (
     "limits/*.py",
     "limits/*.lua",

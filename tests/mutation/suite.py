@@ -18,18 +18,24 @@ SHARED_BY_BOTH = {"codec.py", "scopes.py", "limit.py", "rule.py", "holders.py", 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
-    """A test as it ran on the sound engine. twin: the only one that it drives, or ""."""
+    """A test as it ran on the sound engine. twin: the only one that it drives, or "". functions: of the engine's Python, those that ran."""
 
     name: str
     seconds: float
     twin: str
+    functions: frozenset[str] = frozenset()
+
+    def may_notice(self, path: str, function: str) -> bool:
+        """Whether it runs this function ("": any part) of a file."""
+        twin = twin_of(path)
+        return not (twin and self.twin and self.twin != twin) and (not function or f"{path}:{function}" in self.functions)
 
 
 def test_files(project: Path) -> list[str]:
     """The engine's suite: the contract, and the unit tests that are named after one of its files or folders and import it."""
     named = {name for path in files(project) for name in (path.stem, path.parent.name) if name}
-    unit = [project / UNIT / f"test_{name}.py" for name in sorted(named)]
-    ours = [path for path in unit if path.exists() and "rateguard.engine" in path.read_text(encoding="utf-8")]
+    unit = {path for name in named for path in (project / UNIT).glob(f"test_{name}*.py")}
+    ours = [path for path in sorted(unit) if "rateguard.engine" in path.read_text(encoding="utf-8")]
     return [str(CONTRACT), *(str(path.relative_to(project)) for path in ours)]
 
 
@@ -52,10 +58,9 @@ class History:
         self._kills[path, test] += 1
         self._kills[Path(path).suffix, test] += 1
 
-    def order(self, path: str, tests: Iterable[Measured]) -> list[Measured]:
-        """The tests for a mutant of this file, by kills a second."""
-        twin = twin_of(path)
-        fitting = [test for test in tests if not (twin and test.twin and test.twin != twin)]
+    def order(self, path: str, function: str, tests: Iterable[Measured]) -> list[Measured]:
+        """The tests that run this function of a file, by kills a second."""
+        fitting = [test for test in tests if test.may_notice(path, function)]
         return sorted(fitting, key=lambda test: (-self._worth(path, test), test.name))
 
     def _worth(self, path: str, test: Measured) -> float:

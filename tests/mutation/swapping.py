@@ -8,13 +8,13 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
-COMPUTES_AT_LOAD = {"histogram.py"}
-"""Modules whose functions have worked already when they are loaded: there new code would come too late."""
+COMPUTES_ONCE = {"histogram.py", "library.py"}
+"""Modules whose functions work once, when they are loaded or first used: new code might come too late."""
 
 
 def function_around(path: str, text: str, at: int) -> str:
     """The qualified name of the outermost function whose body holds a place of the text; "" where none does, or where it may have run."""
-    if Path(path).name in COMPUTES_AT_LOAD:
+    if Path(path).name in COMPUTES_ONCE:
         return ""
     line = text.count("\n", 0, at) + 1
     for name, function in _functions(ast.parse(text).body, ""):

@@ -90,23 +90,30 @@ class Copy:
         code, seen, log = self._ask(None, WHOLE_SUITE_S, without=without)
         if code != 0:
             raise SuiteNotGreen(f"{seen['failed'] or 'the suite'} fails without any mutant:\n{log[-3_000:]}")
-        return [Measured(*row) for row in seen["tests"]]
+        return [Measured(name, seconds, twin, frozenset(functions)) for name, seconds, twin, functions in seen["tests"]]
+
+    def function_of(self, mutant: Mutant) -> str:
+        """The function of Python that holds a change; "" where none does."""
+        if not mutant.path.endswith(".py"):
+            return ""
+        return function_around(mutant.path, (self._tree / ENGINE / mutant.path).read_text(encoding="utf-8"), mutant.start)
 
     def try_one(self, mutant: Mutant, tests: list[Measured]) -> Verdict:
         """Break the copy, ask these tests in order, and make the copy whole again."""
         path = self._tree / ENGINE / mutant.path
         sound = path.read_text(encoding="utf-8")
         order = {test.name: test.seconds for test in tests}
+        function = self.function_of(mutant)
         path.write_text(mutant.applied(sound), encoding="utf-8")
         try:
-            code, seen = self._run(path, function_around(mutant.path, sound, mutant.start) if path.suffix == ".py" else None, order)
+            code, seen = self._run(path, function, order)
         finally:
             path.write_text(sound, encoding="utf-8")
         return Verdict(mutant, _killer(code, seen["failed"]))
 
-    def _run(self, path: Path, function: str | None, order: dict[str, float]) -> tuple[int, dict]:
-        """In a fork; where the change is not inside one function, or cannot be put into it, in a process of its own."""
-        if function != "":
+    def _run(self, path: Path, function: str, order: dict[str, float]) -> tuple[int, dict]:
+        """In a fork; where a change of Python is not inside one function, or cannot be put into it, in a process of its own."""
+        if function or path.suffix == ".lua":
             code, seen, _ = self._ask(order, MOST_S, swap=(str(path), function) if function else None)
             if code != CANNOT_SWAP:
                 return code, seen

@@ -123,10 +123,17 @@ def test_of_tests_those_go_first_that_are_quick_and_have_killed_before():
     other_twin, history = Measured("of the other twin", 0.1, "memory"), History()
     history.killed("gate/lua/room.lua", "killer")
 
-    ordered = history.order("gate/lua/room.lua", [slow, quick, other_twin, killer])
+    ordered = history.order("gate/lua/room.lua", "", [slow, quick, other_twin, killer])
 
     assert ordered == [killer, quick, slow]
     assert split(ordered, 4) == ([killer, quick], [slow])
+
+
+def test_of_a_function_only_those_tests_are_asked_that_run_it():
+    does, does_not = Measured("does", 1, "", frozenset({"money.py:cost"})), Measured("does not", 0.1, "")
+
+    assert History().order("money.py", "cost", [does, does_not]) == [does]
+    assert History().order("money.py", "", [does, does_not]) == [does_not, does]
 
 
 @pytest.fixture
@@ -150,6 +157,7 @@ def test_a_mutant_that_a_test_notices_is_killed_and_one_that_none_notices_surviv
 
     with Copy(tiny_project) as copy:
         tests = copy.measure()
+        assert [test.functions for test in tests if "less" in test.name] == [{"money.py:is_less"}]
         verdicts = [copy.try_one(mutant, tests) for mutant in (noticed, unnoticed)]
 
     assert [verdict.is_killed for verdict in verdicts] == [True, False]
