@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rateguard.engine.errors import GateUnavailable
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.states import State
 from tests.line import Line, Live, assert_books_close, states, wait_for
@@ -23,8 +24,7 @@ def assert_all_is_well(live: Live, jobs: int, *, attempts: int | None = None, wi
     """Every job succeeded, at one attempt each (or so many in all); no window over by the provider's log, books closed, nothing held."""
     wait_for(lambda: states() == {State.SUCCEEDED: jobs}, within_s)
     stats = live.line.provider.control.stats()
-    assert stats["worst_window_ratio"] <= 1.0
-    assert stats["replies_429"] == 0
+    assert (stats["worst_window_ratio"] <= 1.0, stats["replies_429"]) == (True, 0), stats
     assert_books_close()
     assert Attempt.objects.count() == (attempts or jobs)
     assert len(live.line.provider.control.log()) == Attempt.objects.count()
@@ -35,7 +35,10 @@ def assert_nothing_is_held(line: Line) -> None:
     """The gate holds nothing for anybody, and counts nothing as reserved, soon after all has ended."""
 
     def is_drained() -> bool:
-        found = line.gate.inspect()
+        try:
+            found = line.gate.inspect()
+        except GateUnavailable:  # this client's server is no longer the one to ask; the next call finds the other
+            return False
         held = [use for use in found.limits if use.reserved]
         return (found.reservations, found.unsent, found.waiting, held) == (0, 0, 0, [])
 
