@@ -272,3 +272,23 @@ def test_a_held_job_may_be_withdrawn_and_comes_in_once(line):
 
     assert ids(line.step(9)) == [second.job]
     assert line.gate.inspect(()).waiting == 0
+
+
+def test_held_jobs_that_will_never_fit_again_are_all_refused_at_once_although_others_go_on_waiting(line):
+    record = budget("b", 20_000, periods=DAYS, on_exhausted=Exhausted.HOLD)
+    open_budget(line, record)
+    spend(line, 20)
+    line.enqueue(*line.jobs(300, size=4), *line.jobs(3))
+    assert line.admit_all() == []
+    line.configure(dataclasses.replace(record, amount=2_000))
+    line.go_to(DAYS[2])
+    granted, refused = [], []
+
+    while line.clock.now_ms < DAYS[2] + 1_000:
+        reply = line.step(9)
+        granted += reply.granted
+        refused += reply.refused
+        line.go_to(reply.now_ms if reply.has_more else reply.next_ready_ms)
+
+    assert (len(granted), len(refused)) == (2, 300)
+    assert {refusal.reason for refusal in refused} == {Refusal.BUDGET_EXHAUSTED}
