@@ -31,6 +31,8 @@ from rateguard.engine.keys import gate_prefix
 
 Address = tuple[str, int]
 Found = TypeVar("Found")
+Options = dict[str, Any]
+"""Keyword arguments of a client."""
 
 HAS_MOVED = (ReadOnlyError, MasterDownError, MovedError, ClusterDownError)
 """What a server says that is no longer the one to ask."""
@@ -59,12 +61,12 @@ def connect(url: str, timeout_ms: int, partition: str = "default") -> redis.Redi
     Asking where the server is has the same time for each of those asked, once a connection. Raises ConfigurationError for a wrong URL.
     """
     seconds = timeout_ms / 1000
-    patience = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    patience: Options = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
     finders = finders_of(url)
     if finders is None:
         return redis.Redis.from_url(url, **patience, retry=None, protocol=2, health_check_interval=0)
     finder = _sentinel_finder(finders, patience) if finders.kind == "sentinel" else _cluster_finder(finders, patience, partition)
-    login = {"username": finders.username, "password": finders.password, "db": finders.db}
+    login: Options = {"username": finders.username, "password": finders.password, "db": finders.db}
     connection = _FoundTlsConnection if finders.is_tls else _FoundConnection
     pool = ConnectionPool(connection, finder=finder, **patience, **login, retry=None, protocol=2, health_check_interval=0)
     return redis.Redis.from_pool(pool)
@@ -147,18 +149,18 @@ class _Finding(Connection):
 
     def __init__(self, *, finder: Callable[[], Address], **more: Any) -> None:
         self._finder = finder
-        super().__init__(**more)
+        super().__init__(**more)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def _connect(self) -> Any:
         self.host, self.port = self._finder()
-        return super()._connect()  # type: ignore[misc]  # abstract in the stubs' eyes, not here
+        return super()._connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def read_response(self, *args: Any, **more: Any) -> Any:
         """As the parent; a server that is no longer the one to ask is left."""
         try:
             return super().read_response(*args, **more)
         except HAS_MOVED as error:
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
             raise redis.ConnectionError(f"{self.host}:{self.port} serves the gate no longer: {type(error).__name__}: {error}") from error
 
 
@@ -175,9 +177,9 @@ def _sentinel_login(finders: Finders) -> dict[str, str]:
     return {name: value for name, value in login.items() if value is not None}
 
 
-def _sentinel_finder(finders: Finders, patience: dict[str, float]) -> Callable[[], Address]:
+def _sentinel_finder(finders: Finders, patience: Options) -> Callable[[], Address]:
     kwargs = {**patience, **_sentinel_login(finders), "retry": Retry(NoBackoff(), 0), "ssl": finders.is_tls}
-    sentinels = Sentinel(list(finders.hosts), sentinel_kwargs=kwargs)
+    sentinels: Any = Sentinel(list(finders.hosts), sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def find() -> Address:
         host, port = sentinels.discover_master(finders.service)
@@ -186,9 +188,9 @@ def _sentinel_finder(finders: Finders, patience: dict[str, float]) -> Callable[[
     return find
 
 
-def _cluster_finder(finders: Finders, patience: dict[str, float], partition: str) -> Callable[[], Address]:
+def _cluster_finder(finders: Finders, patience: Options, partition: str) -> Callable[[], Address]:
     slot = key_slot(gate_prefix(partition).encode())
-    login = {"username": finders.username, "password": finders.password, "ssl": finders.is_tls, "retry": Retry(NoBackoff(), 0)}
+    login: Options = {"username": finders.username, "password": finders.password, "ssl": finders.is_tls, "retry": Retry(NoBackoff(), 0)}
     nodes = [redis.Redis(host, port, **patience, **login) for host, port in finders.hosts]
 
     def find() -> Address:
@@ -197,10 +199,9 @@ def _cluster_finder(finders: Finders, patience: dict[str, float], partition: str
     return find
 
 
-def _owner(node: redis.Redis, slot: int) -> Address:
+def _owner(node: Any, slot: int) -> Address:
     """The node that serves the slot, as this one knows. Raises ClusterDownError where it knows none."""
-    ranges: Any = node.execute_command("CLUSTER SLOTS")
-    for first, last, (host, port, *_), *_ in ranges:
+    for first, last, (host, port, *_), *_ in node.execute_command("CLUSTER SLOTS"):
         if first <= slot <= last:
             return host.decode() if host else node.connection_pool.connection_kwargs["host"], port
     raise ClusterDownError(f"slot {slot} is served by no node")
