@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from rateguard.engine.gate.contract import Running
-from rateguard.engine.limits.limit import Kind, Level
-from tests.contract.gate_line import bucket, ended, node, requests, sent
+import pytest
+
+from rateguard.engine.gate.contract import Running, Settlement
+from rateguard.engine.limits.limit import Kind, Level, Metric
+from tests.contract.gate_line import bucket, budget, ended, node, requests, sent, tokens
 
 HOUR_MS = 3_600_000
 
@@ -56,3 +58,38 @@ def test_what_is_used_stays_when_a_window_becomes_a_bucket_and_a_bucket_a_window
     assert line.used("l") == 5
     assert len(line.admit_all()) == 5
     assert not line.admit_all()
+
+
+@pytest.mark.parametrize(("level", "holder"), [(Level.LEAF, "p|team:x"), (Level.TENANT, "p")])
+def test_a_cancelled_job_bars_nobody_behind_it(line, level, holder):
+    scopes = [node("p", "w")] if level == Level.TENANT else [node("p"), node(holder, "w")]
+    line.open(tokens("w", 1_000, 60_000, level=level), scopes=scopes)
+    line.enqueue(line.job("p|team:x|user:a", size=600))
+    line.admit_all()
+    large, small = line.job("p|team:x|user:a", size=900), line.job("p|team:x|user:b", size=100)
+    line.enqueue(large)
+    assert not line.admit_all()
+    line.enqueue(small)
+    assert not line.admit_all()
+
+    reply = line.step(withdraw=(large,))
+
+    granted = []
+    while not granted and reply.next_ready_ms - line.clock.now_ms <= 100:
+        line.go_to(reply.next_ready_ms)
+        reply = line.step(1)
+        granted = reply.granted
+    assert [grant.reservation.job for grant in granted] == [small.job]
+
+
+def test_a_budget_that_was_deleted_and_made_again_owes_nothing_for_what_ran_before(line):
+    record = budget("b", 10, metric=Metric.REQUESTS)
+    line.open(record, scopes=[node("p", "b")])
+    line.enqueue(*line.jobs(3))
+    granted = line.admit_all()
+    line.configure(forget_limits=("b",))
+    line.configure(record, version=3)
+
+    line.step(settle=tuple(Settlement(grant.reservation, used=False) for grant in granted))
+
+    assert line.used("b") == 0

@@ -53,11 +53,12 @@ class Room:
         self.parked_job_place: dict[tuple[str, bytes], tuple[str, str, int]] = {}
         self.wake: SortedSet[str] = SortedSet()
         self.waiting = 0
+        self.now_ms = 0
         self.hour = 0
 
     def go_on(self, now_ms: int) -> None:
         """It is now: finish tags of users who were not served in this hour or the last are forgotten."""
-        self.hour = now_ms // HOUR_MS
+        self.now_ms, self.hour = now_ms, now_ms // HOUR_MS
         for hour, place in [kept for kept in self.user_finish if kept[0] < self.hour - 1]:
             del self.user_finish[hour, place]
 
@@ -93,6 +94,16 @@ class Room:
                 self.parked_jobs[limit].remove(member)
                 del self.parked_job_place[limit, member]
                 self.waiting -= 1
+        self._look_again(tree, job.path)
+
+    def _look_again(self, tree: str, path: str) -> None:
+        """A job left: a node may have been parked for it, and nobody behind needs to wait for it any more."""
+        tenant = scopes.tenant_of(path)
+        for node in (node_name(tree, tenant), node_name(tree, tenant, path)):
+            if node in self.parked_at:
+                limit_id, _ = self.parked_at[node]
+                self.table.states[limit_id].opens_at = 0
+                self.wake_at(limit_id, self.now_ms)
 
     def take_job(self, tree: str, path: str, member: bytes) -> None:
         """A job leaves its leaf for good (granted or refused)."""

@@ -113,7 +113,7 @@ local function adjust(l, reserved, actual, charged_ms, tenant)
     l.total = math.max(0, l.total - reserved)
   elseif l.kind == BUDGET then
     l.aside = math.max(0, l.aside - reserved)
-    l.total = l.total + actual - reserved
+    l.total = math.max(0, l.total + actual - reserved)
   end
   keep(l, tenant)
 end

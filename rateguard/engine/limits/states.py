@@ -251,7 +251,7 @@ class Budget(LimitState):
     def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
         """See LimitState."""
         self.reserved = max(0, self.reserved - reserved)
-        self.total += actual - reserved
+        self.total = max(0, self.total + actual - reserved)
 
     def reached(self, *, is_exhausted: bool = False) -> tuple[int, ...]:
         """The thresholds that were reached since the last look, each once a period. Exhausted: as if all were spent."""

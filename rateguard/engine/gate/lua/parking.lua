@@ -94,6 +94,20 @@ local function unpark_jobs(l, members)
   if l.has_parked == 1 and call('EXISTS', P .. K.parked_jobs .. l.id) == 0 then l.has_parked = 0; limits.keep(l) end
 end
 
+-- A job left: a node may have been parked for it, and nobody behind needs to wait for it any more.
+local function look_again(tree, path)
+  local tenant = paths.parts_of(path).tenant
+  for _, node in ipairs({node_name(tree, tenant, ''), node_name(tree, tenant, path)}) do
+    local id = call('HGET', P .. K.parked_at, node)
+    local l = id and limits.of(id)
+    if l then
+      l.opens_at = 0
+      limits.keep(l)
+      wake_at(id, now)
+    end
+  end
+end
+
 -- All that is parked under a limit is tried again.
 local function free_parked(l)
   if l.has_parked == 0 then return end
@@ -105,5 +119,5 @@ end
 
 return {
   next_wake = next_wake, wake_at = wake_at, wake_by = wake_by, park = park, unpark = unpark, first_parked_lane = first_parked_lane,
-  park_job = park_job, unpark_jobs = unpark_jobs, free = free_parked,
+  park_job = park_job, unpark_jobs = unpark_jobs, free = free_parked, look_again = look_again,
 }

@@ -28,7 +28,10 @@ operation('step', function()
     reservations.settle(settled[i], {used = settled[i + 1] == 1, settled = {input = input, output = output, max_output = output, cost = settled[i + 4]},
       counted_ago = settled[i + 5], verdict = settled[i + 8], latency_ms = settled[i + 9]})
   end
-  for i = 1, #withdrawn, 3 do room.withdraw(withdrawn[i], withdrawn[i + 1], withdrawn[i + 2]) end
+  for i = 1, #withdrawn, 3 do
+    room.withdraw(withdrawn[i], withdrawn[i + 1], withdrawn[i + 2])
+    parking.look_again(withdrawn[i], withdrawn[i + 1])
+  end
   room.enqueue_all(reservations.not_reserved(args[8]), function(member, node)
     admission.refuse(member, struct.unpack('>I2', member, 29), 'not_configured', node)
   end)
