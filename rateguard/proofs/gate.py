@@ -27,7 +27,7 @@ PARTS = {
     "requests": Plan("windows.requests", "the same limits, requests of 50 tokens"),
     "kills": Plan("windows.kills", "requests of 50 tokens while workers are killed by turns"),
     "clock": Plan("windows.clock", "requests of 50 tokens, one worker's clock five minutes ahead"),
-    "restart": Plan("windows.restart", "requests of 50–250 tokens; all but the provider killed twice, the second time Redis's file is lost"),
+    "restart": Plan("windows.restart", "requests of 50–250 tokens; all but the provider killed twice; then Redis's file is lost too"),
     "weights": Plan("shares.weights", "three tenants of weights 5 : 3 : 1 with a backlog in one lane"),
     "episode": Plan("episodes.episode", "20 s in which the provider answers nothing but 429"),
     "high": Plan("urgent.high", "a HIGH job behind 10,000 LOW ones"),

@@ -83,7 +83,7 @@ def standing(*, is_postgres: bool) -> Iterator[Site]:
             _set_up_django(site)
             yield site
         finally:
-            _close_connections()
+            close_connections()
             site.close()
 
 
@@ -99,7 +99,8 @@ def _set_up_django(site: Site) -> None:
     call_command("migrate", verbosity=0)
 
 
-def _close_connections() -> None:
+def close_connections() -> None:
+    """All of this process's connections to the database; the next query opens a new one."""
     from django.db import connections  # noqa: PLC0415 - Django is ready by now
 
     for connection in connections.all():

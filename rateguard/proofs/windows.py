@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connections
-
 from rateguard.engine.providers.sim.config import REQUESTS, TOKENS, LimitRule
 from rateguard.proofs.findings import Line, at_least, at_most, exactly, told
 from rateguard.proofs.fleet import PROCESSES, Fleet, fleet_of
-from rateguard.proofs.site import Site
+from rateguard.proofs.site import Site, close_connections
 from rateguard.proofs.world import Sizes, World, holders, sleep_until, waiting
 from tenants.models import GateEpoch
 
@@ -141,8 +139,7 @@ def _restart_all(site: Site, fleet: Fleet, end_ms: float) -> list[Line]:
     left_ms, epoch = end_ms - time.time() * 1_000, GateEpoch.current()
     for part, keeps_file in ((2 / 3, True), (1 / 3, False)):
         sleep_until(end_ms - part * left_ms)
-        for connection in connections.all():
-            connection.close()
+        close_connections()
         fleet.kill_all()
         site.cut_power()
         site.start_again(keeps_file=keeps_file)
