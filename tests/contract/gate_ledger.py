@@ -124,8 +124,9 @@ class Ledger:
                 self.entries[limit].clear()
 
     def disturb(self, limit: str) -> None:
-        """An edit, an overrun or a late report: the window may be over until all of it has passed."""
-        self.disturbed[limit] = self.now_ms + self.record(limit).window_ms
+        """An edit, an overrun or a late report: windows with this moment in them may be over, and are looked at for as long again."""
+        record = self.record(limit)
+        self.disturbed[limit] = self.now_ms + 2 * (record.window_ms + record.guard_ms)
 
     def go_on(self, now_ms: int) -> None:
         """Time passes: what is too old to count is dropped, and budgets begin anew."""

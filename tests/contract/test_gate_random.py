@@ -35,7 +35,7 @@ from tests.contract.gate_pair import Pair
 from tests.contract.gate_people import CHANGES, People
 
 HOLDERS = (Holder("w1", 12, tuple(Lane)), Holder("w2", 4, (Lane.CRITICAL, Lane.HIGH)), Holder("web", 0, tuple(Lane)))
-PASSING_MS = (1, 7, 50, 101, 999, 1_500, 5_001, 9_000, 61_000, 3_600_000, 7_300_000, world.DAY_MS, 8 * world.DAY_MS)
+PASSING_MS = (1, 7, 50, 101, 999, 1_500, 5_001, 9_000, 61_000, 1_800_000, 3_600_000, 7_300_000, world.DAY_MS, 8 * world.DAY_MS)
 CHANNELS = ("c1", "c2", "c3")
 
 some = st.integers(0, 40)
