@@ -17,7 +17,8 @@ from pathlib import Path
 import redis
 
 from rateguard.embedded.valkey import start_valkey
-from tests.mutation.drawing import draw
+from tests.mutation.asking import ENGINE
+from tests.mutation.drawing import draw, found_again
 from tests.mutation.loading import Loads
 from tests.mutation.mutant import Mutant
 from tests.mutation.results import stored, write_results
@@ -103,12 +104,23 @@ def try_all(mutants: list[Mutant], wanted: argparse.Namespace) -> list[Verdict]:
     return verdicts
 
 
+def try_survivors(wanted: argparse.Namespace) -> None:
+    """Where the engine has changed meanwhile, a survivor is looked for at the same line; one whose line is no more is left out."""
+    known, seed = stored()
+    again = {}
+    for verdict in known:
+        text = (PROJECT / ENGINE / verdict.mutant.path).read_text(encoding="utf-8")
+        if not verdict.is_killed:
+            again[verdict.mutant] = found_again(verdict.mutant, text)
+    anew = {verdict.mutant: verdict for verdict in try_all([mutant for mutant in again.values() if mutant], wanted)}
+    now = [anew.get(again[verdict.mutant]) if verdict.mutant in again else verdict for verdict in known]
+    write_results([verdict for verdict in now if verdict], seed)
+
+
 def main() -> None:
     wanted = arguments()
     if wanted.survivors:
-        known, seed = stored()
-        anew = {verdict.mutant: verdict for verdict in try_all([verdict.mutant for verdict in known if not verdict.is_killed], wanted)}
-        write_results([anew.get(verdict.mutant, verdict) for verdict in known], seed)
+        try_survivors(wanted)
         return
     mutants = draw_those_that_load(wanted.seed, wanted.count)
     if wanted.only:

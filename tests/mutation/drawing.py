@@ -49,10 +49,24 @@ def mutants_of(path: Path, text: str, rnd: random.Random) -> list[Mutant]:
     for place in places:
         line = bisect.bisect_right(ends, place.start)
         before, after = text[place.start : place.end], rnd.choice(place.afters)
-        mutant = Mutant(str(path), place.change, place.start, place.end, before, after, line + 1, lines[line].strip())
+        column = place.start - ends[line] + len(lines[line].lstrip())
+        mutant = Mutant(str(path), place.change, place.start, place.end, before, after, line + 1, column, lines[line].strip())
         mutants.append(dataclasses.replace(mutant, nth=seen[mutant.name]))
         seen[mutant.name] += 1
     return mutants
+
+
+def found_again(mutant: Mutant, text: str) -> Mutant | None:
+    """The same change in a later text of its file: there the same line is, among equal ones the same; None where the line is no more."""
+    lines = text.splitlines(keepends=True)
+    begins = [0, *itertools.accumulate(map(len, lines))]
+    same = [number for number, line in enumerate(lines) if line.strip() == mutant.source]
+    for number in sorted(same, key=lambda number: abs(number + 1 - mutant.line)):
+        start = begins[number] + len(lines[number]) - len(lines[number].lstrip()) + mutant.column
+        end = start + len(mutant.before)
+        if text[start:end] == mutant.before:
+            return dataclasses.replace(mutant, start=start, end=end, line=number + 1)
+    return None
 
 
 def shares(sizes: dict[Path, int], count: int) -> dict[Path, int]:

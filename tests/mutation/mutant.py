@@ -19,7 +19,8 @@ class Change(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mutant:
-    """The text from `start` to `end` (characters) of a file becomes `after`. line: from 1; source: that line as it stands.
+    """The text from `start` to `end` (characters) of a file becomes `after`. line: from 1; source: that line without its
+    blanks; column: of the change in `source`.
 
     nth: which of the alike changes of alike lines it is, so that a name holds when lines above it come and go.
     """
@@ -31,6 +32,7 @@ class Mutant:
     before: str
     after: str
     line: int
+    column: int
     source: str
     nth: int = 0
 

@@ -10,7 +10,7 @@ import redis
 
 from rateguard.engine.gate.library import library
 from tests.mutation import of_lua, of_python
-from tests.mutation.drawing import ENGINE, draw, files, mutants_of, shares
+from tests.mutation.drawing import ENGINE, draw, files, found_again, mutants_of, shares
 from tests.mutation.loading import Loads
 from tests.mutation.mutant import Change
 from tests.mutation.results import rendered, store, stored
@@ -115,7 +115,17 @@ def test_a_change_that_no_longer_loads_is_not_drawn(redis_url):
         assert loads(sound, text)
         broken = text.replace(sound.before, "=<", 1)
         assert text in library().source
-        assert not loads(type(sound)(sound.path, sound.change, 0, len(text), text, broken, 1, ""), text)
+        assert not loads(type(sound)(sound.path, sound.change, 0, len(text), text, broken, 1, 0, ""), text)
+
+
+def test_a_mutant_is_found_again_where_its_line_has_moved_and_not_where_it_is_gone():
+    mutant = next(found for found in mutants_of(PYTHON, "x = a < b\n", random.Random(1)) if found.change == Change.COMPARISON)
+
+    moved = found_again(mutant, "y = 1\nif y:\n    x = a < b\n")
+
+    assert moved.applied("y = 1\nif y:\n    x = a < b\n") == "y = 1\nif y:\n    x = a <= b\n"
+    assert moved.name == mutant.name
+    assert found_again(mutant, "x = a < c\n") is None
 
 
 def test_of_tests_those_go_first_that_are_quick_and_have_killed_before():
