@@ -36,7 +36,7 @@ PARTS = {
 
 
 def run(*, seconds: float = STATED_S, only: str | None = None, is_postgres: bool = False) -> Report:
-    """Run all parts, or one, one after the other. About twelve minutes in all as stated."""
+    """Run all parts, or one, one after the other. About a quarter of an hour in all as stated."""
     return Report("gate", [prove(name, seconds, is_postgres=is_postgres) for name in ([only] if only else PARTS)])
 
 
