@@ -6,6 +6,7 @@ With `--only TEXT` only mutants whose name holds the text are tried, and nothing
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import threading
@@ -44,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--without", action="append", default=[], metavar="TEXT", help="leave out tests whose name holds one of these texts"
     )
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="keep the tests' times on the sound engine, or take them from there")
     parser.add_argument("--survivors", action="store_true", help="try again those that survived the last time, in the same engine")
     return parser.parse_args()
 
@@ -92,11 +94,22 @@ class Round:
         return verdict
 
 
+def measured(copy: Copy, wanted: argparse.Namespace) -> list[Measured]:
+    """The tests on the sound engine; as they stand in the file of `--measured`, where there is one."""
+    if wanted.measured and wanted.measured.exists():
+        rows = json.loads(wanted.measured.read_text())
+        return [Measured(name, seconds, twin, frozenset(functions)) for name, seconds, twin, functions in rows]
+    tests = copy.measure(wanted.without)
+    if wanted.measured:
+        wanted.measured.write_text(json.dumps([[test.name, test.seconds, test.twin, sorted(test.functions)] for test in tests]))
+    return tests
+
+
 def try_all(mutants: list[Mutant], wanted: argparse.Namespace) -> list[Verdict]:
     with ExitStack() as stack:
         copies = [stack.enter_context(Copy(PROJECT)) for _ in range(wanted.workers)]
         say(f"{len(mutants)} mutants; the suite on the sound engine first ...")
-        tests = copies[0].measure(wanted.without)
+        tests = measured(copies[0], wanted)
         say(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s")
         verdicts = Round(copies, tests, wanted.most_s).run(mutants)
     killed = sum(verdict.is_killed for verdict in verdicts)
