@@ -1,0 +1,207 @@
+"""What is counted is counted once, where it belongs, and for as long as it should be."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from rateguard.engine.gate.contract import Configuration, Running, Settlement
+from rateguard.engine.gate.holders import GateSettings
+from rateguard.engine.gate.memory import MemoryGate
+from rateguard.engine.gate.redis import RedisGate, connect
+from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.limit import Level
+from tests.contract.gate_breaker import RULE, calls, open_with, view
+from tests.contract.gate_line import MANY_SLOTS, START_MS, Clock, Line, budget, deployment, ended, ids, model, node, places, requests, sent
+
+# ---- windows
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_charge_that_moves_to_its_sending_counts_once(line, level):
+    line.open(requests("l:r", 10, level=level), scopes=[node("p", "l:r")])
+    line.enqueue(*line.jobs(3))
+    granted = line.admit_all()
+    line.wait(5_000)
+
+    line.step(sent=sent(granted))
+
+    assert line.used("l:r") == 3
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_window_made_longer_keeps_what_was_used_and_no_more(line, level):
+    line.open(requests("l:r", 10, 60_000, level), scopes=[node("p", "l:r")])
+    for _ in range(3):
+        line.enqueue(line.job())
+        line.admit_all()
+        line.wait(20_000)
+
+    line.configure(requests("l:r", 10, 600_000, level))
+
+    assert line.used("l:r") == 3
+
+
+def test_what_is_parked_under_a_busy_window_goes_as_soon_as_something_comes_back(line):
+    """Busy: it counts something in very many slices."""
+    line.open(requests("l:r", 30, level=Level.TENANT), scopes=[node("p", "l:r")])
+    granted = []
+    for _ in range(30):
+        line.enqueue(line.job())
+        granted += line.admit_all()
+        line.wait(300)
+    waits = line.job()
+    assert line.step(1, enqueue=(waits,)).granted == ()
+
+    reply = line.step(1, settle=(Settlement(granted[5].reservation, used=False),))
+
+    assert ids(reply) == [waits.job]
+
+
+def test_a_record_edited_in_the_very_call_that_takes_it_from_a_scope_stands_as_edited(line):
+    line.open(requests("l:r", 2, level=Level.TENANT), scopes=[node("p", "l:r"), node("q")])
+    line.enqueue(*line.jobs(5))
+    assert len(line.admit_all()) == 2
+
+    line.configure(requests("l:r", 5, level=Level.TENANT), scopes=(node("p"), node("q", "l:r")))
+
+    assert len(line.admit_all()) == 3
+    use = line.gate.inspect(("l:r",)).limits[0]
+    assert (use.used, use.amount) == (2, 5)
+    line.enqueue(*line.jobs(9, "q"))
+    assert len(line.admit_all()) == 3
+
+
+def test_a_full_limit_names_no_moment_where_only_a_settlement_helps(line):
+    line.open(places("l:c", 1))
+    line.configure(places("l:c", 1), scopes=(node("p", "l:c"),))
+    assert line.next_ms("l:c") == 0
+
+    line.enqueue(line.job())
+    line.admit_all()
+
+    assert line.next_ms("l:c") is None
+
+
+# ---- budgets
+
+
+def test_a_threshold_of_one_per_cent_is_noticed_after_less_than_that_was_spent(line):
+    line.open(budget("b", 10_000, thresholds=(1, 50)), scopes=[node("p", "b")], models=[model("m", deployment(output_pico=1_000_000))])
+    for cost, noticed in ((50, []), (60, [1])):
+        line.enqueue(line.job())
+        line.step(settle=ended(line.admit_all(), cost=cost))
+        assert [notice.value for notice in line.notices()] == noticed
+
+
+# ---- nodes
+
+
+def test_nodes_that_still_count_are_in_the_way_of_no_other_that_is_swept(line):
+    """More of them than one sweep looks at."""
+    line.open(places("d:c", 1, Level.LEAF), scopes=[node("p", user=("d:c",))])
+    line.enqueue(*(line.job(f"p|user:{number:03d}") for number in range(230)))
+    granted = line.admit_all()
+    assert line.nodes() == {"p": 230}
+    line.step(settle=ended(granted[-20:]))
+
+    for _ in range(3):
+        line.wait(2_000)
+
+    assert line.nodes() == {"p": 210}
+
+
+def test_who_has_a_live_node_takes_no_new_nodes_place(make_line):
+    line = make_line(GateSettings(unsent_per_worker=MANY_SLOTS, most_nodes=2))
+    line.open(places("d:c", 9, Level.LEAF), scopes=[node("p", user=("d:c",))])
+    line.enqueue(line.job("p|user:a"))
+    line.admit_all()
+
+    reply = line.step(9, enqueue=(line.job("p|user:a"), line.job("p|user:a"), line.job("p|user:b")))
+
+    assert (len(reply.granted), reply.refused) == (3, ())
+    assert line.nodes() == {"p": 2}
+
+
+def test_what_runs_over_a_rebuild_brings_its_default_node_to_life(line):
+    line.gate.clear()
+    line.gate.configure(Configuration(1, (places("d:c", 2, Level.LEAF),), (node("p", user=("d:c",)),), (model("m", deployment()),)))
+    job = dataclasses.replace(line.job("p|user:a"), attempt=1)
+    line.gate.restore((), (Running(job, "1", "w", 100, 0),), ())
+    line.gate.open(2)
+    line.beat()
+
+    assert line.uses("d:c@user:a") == [1]
+    assert line.nodes() == {"p": 1}
+    line.enqueue(*line.jobs(3, "p|user:a"))
+    assert len(line.admit_all()) == 1
+
+
+# ---- holders and breakers
+
+
+def test_a_silence_of_all_longer_than_six_seconds_is_nobodys_death(make_line):
+    line = make_line(GateSettings())
+    line.open(slots=5)
+    line.enqueue(line.job())
+    line.step(sent=sent(line.admit_all()))
+    seen = []
+    for at_ms in (6_500, 12_100, 18_000, 18_400, 18_600):  # the gate was away before the first; after it somebody asks in time
+        line.clock.now_ms = START_MS + at_ms
+        seen.append(len(line.gate.suspects(10)))
+
+    assert seen == [0, 0, 0, 0, 1]
+
+
+def test_a_silence_that_somebody_breaks_within_six_seconds_counts(make_line):
+    line = make_line(GateSettings())
+    line.open(slots=5)
+    line.enqueue(line.job())
+    line.step(sent=sent(line.admit_all()))
+    seen = []
+    for at_ms in (5_900, 11_800, 12_100):
+        line.clock.now_ms = START_MS + at_ms
+        seen.append(len(line.gate.suspects(10)))
+
+    assert seen == [0, 0, 1]
+
+
+def test_a_breaker_that_is_looked_at_later_no_longer_counts_what_left_its_window(line):
+    open_with(line)
+    calls(line, 2, 3)
+    assert (view(line).calls, view(line).failures) == (5, 2)
+
+    line.wait(RULE.window_ms + 5_000)
+
+    assert (view(line).calls, view(line).failures) == (0, 0)
+
+
+# ---- order
+
+
+def test_the_first_of_a_lower_lane_is_granted_twentieth(line):
+    line.open()
+    line.enqueue(*line.jobs(40, lane=Lane.HIGH), *line.jobs(3, lane=Lane.LOW))
+
+    lanes = [grant.lane for grant in line.admit_all()]
+
+    assert [place for place, lane in enumerate(lanes[:40]) if lane == Lane.LOW] == [19, 39]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_both_twins_grant_in_one_order_by_weights_and_sizes(redis_url, seed):
+    """Tags are whole numbers, rounded alike."""
+    with connect(redis_url, 5_000) as client:
+        orders, clock, patience = [], Clock(), GateSettings(unsent_per_worker=MANY_SLOTS)
+        for gate in (MemoryGate(patience, clock), RedisGate(client, patience, "order", clock)):
+            rnd, line = random.Random(seed), Line(gate, clock)
+            weights = {name: rnd.choice([1, 3, 7, 11, 13]) for name in ("p", "q", "p|user:a", "p|user:b", "q|user:c")}
+            line.open(scopes=[node(name, weight=weight) for name, weight in weights.items()])
+            paths = ["p", "q", "p|user:a", "p|user:b", "q|user:c", "q|user:d"]
+            line.enqueue(*(line.job(rnd.choice(paths), size=rnd.randint(2, 60)) for _ in range(120)))
+            orders.append([grant.reservation.job.int for grant in line.admit_all(10)])
+
+    assert orders[0] == orders[1]
+    assert len(orders[0]) == 120
