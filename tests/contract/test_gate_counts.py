@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from rateguard.engine.gate.contract import Configuration, Running, Settlement
+from rateguard.engine.errors import GateEpochLost
+from rateguard.engine.gate.contract import Charge, Configuration, Running, Settlement
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate, connect
@@ -176,6 +177,40 @@ def test_a_breaker_that_is_looked_at_later_no_longer_counts_what_left_its_window
     line.wait(RULE.window_ms + 5_000)
 
     assert (view(line).calls, view(line).failures) == (0, 0)
+
+
+def test_a_notice_of_a_breaker_has_its_generation_and_no_period(line):
+    open_with(line)
+    calls(line, 5)
+
+    assert [(notice.subject, notice.value - view(line).generation, notice.period) for notice in line.notices()] == [("1", 0, 0)]
+
+
+# ---- rebuilds
+
+
+def test_parts_of_a_rebuild_that_another_has_overtaken_change_nothing(redis_url):
+    with connect(redis_url, 5_000) as client:
+        first, second = (RedisGate(client, GateSettings(), "overtaken", Clock()) for _ in range(2))
+        first.clear()
+        first.configure(Configuration(1, (places("t:c", 9),), (node("p", "t:c"),), (model("m", deployment()),)))
+        second.clear()
+        second.configure(Configuration(1, (places("t:c", 9),), (node("p", "t:c"),), (model("m", deployment()),)))
+        with pytest.raises(GateEpochLost):
+            first.restore((Charge("t:c", 5, 0),), (), ())
+        with pytest.raises(GateEpochLost):
+            first.open(1)
+        second.open(2)
+
+        assert second.epoch() == 2
+        assert second.inspect(("t:c",)).limits[0].used == 0
+
+
+def test_of_very_many_scopes_each_is_written(line):
+    line.open(scopes=[node(f"p{number}") for number in range(2_300)])
+
+    assert all(line.gate.limits_of(f"p{number}") == () for number in range(0, 2_300, 33))
+    assert line.gate.limits_of("p2300") is None
 
 
 # ---- order
