@@ -86,6 +86,23 @@ def test_a_full_limit_names_no_moment_where_only_a_settlement_helps(line):
     assert line.next_ms("l:c") is None
 
 
+def test_what_is_free_to_the_first_lane_alone_is_free_at_once_to_who_looks(line):
+    line.open(
+        places("l:c", 3), places("k:c", 2, reserve_permille=500, reserve_lane=Lane.CRITICAL), scopes=[node("p", "l:c"), node("q", "k:c")]
+    )
+    line.enqueue(*line.jobs(2), line.job("q"))
+    assert len(line.admit_all()) == 3
+
+    assert (line.next_ms("l:c"), line.next_ms("k:c")) == (0, 0)
+
+
+def test_limits_are_looked_at_in_one_order_whatever_order_they_are_asked_in_and_each_once(line):
+    line.open(*(places(name, 1) for name in "cab"))
+
+    assert [use.id for use in line.gate.inspect(("b", "c", "a", "c", "none")).limits] == ["a", "b", "c"]
+    assert [use.id for use in line.gate.inspect().limits] == ["a", "b", "c"]
+
+
 # ---- budgets
 
 
@@ -140,7 +157,37 @@ def test_what_runs_over_a_rebuild_brings_its_default_node_to_life(line):
     assert len(line.admit_all()) == 1
 
 
+def test_what_runs_over_a_rebuild_charges_what_is_left_of_its_limits(line):
+    line.gate.clear()
+    scopes, models = (node("p", "t:c", "gone"),), (model("m", deployment("gone too", "d:c")),)
+    line.gate.configure(Configuration(1, (places("t:c", 2), places("d:c", 2)), scopes, models))
+    line.gate.restore((Charge("gone", 1, 0),), (Running(dataclasses.replace(line.job(), attempt=1), "1", "w", 100, 0),), ())
+    line.gate.open(2)
+    line.beat()
+
+    assert line.uses("t:c", "d:c") == [1, 1]
+
+
 # ---- holders and breakers
+
+
+def test_who_holds_is_told_as_alive_or_dead(make_line):
+    line = make_line(GateSettings())
+    line.open(slots=5)
+    line.enqueue(*line.jobs(3))
+    first, second, _ = line.admit_all()
+    line.beat("other", slots=5)
+    line.step(sent=sent([first], "w") + sent([second], "other"))
+    line.die("other")
+    for _ in range(3):
+        line.wait(5_000)
+
+    held = {one.reservation: (one.holder, one.is_alive, one.age_ms) for one in line.gate.held(0, 100)[1]}
+
+    assert held[first.reservation] == ("w", True, 15_000)
+    assert held[second.reservation] == ("other", False, 15_000)
+    assert sorted(figures for figures in held.values() if not figures[0]) == [("", False, 15_000)]
+    assert {one.is_alive for one in line.gate.suspects(10)} == {False}
 
 
 def test_a_silence_of_all_longer_than_six_seconds_is_nobodys_death(make_line):
