@@ -12,6 +12,7 @@ from rateguard.engine.gate.contract import Charge, Configuration, Running, Settl
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate, connect
+from rateguard.engine.keys import GATE_KEYS, gate_prefix
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level
 from tests.contract.gate_breaker import RULE, calls, open_with, view
@@ -270,6 +271,21 @@ def test_the_first_of_a_lower_lane_is_granted_twentieth(line):
     lanes = [grant.lane for grant in line.admit_all()]
 
     assert [place for place, lane in enumerate(lanes[:40]) if lane == Lane.LOW] == [19, 39]
+
+
+def test_what_users_were_served_is_forgotten_after_three_hours_and_what_tenants_were_never(redis_url):
+    with connect(redis_url, 5_000) as client:
+        line = Line(RedisGate(client, GateSettings(unsent_per_worker=MANY_SLOTS), "tags", clock := Clock()), clock)
+        line.open()
+        for _ in range(2):
+            line.enqueue(*line.jobs(3, "p|user:a"))
+            line.admit_all()
+
+        names = {kind: list(client.scan_iter(f"{gate_prefix('tags')}{GATE_KEYS[kind]}*")) for kind in ("finish", "user_finish")}
+
+        assert {client.ttl(name) for name in names["finish"]} == {-1}
+        assert names["user_finish"]
+        assert all(3 * 3_600 - 60 < client.ttl(name) <= 3 * 3_600 for name in names["user_finish"])
 
 
 @pytest.mark.parametrize("seed", range(6))
