@@ -113,7 +113,8 @@ def _nodes(kind: str, name: str, query: Query, own: Tenant) -> dict[str, Any]:
             run = _run(name)
             return {**nodes, "tenant_id": run.tenant_id, "run": run.pk}
         case "key":
-            key = ApiKey.objects.filter(pk=as_pk(name)).first()
+            number = as_pk(name)
+            key = None if number is None else ApiKey.objects.filter(pk=number).first()
             if key is None:
                 raise NotFound
             return {**nodes, "tenant_id": key.tenant_id, "key": key.pk}

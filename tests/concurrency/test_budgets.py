@@ -2,9 +2,9 @@
 
 import pytest
 
+from rateguard.jobs.building import build
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
-from rateguard.jobs.building import build
 from tenants.models import LedgerEntry
 from tests.line import all_ended, assert_books_close, states, wait_for
 

@@ -189,6 +189,12 @@ class Line:
             return sum("@" in limit_id for limit_id in self.gate._limits.states)
         return sum(1 for _ in self.gate._client.scan_iter(f"{self.gate._prefix}limit:*@*", count=1_000))
 
+    def remembered_versions(self) -> int:
+        """Of how many records the gate remembers the version, gone ones too."""
+        if isinstance(self.gate, MemoryGate):
+            return len(self.gate._record_versions)
+        return self.gate._client.hlen(f"{self.gate._prefix}record_versions")
+
     def notices(self, *acknowledged: str, most: int = 1_000) -> list[Notice]:
         return sorted(self.gate.notices(acknowledged, most), key=lambda notice: (notice.at_ms, notice.value))
 

@@ -8,7 +8,7 @@ import pytest
 
 from rateguard.engine.gate.contract import Running, Settlement
 from rateguard.engine.limits.limit import Kind, Level, Metric
-from tests.contract.gate_line import bucket, budget, ended, node, requests, sent, tokens
+from tests.contract.gate_line import bucket, budget, deployment, ended, model, node, requests, sent, tokens
 
 HOUR_MS = 3_600_000
 
@@ -93,3 +93,44 @@ def test_a_budget_that_was_deleted_and_made_again_owes_nothing_for_what_ran_befo
     line.step(settle=tuple(Settlement(grant.reservation, used=False) for grant in granted))
 
     assert line.used("b") == 0
+
+
+def test_a_job_too_large_for_one_deployment_and_waiting_for_another_holds_up_nobody_who_fits(line):
+    full, small = deployment("1:t", name="1"), deployment("2:t", name="2")
+    line.open(tokens("1:t", 1_000), tokens("2:t", 500), models=[model("m", full, small)], scopes=[node("p"), node("q")])
+    line.enqueue(line.job(size=900))
+    assert len(line.admit_all()) == 1
+    large, fits = line.job("q", size=600), line.job("q|user:x", size=100)
+    assert not line.step(5, enqueue=(large,)).granted
+
+    reply = line.step(5, enqueue=(fits,))
+
+    assert [(grant.reservation.job, grant.deployment) for grant in reply.granted] == [(fits.job, "2")]
+    line.go_to(reply.next_ready_ms)
+    assert [grant.reservation.job for grant in line.admit_all()] == [large.job]
+
+
+def test_a_bucket_that_was_full_again_gives_back_nothing_of_what_was_taken_before(line):
+    line.open(bucket("l", 10, 10_000), scopes=[node("p", "l")])
+    line.enqueue(*line.jobs(40))
+    first = line.admit_all()
+    line.wait(10_000)
+    second = line.admit_all()
+    assert (len(first), len(second)) == (10, 10)
+
+    line.step(settle=tuple(Settlement(grant.reservation, used=False) for grant in first))
+    assert line.admit_all() == []
+
+    line.step(settle=tuple(Settlement(grant.reservation, used=False) for grant in second))
+    assert len(line.admit_all()) == 10
+
+
+def test_nothing_is_remembered_of_runs_that_are_over(line):
+    line.open(scopes=[node("p")])
+    before = line.remembered_versions()
+    for number in range(20):
+        limit = budget(f"r{number}", 10)
+        line.configure(limit, scopes=(node(f"p|run:{number}", limit.id),), version=2)
+        line.configure(forget_limits=(limit.id,), forget_scopes=(f"p|run:{number}",), version=3)
+
+    assert line.remembered_versions() == before

@@ -82,7 +82,9 @@ class TestConstraints:
         refused(lambda: Scope.objects.create(kind="tenant", tenant=tenant))
         refused(lambda: Scope.objects.create(kind="team", tenant=tenant, name="red"))
 
-    @pytest.mark.parametrize("fields", [{"kind": "team"}, {"kind": "tenant", "name": "x"}, {"kind": "galaxy", "name": "x"}, {"kind": "run", "name": "x"}])
+    @pytest.mark.parametrize(
+        "fields", [{"kind": "team"}, {"kind": "tenant", "name": "x"}, {"kind": "galaxy", "name": "x"}, {"kind": "run", "name": "x"}]
+    )
     def test_a_scope_has_a_name_exactly_where_its_kind_needs_one(self, tenant, fields):
         refused(lambda: Scope.objects.create(tenant=tenant, **fields))
 

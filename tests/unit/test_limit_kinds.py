@@ -71,7 +71,7 @@ def test_what_a_bucket_says_is_used_flows_off():
 def test_a_bucket_settles_to_what_was_used(actual, used):
     state = fresh(Kind.BUCKET, taken=50)
 
-    state.adjust(50, actual, START_MS)
+    state.adjust(50, actual, START_MS, START_MS)
 
     assert state.used(START_MS) == used
 
@@ -147,7 +147,7 @@ def test_places_are_free_when_they_are_given_back_and_never_more_than_there_are(
     assert wait(state, 1) == FOREVER
 
     for _ in range(3):
-        state.adjust(1, 1, START_MS)
+        state.adjust(1, 1, START_MS, START_MS)
 
     assert (state.total, wait(state, 2)) == (0, 0)
 
@@ -160,7 +160,7 @@ DAYS = (START_MS - HOUR_MS, START_MS + HOUR_MS, START_MS + 2 * HOUR_MS)
 @pytest.mark.parametrize(("mode", "wait_ms"), [(Exhausted.REJECT, NEVER), (Exhausted.HOLD, HOUR_MS), (Exhausted.DOWNGRADE, DOWNGRADE)])
 def test_a_spent_budget_does_what_it_is_told_to(mode, wait_ms):
     state = fresh(Kind.BUDGET, taken=100, periods=DAYS, on_exhausted=mode)
-    state.adjust(100, 100, START_MS)
+    state.adjust(100, 100, START_MS, START_MS)
 
     assert wait(state, 1) == wait_ms
 
@@ -179,7 +179,7 @@ def test_what_is_only_reserved_is_waited_for_until_the_next_period(mode, periods
 def test_a_new_period_begins_with_what_is_reserved(passed_ms, period, used):
     state = fresh(Kind.BUDGET, taken=100, periods=DAYS)
     assert isinstance(state, Budget)
-    state.adjust(60, 60, START_MS)
+    state.adjust(60, 60, START_MS, START_MS)
 
     state.advance(START_MS + passed_ms)
 
@@ -200,7 +200,7 @@ def test_each_threshold_is_reached_once_a_period_and_exhaustion_reaches_all():
     for _ in range(10):
         state.take(10, START_MS)
         reached.append(state.reached())
-        state.adjust(10, 10, START_MS)
+        state.adjust(10, 10, START_MS, START_MS)
         reached.append(state.reached())
 
     assert [shares for shares in reached if shares] == [(50,), (80,), (100,)]

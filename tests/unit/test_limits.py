@@ -77,7 +77,7 @@ def test_the_running_total_is_the_sum_of_the_ring_whatever_happens():
             case 1 if charges:
                 amount, at_ms = charges.pop(rnd.randrange(len(charges)))
                 state.move(amount, at_ms, now_ms)
-                state.adjust(amount, rnd.choice([0, amount, 3 * amount]), now_ms)
+                state.adjust(amount, rnd.choice([0, amount, 3 * amount]), now_ms, now_ms)
         assert state.total == sum(state.ring)
         assert min(state.ring) >= 0
 
@@ -98,7 +98,7 @@ def test_what_is_learned_of_a_charge_that_has_left_the_window_changes_nothing():
     state = filled(window(10), 5)
     state.advance(START_MS + 100_000)
 
-    state.adjust(5, 9, START_MS)
+    state.adjust(5, 9, START_MS, START_MS)
 
     assert state.total == 0
 
@@ -123,7 +123,7 @@ def test_a_full_concurrency_limit_waits_for_a_settle():
     state = filled(LimitRecord("l", Kind.CONCURRENCY, Metric.CONCURRENCY, 1, Level.TENANT), 1)
     assert state.wait_ms(1, START_MS, Lane.NORMAL) == FOREVER
 
-    state.adjust(1, 1, START_MS)
+    state.adjust(1, 1, START_MS, START_MS)
 
     assert state.wait_ms(1, START_MS, Lane.NORMAL) == 0
 
@@ -133,7 +133,7 @@ def test_a_budget_waits_for_what_may_come_back_and_for_nothing_else():
     assert state.wait_ms(40, START_MS, Lane.NORMAL) == 0
     assert state.wait_ms(41, START_MS, Lane.NORMAL) == FOREVER
 
-    state.adjust(60, 60, START_MS)
+    state.adjust(60, 60, START_MS, START_MS)
 
     assert state.wait_ms(41, START_MS, Lane.NORMAL) == NEVER
 
@@ -153,7 +153,7 @@ def test_what_comes_back_to_a_paced_limit_comes_back_to_its_pace():
     state = filled(window(100, burst_permille=100), 10)
     assert state.wait_ms(1, START_MS, Lane.NORMAL) > 0
 
-    state.adjust(10, 2, START_MS)
+    state.adjust(10, 2, START_MS, START_MS)
 
     assert state.wait_ms(8, START_MS, Lane.NORMAL) == 0
 

@@ -274,8 +274,12 @@ class Admission:
         if never and not blocked:
             self._refuse(head, Refusal.EXCEEDS_LIMIT, never)
             return
+        limit = self.room.table.get(binding, self.now_ms)
+        if never and limit is not None:  # others may fit where this one never does: it alone waits
+            self.room.park(binding, limit, head.tree, head.path, head.order, self.now_ms + shortest if shortest < FOREVER else None)
+            return
         for limit_id, wait in blocked.items():
-            if limit_id in self.room.table.states:
+            if self.room.table.get(limit_id, self.now_ms) is not None:
                 self._close_limit(limit_id, wait, head.lane)
         self._close(model.name, binding, shortest, head.lane)
 

@@ -246,7 +246,11 @@ class MemoryGate:
                     self._room.free_parked(scopes.instance_of(limit_id, part))
         for node in configuration.forget_scopes:
             if self._is_current(f"scope:{node}", configuration):
-                self._free_dropped(records.pop(node, None), ScopeRecord(node))
+                old = records.pop(node, None)
+                self._free_dropped(old, ScopeRecord(node))
+                if "|run:" in node:  # a run never comes back: nothing has to be remembered of it
+                    for gone in (f"scope:{node}", *(f"limit:{limit_id}" for limit_id in (old.limits if old else ()))):
+                        self._record_versions.pop(gone, None)
 
     def _free_dropped(self, old: ScopeRecord | None, new: ScopeRecord) -> None:
         """What is parked under a limit, or by a default, that the node had and has no longer."""

@@ -97,7 +97,7 @@ class Reservations:
         for limit_id, reserved in reservation.charges:
             limit = self._limits.get(limit_id, now_ms)
             if limit is not None:
-                limit.adjust(reserved, _actual(limit, reserved, reservation, settlement), reservation.charged_ms)
+                limit.adjust(reserved, _actual(limit, reserved, reservation, settlement), reservation.charged_ms, now_ms)
                 self._after_adjust(limit_id, limit, reserved, reservation, settlement, now_ms)
         self._breakers.end(reservation, settlement, now_ms)
 

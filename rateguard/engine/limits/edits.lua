@@ -46,6 +46,7 @@ local function edited(old, packed)
     end
   elseif new.kind == BUCKET and (old.kind == BUCKET or old.kind == WINDOW) then
     new.pace_us = now * 1000 + rules.pace_of(new.record, old.kind == BUCKET and rules.taken(old) or old.total)
+    new.aside = old.kind == BUCKET and old.aside or 0
   elseif old.kind == BUCKET and new.kind == WINDOW then
     windows.add(new, new.head, rules.used(old))
   elseif old.kind == new.kind then

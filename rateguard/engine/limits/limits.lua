@@ -50,7 +50,7 @@ local function load_defaults(ids)
 end
 
 -- ---- states: total, head (of a budget: when its period began), pace_us (of a budget: the highest threshold noticed), opens_at,
--- aside (of a budget: what is reserved; of a window: what counts in the head's slot)
+-- aside (of a budget: what is reserved; of a window: what counts in the head's slot; of a bucket: when it was last full)
 
 local function advance_budget(l)
   local periods, began = l.record.periods, 0

@@ -69,7 +69,9 @@ end
 local function take(l, amount, tenant, at_ms)
   local r = l.record
   if l.kind == BUCKET then
-    l.pace_us = math.max(l.pace_us, (at_ms or now) * 1000) + pace_of(r, amount)
+    local at = at_ms or now
+    if l.pace_us <= at * 1000 then l.aside = at end
+    l.pace_us = math.max(l.pace_us, at * 1000) + pace_of(r, amount)
   else
     l.total = l.total + amount
     if l.kind == WINDOW then
@@ -108,7 +110,11 @@ local function adjust(l, reserved, actual, charged_ms, tenant)
     add_to_slice(l, slice_at(r, charged_ms), actual - reserved)
     if actual < reserved and r.burst < 1000 then l.pace_us = l.pace_us - pace_of(r, reserved - actual) end
   elseif l.kind == BUCKET then
-    if actual > reserved then l.pace_us = l.pace_us + pace_of(r, actual - reserved) else l.pace_us = l.pace_us - pace_of(r, reserved - actual) end
+    if actual > reserved then
+      l.pace_us = math.max(l.pace_us, now * 1000) + pace_of(r, actual - reserved)
+    elseif charged_ms >= l.aside then -- an earlier charge has been refilled: it does not come back a second time
+      l.pace_us = l.pace_us - pace_of(r, reserved - actual)
+    end
   elseif l.kind == CONCURRENCY then
     l.total = math.max(0, l.total - reserved)
   elseif l.kind == BUDGET then

@@ -47,7 +47,7 @@ class LimitState:
         """A charge of `from_ms` turned out to count at `to_ms`. Only windows care. Returns whether it changed anything."""
         return False
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """An attempt ended: `reserved` becomes `actual` in the place where it was charged."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class Window(LimitState):
             self._add(new, amount)
         return new > old
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """See LimitState."""
         self._add(self.slice_at(charged_ms), actual - reserved)
         if actual < reserved and self.record.burst_permille < 1000:
@@ -155,11 +155,15 @@ class Window(LimitState):
 
 
 class Bucket(LimitState):
-    """Refilled without a break, `amount` in `window_ms`; holds `burst_permille` of the amount. Kept as the moment at which it is full."""
+    """Refilled without a break, `amount` in `window_ms`; holds `burst_permille` of the amount. Kept as the moment at which it is full.
+
+    busy_ms: the last charge of a full bucket. Since then, never more is used than the bucket holds and what has flowed in.
+    """
 
     def __init__(self, record: LimitRecord) -> None:
         super().__init__(record)
         self.pace_us = 0
+        self.busy_ms = 0
 
     def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
         """See LimitState. Less than a millisecond ahead counts as room: it is what rounding adds."""
@@ -171,15 +175,20 @@ class Bucket(LimitState):
 
     def take(self, amount: int, now_ms: int) -> None:
         """See LimitState."""
+        if self.pace_us <= now_ms * 1000:
+            self.busy_ms = now_ms
         self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, amount)
 
     def recall(self, amount: int, at_ms: int) -> None:
         """See LimitState."""
         self.take(amount, at_ms)
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
-        """See LimitState."""
-        self.pace_us += pace_of(self.record, actual - reserved) if actual > reserved else -pace_of(self.record, reserved - actual)
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
+        """See LimitState. A charge from before the bucket was last full has been refilled: it does not come back a second time."""
+        if actual > reserved:
+            self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, actual - reserved)
+        elif charged_ms >= self.busy_ms:
+            self.pace_us -= pace_of(self.record, reserved - actual)
 
     def used(self, now_ms: int) -> int:
         """See LimitState."""
@@ -205,7 +214,7 @@ class Concurrency(LimitState):
             return NEVER
         return 0 if self.total + amount <= most else FOREVER
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """See LimitState."""
         self.total = max(0, self.total - reserved)
 
@@ -248,7 +257,7 @@ class Budget(LimitState):
         self.total += amount
         self.reserved += amount
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """See LimitState."""
         self.reserved = max(0, self.reserved - reserved)
         self.total = max(0, self.total + actual - reserved)
@@ -273,7 +282,7 @@ class Pause(LimitState):
         """See LimitState."""
         return max(0, self.record.amount - now_ms) if self.record.amount else FOREVER
 
-    def adjust(self, reserved: int, actual: int, charged_ms: int) -> None:
+    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """See LimitState."""
 
 
@@ -306,6 +315,7 @@ def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
         _carry_ring(old, new)
     elif isinstance(old, Bucket | Window) and isinstance(new, Bucket):
         new.pace_us = now_ms * 1000 + pace_of(record, old.taken(now_ms) if isinstance(old, Bucket) else old.total)
+        new.busy_ms = old.busy_ms if isinstance(old, Bucket) else 0
     elif isinstance(old, Bucket) and isinstance(new, Window):
         new.advance(now_ms)
         new.recall(old.used(now_ms), now_ms)

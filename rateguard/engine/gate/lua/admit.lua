@@ -249,8 +249,13 @@ local function find_deployment(head, model)
     end
   end
   if never ~= '' and not next(blocked) then refuse(head, 'exceeds_limit', never); return end
+  local l = never ~= '' and limit_of(what)
+  if l then -- others may fit where this one never does: it alone waits
+    parking.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, shortest < FOREVER and now + shortest or nil)
+    return
+  end
   for id, wait in pairs(blocked) do
-    if limits.of(id) then close_limit(id, wait, head.lane) end
+    if limit_of(id) then close_limit(id, wait, head.lane) end
   end
   close(parts_of(head.tree).model, what, shortest, head.lane)
 end

@@ -62,6 +62,10 @@ local function forget_scope(node)
   call('DEL', P .. K.scope .. node)
   cached.paths = {}
   free_dropped(old, nil)
+  if string.find(node, '|run:', 1, true) then -- a run never comes back: nothing has to be remembered of it
+    call('HDEL', P .. K.record_versions, 'scope:' .. node)
+    for _, id in ipairs(old and old.limits or {}) do call('HDEL', P .. K.record_versions, 'limit:' .. id) end
+  end
 end
 
 operation('configure', function()
