@@ -264,11 +264,12 @@ def test_of_very_many_scopes_each_is_written(line):
 # ---- order
 
 
-def test_the_first_of_a_lower_lane_is_granted_twentieth(line):
+@pytest.mark.parametrize("want", [1, 7, 100])
+def test_a_lower_lane_is_granted_twentieth_however_many_a_step_grants(line, want):
     line.open()
     line.enqueue(*line.jobs(40, lane=Lane.HIGH), *line.jobs(3, lane=Lane.LOW))
 
-    lanes = [grant.lane for grant in line.admit_all()]
+    lanes = [grant.lane for grant in line.admit_all(want)]
 
     assert [place for place, lane in enumerate(lanes[:40]) if lane == Lane.LOW] == [19, 39]
 
