@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -132,6 +133,7 @@ def try_survivors(wanted: argparse.Namespace) -> None:
 
 def main() -> None:
     wanted = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copies end with us
     if wanted.survivors:
         try_survivors(wanted)
         return

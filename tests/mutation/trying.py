@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ class Copy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)  # its forks too; their servers end with them
         self._process.communicate()
         self._answers.close()
         shutil.rmtree(self._home, ignore_errors=True)
@@ -134,7 +135,15 @@ class Copy:
         written.write_text(json.dumps(dataclasses.asdict(request)))
         with (Path(request.folder) / "log").open("wb") as log:
             environment = {**self._environment, REQUEST: str(written)}
-            process = subprocess.Popen(self._command, cwd=self._tree, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                self._command,
+                cwd=self._tree,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
             try:
                 code = process.wait(MOST_S)
             except subprocess.TimeoutExpired:
