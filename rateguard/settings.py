@@ -119,7 +119,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 5,
     "socket_timeout": 10,
     "socket_keepalive": True,
-    "retry_on_timeout": True,
+    # With True the client mends a broken connection behind Celery's back: the worker then waits for ever where nobody will speak.
+    "retry_on_timeout": False,
     **_BROKER_OPTIONS,
 }
 CELERY_RESULT_BACKEND = "rateguard.jobs.results:JobResultBackend"
