@@ -65,3 +65,13 @@ def test_the_largest_budget_is_exact_in_a_double():
 )
 def test_money_is_written_with_cents_and_with_more_digits_only_where_there_are_any(nano, text):
     assert format_usd(nano) == text
+
+
+@pytest.mark.parametrize(("pico", "nano"), [(0, 0), (1, 1), (999, 1), (1_000, 1), (1_001, 2), (2_000, 2)])
+def test_a_reservation_is_rounded_up_and_to_no_more_than_it_must(pico, nano):
+    assert most_nano_usd(Price(input_pico=pico), 1, 0) == most_nano_usd(Price(output_pico=pico), 0, 1) == nano
+
+
+def test_what_is_not_said_to_have_been_used_costs_nothing():
+    assert cost_nano_usd(Price(10**6, 10**6, 10**6, 10**6), Usage()) == 0
+    assert cost_nano_usd(Price(), Usage(10**6, 10**6, 10**6, 10**6)) == 0
