@@ -1,9 +1,13 @@
 """Redis loses its data, its functions, its replies, its time or itself in a run: nothing is lost and no limit is exceeded."""
 
+import queue
 import shutil
 import threading
 
 import pytest
+import redis
+from celery import current_app
+from kombu import Consumer, Exchange, Queue
 
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -128,6 +132,27 @@ def test_replies_that_are_lost_again_and_again_double_nothing(live_on, wire):
     wire.lose_each(3)
     assert_all_is_well(live, 120)
     assert wire.lost >= 10
+
+
+def test_a_connection_to_the_broker_that_breaks_is_an_error_at_once(wire, own_valkey):
+    """Mended behind Celery's back it would be subscribed to nothing, and the worker would read from it for ever."""
+    connection = current_app.connection_for_read(wire.url)
+    Consumer(connection.channel(), Queue("heard", Exchange("said", "fanout")), accept=["json"]).consume()
+    connection.drain_events(timeout=5)
+    ends: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+    threading.Thread(target=lambda: ends.put(end_of_listening(connection)), daemon=True).start()
+    wire.lead_to(own_valkey.server.port)
+    assert isinstance(ends.get(timeout=5), redis.ConnectionError)
+    connection.close()
+
+
+def end_of_listening(connection):
+    """The error that ends it."""
+    try:
+        while True:
+            connection.drain_events(timeout=20)
+    except (OSError, redis.RedisError) as error:
+        return error
 
 
 @pytest.mark.long
