@@ -227,6 +227,18 @@ def test_a_breaker_that_is_looked_at_later_no_longer_counts_what_left_its_window
     assert (view(line).calls, view(line).failures) == (0, 0)
 
 
+def test_a_reset_that_finds_nothing_to_forget_is_no_transition(line):
+    open_with(line)
+    calls(line, 2)
+    line.wait(RULE.window_ms + 5_000)
+    before = view(line)
+
+    line.gate.reset_breaker("1")
+
+    assert view(line) == before
+    assert line.notices() == []
+
+
 def test_a_notice_of_a_breaker_has_its_generation_and_no_period(line):
     open_with(line)
     calls(line, 5)

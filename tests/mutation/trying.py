@@ -154,10 +154,10 @@ class Copy:
 
 
 def _killer(code: int, failed: str) -> str:
-    """Who killed, by pytest's exit code: a test, loading (2, of a conftest 4), no end, a crash (a signal). Its own trouble is no kill."""
+    """Who killed, by pytest's exit code: a test, loading (1, 2 or 4), no end, a crash (a signal). Its own trouble is no kill."""
     if code == 0 or failed:
         return failed
-    return {TOO_LONG: ENDLESS, 2: LOADING, 4: LOADING}.get(code, CRASH if code < 0 else "")
+    return {TOO_LONG: ENDLESS, 1: LOADING, 2: LOADING, 4: LOADING}.get(code, CRASH if code < 0 else "")
 
 
 def _seen(request: Request) -> tuple[dict, str]:
