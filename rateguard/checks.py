@@ -4,6 +4,7 @@
 |---|---|---|
 | rateguard.E001 | always | RATEGUARD has an unknown key, a wrong type or a value out of range |
 | rateguard.E002 | always | a foreign package takes the name of one of ours |
+| rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
 | rateguard.E010 to E013 | `check --deploy`, and each start with RATEGUARD_ENV=production | settings that are fit for development alone |
 """
 
@@ -118,6 +119,16 @@ def check_shadowed_packages(**_: object) -> list[checks.CheckMessage]:
     ]
 
 
+def check_broker(**_: object) -> list[checks.CheckMessage]:
+    """Celery sees each loss of its broker. Looks at the Celery app that is the current one: a host project's, or ours."""
+    from celery import current_app  # noqa: PLC0415 -- the app reads Django's settings, which load after this module may
+
+    if not current_app.conf.broker_transport_options.get("retry_on_timeout"):
+        return []
+    message = "Celery's broker options have retry_on_timeout: after a failover of Redis a worker may hear no message more, without a word."
+    return [checks.Warning(message, hint="Take retry_on_timeout out of CELERY_BROKER_TRANSPORT_OPTIONS.", id="rateguard.W003")]
+
+
 def check_production(**_: object) -> list[checks.CheckMessage]:
     """The settings are fit for production."""
     return [checks.Error(rule.message, hint=rule.hint, id=rule.id) for rule in PRODUCTION_RULES if rule.is_broken()]
@@ -127,4 +138,5 @@ def register() -> None:
     """Give the checks to Django."""
     checks.register(check_settings, "rateguard")
     checks.register(check_shadowed_packages, "rateguard")
+    checks.register(check_broker, "rateguard")
     checks.register(check_production, "rateguard", deploy=True)

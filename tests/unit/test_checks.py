@@ -3,6 +3,7 @@ import types
 from importlib.machinery import ModuleSpec
 
 import pytest
+from celery import current_app
 from django.core import checks
 from django.test import override_settings
 
@@ -59,6 +60,12 @@ def test_one_machine_may_run_everything_on_sqlite():
 def test_a_wrong_setting_is_found_by_the_check():
     with override_settings(RATEGUARD={"WORKER_SLOTS": "many"}):
         assert found() == {"rateguard.E001"}
+
+
+def test_broker_connections_that_mend_themselves_are_warned_of(monkeypatch):
+    monkeypatch.setitem(current_app.conf.broker_transport_options, "retry_on_timeout", True)
+    with override_settings(**FIT):
+        assert found() == {"rateguard.W003"}
 
 
 def test_a_foreign_package_with_one_of_our_names_is_named_with_a_remedy(monkeypatch, tmp_path):
