@@ -77,3 +77,9 @@ def test_no_retry_begins_after_the_deadline():
 def test_what_may_be_sent_at_most_once_is_retried_only_if_it_never_arrived(kind):
     assert verdict(kind, is_at_most_once=True, may_have_arrived=True).reason is Reason.AT_MOST_ONCE
     assert verdict(kind, is_at_most_once=True, may_have_arrived=False).action is RETRY
+
+
+def test_the_wait_doubles_thirty_times_at_most():
+    patient = RetrySettings(base_ms=1, longest_ms=2**40)
+
+    assert backoff_ms(31, patient, 0.5) == backoff_ms(99, patient, 0.5) == 2**29
