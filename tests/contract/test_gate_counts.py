@@ -14,8 +14,9 @@ from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.keys import GATE_KEYS, gate_prefix
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Level
+from rateguard.engine.limits.limit import Exhausted, Level
 from tests.contract.gate_breaker import RULE, calls, open_with, view
+from tests.contract.gate_budget import DAYS, DEAR, HOUR_MS
 from tests.contract.gate_line import MANY_SLOTS, START_MS, Clock, Line, budget, deployment, ended, ids, model, node, places, requests, sent
 
 # ---- windows
@@ -130,6 +131,23 @@ def test_nodes_that_still_count_are_in_the_way_of_no_other_that_is_swept(line):
         line.wait(2_000)
 
     assert line.nodes() == {"p": 210}
+
+
+def test_a_node_whose_held_job_has_gone_is_swept_when_it_counts_no_more(line):
+    of_a_day = budget("d:b", 5_000, Level.LEAF, on_exhausted=Exhausted.HOLD, periods=DAYS)
+    line.open(of_a_day, scopes=[node("p", user=("d:b",))], models=[DEAR])
+    line.enqueue(*line.jobs(6, "p|user:a"))
+    first = line.admit_all()
+    assert len(first) == 5
+    line.step(settle=ended(first, cost=1_000))
+
+    line.go_to(DAYS[2])
+    line.step(settle=tuple(Settlement(grant.reservation, used=False) for grant in line.admit_all()))
+
+    assert line.uses("d:b@user:a") == [0]
+    for _ in range(3):
+        line.wait(HOUR_MS)
+    assert line.nodes() == {}
 
 
 def test_who_has_a_live_node_takes_no_new_nodes_place(make_line):
@@ -284,6 +302,19 @@ def test_a_lower_lane_is_granted_twentieth_however_many_a_step_grants(line, want
     lanes = [grant.lane for grant in line.admit_all(want)]
 
     assert [place for place, lane in enumerate(lanes[:40]) if lane == Lane.LOW] == [19, 39]
+
+
+def test_what_a_user_was_served_before_the_hour_ended_counts_after_it(line):
+    line.open()
+    line.wait(HOUR_MS - START_MS % HOUR_MS - 60_000)
+    line.enqueue(line.job("p|user:a", size=1_000))
+    line.admit_all()
+    line.wait(120_000)
+
+    few, many = line.jobs(10, "p|user:a", size=10), line.jobs(10, "p|user:b", size=10)
+    line.enqueue(*few, *many)
+
+    assert [grant.reservation.job for grant in line.admit_all()] == [job.job for job in (*many, *few)]
 
 
 def test_what_users_were_served_is_forgotten_after_three_hours_and_what_tenants_were_never(redis_url):
