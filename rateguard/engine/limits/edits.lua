@@ -27,7 +27,7 @@ end
 
 -- An empty state of a record: `id` has it by itself, or by a default.
 local function new_state(id, packed)
-  if string.find(id, '@', 1, true) then return limits.unpack(id, nil, limits.record_of(packed, 1)) end
+  if string.find(id, '@', 1, true) then return limits.unpack(id, nil, limits.record_of(packed)) end
   return limits.unpack(id, struct.pack(limits.HEADER, 0, 0, 0, 0, 0, 0) .. packed, nil)
 end
 
@@ -84,7 +84,7 @@ local function write_record(id, packed)
   limits.load(ids) -- under the old record
   call('SET', key, packed)
   call('SADD', P .. K.limit_ids, id)
-  local record, was = limits.record_of(packed, 1), known and limits.record_of(known, 1)
+  local record, was = limits.record_of(packed), known and limits.record_of(known)
   local is_recast = was and not parks_as(was, record)
   cached.records[id] = record
   for i = 1, #ids do

@@ -7,7 +7,7 @@
 local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
 local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
 local HEADER, HEADER_BYTES = '<Bddddd', 41
-local RECORD, RECORD_BYTES = '<BBBBBHBddHHH', 30
+local RECORD, RECORD_BYTES, MOST_RECORDS = '<BBBBBHBddHHH', 30, 20000
 local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
 
 local loaded, dirty, births -- this call's states by id; those to write; by tenant, the default states that come to life
@@ -15,18 +15,21 @@ fresh(function() loaded, dirty, births = {}, {}, {} end)
 
 -- ---- records: what a limit is
 
--- Of a budget, periods and thresholds follow at the end of the string. With room for the fields of a state: a table that grows costs more.
-local function record_of(raw, at)
-  local kind, metric, level, gives_back, reserve_lane, reserve, on_exhausted, amount, window_ms, burst, slices, ring =
-    struct.unpack(RECORD, raw, at)
-  local r = {kind = kind, metric = metric, level = level, gives_back = gives_back, reserve_lane = reserve_lane, reserve = reserve,
-    on_exhausted = on_exhausted, amount = amount, window_ms = window_ms, burst = burst, slices = slices, ring = ring, id = false, record = false,
-    changed = false, exists = false, total = 0, head = 0, pace_us = 0, opens_at = 0, aside = 0, has_parked = 0, has_ring = false, written = 0,
-    dirty = false, raw = false}
-  if kind == BUDGET then
-    local tail = cmsgpack.unpack(string.sub(raw, at + RECORD_BYTES))
+-- Limits of the same kind and amounts share one record. Of a budget, periods and thresholds follow at the end of the string.
+local records, records_size = {}, 0
+local function record_of(packed)
+  local r = records[packed]
+  if r then return r end
+  if records_size > MOST_RECORDS then records, records_size = {}, 0 end
+  r = {packed = packed}
+  r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms, r.burst, r.slices, r.ring =
+    struct.unpack(RECORD, packed)
+  if r.kind == BUDGET then
+    local tail = cmsgpack.unpack(string.sub(packed, RECORD_BYTES + 1))
     r.periods, r.thresholds = tail[1], tail[2]
   end
+  records[packed] = r
+  records_size = records_size + 1
   return r
 end
 
@@ -44,7 +47,7 @@ local function load_defaults(ids)
   if #keys == 0 then return end
   local raws = call('MGET', unpack(keys))
   for i = 1, #raws do
-    if raws[i] then cached.records[missing[i]] = record_of(raws[i], 1) end
+    if raws[i] then cached.records[missing[i]] = record_of(raws[i]) end
   end
   cached.size = cached.size + #missing
 end
@@ -67,16 +70,16 @@ end
 local function unpack_state(id, raw, default)
   local flags, total, head, pace_us, opens_at, aside = 0, 0, 0, 0, 0, 0
   if raw then flags, total, head, pace_us, opens_at, aside = struct.unpack(HEADER, raw) end
-  local l, slots_at
-  if default then
-    slots_at = HEADER_BYTES
-    l = {id = id, record = default, kind = default.kind, changed = {}, exists = raw and true, total = total, head = head, pace_us = pace_us,
-      opens_at = opens_at, aside = aside, has_parked = 0, has_ring = false, written = 0, dirty = false, raw = false, tenant = false}
-  else
-    slots_at, l = HEADER_BYTES + RECORD_BYTES, record_of(raw, HEADER_BYTES + 1)
-    l.id, l.record, l.changed, l.exists, l.total, l.head, l.pace_us, l.opens_at, l.aside = id, l, {}, true, total, head, pace_us, opens_at, aside
+  local record, slots_at = default, HEADER_BYTES
+  if not default then
+    local is_budget = string.byte(raw, HEADER_BYTES + 1) == BUDGET
+    record = record_of(string.sub(raw, HEADER_BYTES + 1, not is_budget and HEADER_BYTES + RECORD_BYTES or -1))
+    slots_at = HEADER_BYTES + RECORD_BYTES
   end
-  l.has_parked, l.has_ring, l.written = flags % 2, flags >= 2, l.head
+  -- made at its size: a table that grows costs more
+  local l = {id = id, record = record, kind = record.kind, changed = {}, exists = raw and true, is_default = default and true, total = total,
+    head = head, pace_us = pace_us, opens_at = opens_at, aside = aside, has_parked = flags % 2, has_ring = flags >= 2, written = head,
+    dirty = false}
   if l.kind == WINDOW then windows.advance(l, raw, slots_at) elseif l.kind == BUDGET then advance_budget(l) end
   return l
 end
@@ -144,11 +147,7 @@ end
 
 local function header_of(l)
   local header = struct.pack(HEADER, l.has_parked + (l.has_ring and 2 or 0), l.total, l.head, l.pace_us, l.opens_at, l.aside)
-  local r = l.record
-  if r ~= l then return header end
-  header = header .. struct.pack(RECORD, r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms,
-    r.burst, r.slices, r.ring)
-  return r.kind == BUDGET and header .. cmsgpack.pack({r.periods, r.thresholds}) or header
+  return l.is_default and header or header .. l.record.packed
 end
 
 -- States that nodes have by a default come to life: they are counted, and looked at again when they may be void.
