@@ -42,3 +42,7 @@ def test_a_path_is_taken_apart_into_its_tenant_its_parts_and_its_user():
     assert scopes.user_of(path) == "user:alice"
     assert scopes.user_of("5|team:ml") == ""
     assert scopes.instance_of("l17", "user:alice") == "l17@user:alice"
+
+
+def test_a_run_may_lie_in_runs_four_deep():
+    assert scopes.MOST_RUNS == 4  # as callers and errors are told
