@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement, Step
+from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Level
 from tests.contract.gate_line import budget, deployment, ended, ids, model, node, places, requests, sent, tokens
@@ -279,3 +281,13 @@ def test_more_limits_and_paths_than_a_call_of_lua_can_name_are_configured_and_lo
     assert len(inspection.limits) == 9_000
     assert sum(use.used for use in inspection.limits) == 2
     assert line.step().version == 1
+
+
+def test_a_library_that_is_taken_away_again_is_an_outage_so_that_the_same_call_is_repeated(redis_url, monkeypatch):
+    client = connect(redis_url, 5_000)
+    load = client.function_load
+    monkeypatch.setattr(client, "function_load", lambda *args, **more: (load(*args, **more), client.function_flush()))
+    client.function_flush()
+
+    with client, pytest.raises(GateUnavailable, match=r"(?i)function not found"):
+        RedisGate(client, partition="library").epoch()

@@ -66,6 +66,11 @@ def _parts(configuration: Configuration) -> Iterator[Configuration]:
     yield configuration
 
 
+def _is_unknown(error: redis.ResponseError) -> bool:
+    """Whether the server does not have the library; right after it was loaded: it was taken away again, or another server answers."""
+    return "function not found" in str(error).lower()
+
+
 @contextlib.contextmanager
 def _errors_mapped() -> Iterator[None]:
     try:
@@ -73,7 +78,7 @@ def _errors_mapped() -> Iterator[None]:
     except redis.ResponseError as error:
         if str(error).startswith("EPOCH"):
             raise GateEpochLost(str(error)) from error
-        if isinstance(error, MAY_NOT_NOW) or str(error).startswith(MAY_NOT_NOW_CODES):
+        if _is_unknown(error) or isinstance(error, MAY_NOT_NOW) or str(error).startswith(MAY_NOT_NOW_CODES):
             raise GateUnavailable(f"the gate's server refuses: {type(error).__name__}: {error}") from error
         raise
     except (redis.RedisError, OSError) as error:
@@ -187,7 +192,7 @@ class RedisGate:
             try:
                 return self._client.fcall(functions.prefix + operation, 1, self._epoch_key, packed)
             except redis.ResponseError as error:
-                if "function not found" not in str(error).lower():
+                if not _is_unknown(error):
                     raise
             self._client.function_load(functions.source, replace=True)
             return self._client.fcall(functions.prefix + operation, 1, self._epoch_key, packed)
