@@ -17,7 +17,7 @@ from rateguard.engine.gate.paths import Path
 from rateguard.engine.gate.reservations import Reservation
 from rateguard.engine.gate.room import SECOND_LOOK_MS, WAKE_NODES, Room
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Exhausted, Kind, Level, Need
+from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Need
 from rateguard.engine.limits.states import DOWNGRADE, FOREVER, NEVER, Budget, LimitState
 
 FLOOR_CREDIT = 19
@@ -327,7 +327,9 @@ class Admission:
         need, charges = head.need, self._charge(head, deployment)
         send_by = self.now_ms + self._unsent_for(charges)
         generation = self.breakers.grant(deployment, head.reservation, self.now_ms)
-        reservation = Reservation(head.path.id, model, lane, work_class, need, charges, self.now_ms, deployment.id, generation)
+        settled = [charge for charge in charges if self._record(charge[0]).is_settled]
+        others = [charge for charge in charges if charge not in settled]
+        reservation = Reservation(head.path.id, model, lane, work_class, need, others, self.now_ms, deployment.id, generation, settled)
         self.reserve(head.reservation, reservation, send_by)
         self.room.advance_tags(head.tree, head.path, need.of_share() * TAG_SCALE)
         self.room.take_job(head.tree, head.path.id, head.member)
@@ -360,9 +362,12 @@ class Admission:
 
     def _unsent_for(self, charges: list[tuple[str, int]]) -> int:
         """How long the grant may stay unsent: never so long that a window forgets it before its sending is known."""
-        records = (self.room.table.records[limit_id.partition("@")[0]] for limit_id, _ in charges)
+        records = (self._record(limit_id) for limit_id, _ in charges)
         shortest = min((record.window_ms for record in records if record.kind == Kind.WINDOW), default=FOREVER)
         return min(self.holders.settings.send_by_ms, max(SHORTEST_UNSENT_MS, shortest // 2))
+
+    def _record(self, limit_id: str) -> LimitRecord:
+        return self.room.table.records[limit_id.partition("@")[0]]
 
     def _count_floor(self, tree: str) -> None:
         """Each other lane of the pool with an open head comes a step nearer to its floor."""

@@ -20,7 +20,10 @@ from rateguard.engine.limits.states import Budget, LimitState
 
 @dataclasses.dataclass(slots=True)
 class Reservation:
-    """What a granted attempt holds. charged_ms: where its windows count it. generation: of its deployment's breaker at the grant."""
+    """What a granted attempt holds. charged_ms: where its windows count it. generation: of its deployment's breaker at the grant.
+
+    charges: what settles to what was used. settled: what counts in the end as at the grant, unless nothing was sent: requests.
+    """
 
     path: str
     model: str
@@ -31,6 +34,7 @@ class Reservation:
     charged_ms: int
     deployment: str
     generation: int
+    settled: list[tuple[str, int]] = dataclasses.field(default_factory=list)
     holder: str = ""
 
 
@@ -77,7 +81,7 @@ class Reservations:
         """Windows count the attempt at a later moment than they did."""
         if at_ms <= reservation.charged_ms:
             return
-        for limit_id, amount in reservation.charges:
+        for limit_id, amount in [*reservation.charges, *reservation.settled]:
             limit = self._limits.get(limit_id, now_ms)
             if limit is not None and limit.move(amount, reservation.charged_ms, at_ms):
                 self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
@@ -94,7 +98,7 @@ class Reservations:
         self._release(settlement.reservation, reservation)
         if settlement.used and settlement.counted_ago_ms is not None:
             self._count_at(reservation, now_ms - settlement.counted_ago_ms, now_ms)
-        for limit_id, reserved in reservation.charges:
+        for limit_id, reserved in [*reservation.charges, *(() if settlement.used else reservation.settled)]:
             limit = self._limits.get(limit_id, now_ms)
             if limit is not None:
                 limit.adjust(reserved, _actual(limit, reserved, reservation, settlement), reservation.charged_ms, now_ms)

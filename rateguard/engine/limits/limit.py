@@ -106,6 +106,11 @@ class LimitRecord:
             return 0
         return self.slices + 1 + -(-self.guard_ms * self.slices // self.window_ms)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether an attempt counts in the end what it counted at the grant: a request is a request."""
+        return self.metric == Metric.REQUESTS and self.kind in (Kind.WINDOW, Kind.BUCKET)
+
     def amount_for(self, lane: Lane) -> int:
         """What a lane may use of the amount; for a BUCKET, of its capacity."""
         most = self.amount * self.burst_permille // 1000 if self.kind == Kind.BUCKET else self.amount

@@ -67,7 +67,7 @@ local function advance_budget(l)
 end
 
 -- The state of a limit as of now. default: what it is, where a node has it by a default; else that stands in the string.
-local function unpack_state(id, raw, default)
+local function unpack_state(id, raw, default, key)
   local flags, total, head, pace_us, opens_at, aside = 0, 0, 0, 0, 0, 0
   if raw then flags, total, head, pace_us, opens_at, aside = struct.unpack(HEADER, raw) end
   local record, slots_at = default, HEADER_BYTES
@@ -79,7 +79,7 @@ local function unpack_state(id, raw, default)
   -- made at its size: a table that grows costs more
   local l = {id = id, record = record, kind = record.kind, changed = {}, exists = raw and true, is_default = default and true, total = total,
     head = head, pace_us = pace_us, opens_at = opens_at, aside = aside, has_parked = flags % 2, has_ring = flags >= 2, written = head,
-    dirty = false}
+    dirty = false, key = key or P .. K.limit .. id}
   if l.kind == WINDOW then windows.advance(l, raw, slots_at) elseif l.kind == BUDGET then advance_budget(l) end
   return l
 end
@@ -106,7 +106,7 @@ local function load_limits(ids)
     for i = 1, #raws do
       local n = from + i - 1
       local default = of[n] and cached.records[of[n]]
-      if default or raws[i] and not of[n] then loaded[wanted[n]] = unpack_state(wanted[n], raws[i], default) end
+      if default or raws[i] and not of[n] then loaded[wanted[n]] = unpack_state(wanted[n], raws[i], default, keys[n]) end
     end
   end
 end
@@ -167,10 +167,10 @@ end
 local function flush_limits()
   local states, born = {}, {}
   for i = 1, #dirty do
-    local l, key = dirty[i], P .. K.limit .. dirty[i].id
+    local l = dirty[i]
     if l.tenant then born[#born + 1] = l end
     local slots = l.kind == WINDOW and windows.write(l) -- first: it may give the window a ring
-    states[#states + 1] = key
+    states[#states + 1] = l.key
     states[#states + 1] = slots and header_of(l) .. slots or header_of(l)
   end
   for from = 1, #states, 2000 do call('MSET', unpack(states, from, math.min(from + 1999, #states))) end

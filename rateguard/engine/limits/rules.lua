@@ -161,7 +161,10 @@ local function need_of(metric, need)
   return need.cost
 end
 
+-- Whether it counts in the end what it counted at the grant: a request is a request.
+local function is_settled(l) return l.record.metric == REQUESTS and (l.kind == WINDOW or l.kind == BUCKET) end
+
 return {
-  HOLD = HOLD, amount_for = amount_for, pace_of = pace_of, taken = taken, wait_ms = wait_ms, next_period_ms = next_period_ms, take = take, recall = recall, move = move,
+  is_settled = is_settled, HOLD = HOLD, amount_for = amount_for, pace_of = pace_of, taken = taken, wait_ms = wait_ms, next_period_ms = next_period_ms, take = take, recall = recall, move = move,
   adjust = adjust, used = used, reached = reached, is_void = is_void, need_of = need_of,
 }

@@ -67,16 +67,19 @@ end
 -- Slots that are kept in the state itself: {how far behind the head, amount}, …
 local slot_formats = {}
 local function advance_slots(l, raw, slots_at, current)
-  local ring, count = l.record.ring, raw and math.floor((string.len(raw) - slots_at) / SLOT_BYTES) or 0
-  local function put(number, amount)
-    if number > current - ring then l.changed[number % ring] = amount else l.total = l.total - amount end
-  end
+  local count = raw and math.floor((string.len(raw) - slots_at) / SLOT_BYTES) or 0
+  local ring, oldest = l.record.ring, current - l.record.ring
   if count > 0 then
     if not slot_formats[count] then slot_formats[count] = '<' .. string.rep('I2I4', count) end
     local slots = {struct.unpack(slot_formats[count], raw, slots_at + 1)}
-    for i = 1, count * 2, 2 do put(l.head - slots[i], slots[i + 1]) end
+    for i = 1, count * 2, 2 do
+      local number = l.head - slots[i]
+      if number > oldest then l.changed[number % ring] = slots[i + 1] else l.total = l.total - slots[i + 1] end
+    end
   end
-  if current > l.head and l.aside > 0 then put(l.head, l.aside) end
+  if current > l.head and l.aside > 0 then
+    if l.head > oldest then l.changed[l.head % ring] = l.aside else l.total = l.total - l.aside end
+  end
 end
 
 local function advance_window(l, raw, slots_at)

@@ -205,14 +205,15 @@ end
 
 -- ---- granting
 
--- Take what the attempt needs of each limit; one more of those parked under it may try. Returns the shortest window.
-local function charge_all(ids, head, charged_ids, amounts, shortest)
+-- Take what the attempt needs of each limit; one more of those parked under it may try. charged: {ids, amounts} of those that settle to what was
+-- used, and of those that do not. Returns the shortest window.
+local function charge_all(ids, head, charged, settled, shortest)
   for i = 1, #ids do
     local l = limit_of(ids[i])
     if l and l.kind ~= PAUSE then
-      local amount = need_of(l.record.metric, head.need)
+      local amount, into = need_of(l.record.metric, head.need), rules.is_settled(l) and settled or charged
       rules.take(l, amount, head.path.tenant)
-      charged_ids[#charged_ids + 1] = l.id; amounts[#amounts + 1] = amount
+      into[1][#into[1] + 1] = l.id; into[2][#into[2] + 1] = amount
       if l.has_parked == 1 and l.kind ~= BUDGET and l.opens_at <= now then parking.unpark(l) end
       if l.kind == WINDOW then shortest = math.min(shortest, l.record.window_ms) end
     end
@@ -221,14 +222,14 @@ local function charge_all(ids, head, charged_ids, amounts, shortest)
 end
 
 local function grant(head, deployment)
-  local need, charged_ids, amounts = head.need, {}, {}
-  local shortest = charge_all(head.path.limits, head, charged_ids, amounts, FOREVER)
-  shortest = charge_all(deployment.limits, head, charged_ids, amounts, shortest)
+  local need, charged, settled = head.need, {{}, {}}, {{}, {}}
+  local shortest = charge_all(head.path.limits, head, charged, settled, FOREVER)
+  shortest = charge_all(deployment.limits, head, charged, settled, shortest)
   -- never so long unsent that a window forgets it before its sending is known
   local send_by = now + math.min(settings[1], math.max(SHORTEST_UNSENT_MS, math.floor(shortest / 2)))
   local generation = breaker.grant(deployment.id, deployment.rule, head.rid)
-  reservations.reserve(head.rid, {head.path.id, head.tree, need.input, need.output, need.max_output, need.cost, now, '', charged_ids, amounts,
-    deployment.id, generation}, send_by)
+  reservations.reserve(head.rid, {head.path.id, head.tree, need.input, need.output, need.max_output, need.cost, now, '', charged[1], charged[2],
+    deployment.id, generation, settled[1], settled[2]}, send_by)
   room.advance_tags(head.tree, head.path, head.tenant_tag, head.user_tag, (need.input + need.max_output) * TAG_SCALE)
   room.take_job(head.tree, head.path.id, head.member, head.following)
   choosing.count_floor(head.tree)

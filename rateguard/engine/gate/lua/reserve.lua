@@ -1,5 +1,6 @@
 -- Reservations: made at the grant, claimed and moved when sent, adjusted at the end. Twin: reservations.py, name by name.
--- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment, generation}
+-- A record: {path, tree, input, output, max_output, cost, charged_ms, holder, {limit ids}, {amounts}, deployment, generation,
+--   {limit ids}, {amounts}}; the last two: of limits that count what they counted at the grant, unless nothing was sent
 
 local JOB, RESTORED = 2, -1
 local DEFAULT_RULE = {failures = 5, failure_permille = 500, window_ms = 30000, open_ms = 30000, slow_ms = 0, slow_permille = 500, probes = 1,
@@ -80,11 +81,14 @@ end
 -- Windows count the attempt at a later moment than they did.
 local function count_at(rid, record, at_ms)
   if at_ms <= record[7] then return end
-  limits.load(record[9])
   local tenant = paths.parts_of(record[1]).tenant
-  for i = 1, #record[9] do
-    local l = limits.of(record[9][i])
-    if l then rules.move(l, record[10][i], record[7], at_ms, tenant) end
+  for place = 9, 13, 4 do
+    local ids, amounts = record[place] or {}, record[place + 1]
+    limits.load(ids)
+    for i = 1, #ids do
+      local l = limits.of(ids[i])
+      if l then rules.move(l, amounts[i], record[7], at_ms, tenant) end
+    end
   end
   record[7] = at_ms
   keep(rid, record)
@@ -131,16 +135,11 @@ local function cool(target, cool_ms)
   call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
 end
 
--- s: {used, settled = {input, output, max_output, cost}, counted_ago, verdict, latency_ms}
-local function settle(rid, s)
-  local record = reservation_of(rid)
-  if not record then return end
-  limits.load(record[9])
-  if s.used and s.counted_ago >= 0 then count_at(rid, record, now - s.counted_ago) end
-  release(rid, record)
+local function settle_limits(ids, amounts, record, s)
   local tenant = paths.parts_of(record[1]).tenant
-  for i = 1, #record[9] do
-    local l, reserved = limits.of(record[9][i]), record[10][i]
+  limits.load(ids)
+  for i = 1, #ids do
+    local l, reserved = limits.of(ids[i]), amounts[i]
     if l then
       local actual = actual_of(l, reserved, record, s)
       rules.adjust(l, reserved, actual, record[7], tenant)
@@ -151,6 +150,16 @@ local function settle(rid, s)
       end
     end
   end
+end
+
+-- s: {used, settled = {input, output, max_output, cost}, counted_ago, verdict, latency_ms}
+local function settle(rid, s)
+  local record = reservation_of(rid)
+  if not record then return end
+  if s.used and s.counted_ago >= 0 then count_at(rid, record, now - s.counted_ago) end
+  release(rid, record)
+  settle_limits(record[9], record[10], record, s)
+  if not s.used and record[13] then settle_limits(record[13], record[14], record, s) end
   breaker.finish(record[11], rule_of(record[2], record[11]), rid, record[12], s.verdict, s.latency_ms)
 end
 
