@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
         "--without", action="append", default=[], metavar="TEXT", help="leave out tests whose name holds one of these texts"
     )
     parser.add_argument("--measured", type=Path, metavar="FILE", help="keep the tests' times on the sound engine, or take them from there")
+    parser.add_argument("--list", action="store_true", help="only write RESULTS.md anew, from results.json and survivors.toml")
     parser.add_argument("--survivors", action="store_true", help="try again those that survived the last time, in the same engine")
     return parser.parse_args()
 
@@ -134,6 +135,9 @@ def try_survivors(wanted: argparse.Namespace) -> None:
 def main() -> None:
     wanted = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copies end with us
+    if wanted.list:
+        write_results(*stored())
+        return
     if wanted.survivors:
         try_survivors(wanted)
         return

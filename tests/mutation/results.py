@@ -19,8 +19,8 @@ UNEXPLAINED = "not explained yet"
 
 HEAD = """# Mutants of the engine
 
-Each line of the lists is one small change to the engine, made alone. Killed: a test failed, or ran without end. Made by
-`python -m tests.mutation`; reasons stand in `survivors.toml`.
+Each line of the lists is one small change to the engine, made alone. Killed: a test failed, or ran without end; it is named.
+Made by `python -m tests.mutation`, and by `--survivors` as the suite grew; the data are `results.json`, the reasons `survivors.toml`.
 
 Seed {seed}, {count} mutants: **{killed} killed, {share:.1f} %**.
 """

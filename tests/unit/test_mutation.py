@@ -13,7 +13,7 @@ from tests.mutation import of_lua, of_python
 from tests.mutation.drawing import ENGINE, draw, files, found_again, mutants_of, shares
 from tests.mutation.loading import Loads
 from tests.mutation.mutant import Change
-from tests.mutation.results import rendered, store, stored
+from tests.mutation.results import RESULTS, reasons, rendered, store, stored
 from tests.mutation.suite import History, Measured, split
 from tests.mutation.trying import Copy, Verdict
 
@@ -185,3 +185,13 @@ def test_the_list_gives_each_survivor_its_reason_and_is_read_again_as_it_was_wri
     assert f"- `{mutant.name}`\n  because" in text
     assert f"- `{mutant.name}`\n  test_money.py::test_less" in text
     assert stored(tmp_path / "list.json") == (verdicts, 1)
+
+
+def test_the_list_that_is_committed_is_made_of_the_data_and_explains_every_survivor():
+    verdicts, seed = stored()
+    why = reasons()
+
+    assert RESULTS.read_text(encoding="utf-8") == rendered(verdicts, seed, why)
+    assert {verdict.mutant.name for verdict in verdicts if not verdict.is_killed} == set(why)
+    assert len(verdicts) >= 300
+    assert sum(verdict.is_killed for verdict in verdicts) >= 0.85 * len(verdicts)
