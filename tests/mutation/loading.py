@@ -7,9 +7,12 @@ import redis
 from rateguard.engine.gate.library import library
 from tests.mutation.mutant import Mutant
 
+NAME = "mutant"
+"""Of the library while it is asked about: nobody must ever call it in place of the sound one."""
+
 
 class Loads:
-    """Asks a server to compile the library with the change in it; Python compiles here."""
+    """Asks a server to compile the library with the change in it, and leaves nothing behind; Python compiles here."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -20,10 +23,12 @@ class Loads:
             return _compiles(changed)
         if text not in library().source:
             return False
+        source = library().source.replace(text, changed).replace(library().prefix.rstrip("_"), NAME)
         try:
-            self._client.function_load(library().source.replace(text, changed), replace=True)
+            self._client.function_load(source)
         except redis.ResponseError:
             return False
+        self._client.function_delete(NAME)
         return True
 
 

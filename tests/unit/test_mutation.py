@@ -111,10 +111,11 @@ def test_a_change_that_no_longer_loads_is_not_drawn(redis_url):
     text = (PROJECT / ENGINE / "gate/lua/start.lua").read_text(encoding="utf-8")
     sound = next(mutant for mutant in mutants_of(Path("gate/lua/start.lua"), text, random.Random(1)) if mutant.change == Change.COMPARISON)
     with redis.Redis.from_url(redis_url) as client:
-        loads = Loads(client)
+        loads, known = Loads(client), client.function_list()
         assert loads(sound, text)
         broken = text.replace(sound.before, "=<", 1)
         assert text in library().source
+        assert client.function_list() == known  # nobody may call a mutant in place of the sound one
         assert not loads(type(sound)(sound.path, sound.change, 0, len(text), text, broken, 1, 0, ""), text)
 
 
