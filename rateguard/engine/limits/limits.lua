@@ -84,29 +84,38 @@ local function unpack_state(id, raw, default, key)
   return l
 end
 
-local function load_limits(ids)
-  local keys, wanted, defaults, of = {}, {}, nil, {}
+-- What has to be known to read limits: their keys and, of those that nodes have by a default, its id. Paths keep it.
+local function describe(ids)
+  local keys, defaults = {}, {}
   for i = 1, #ids do
-    local id = ids[i]
-    if loaded[id] == nil then
-      loaded[id] = false
-      wanted[#wanted + 1] = id; keys[#keys + 1] = P .. K.limit .. id
-      if string.find(id, '@', 1, true) then
-        local default = record_id(id)
+    keys[i] = P .. K.limit .. ids[i]
+    defaults[i] = string.find(ids[i], '@', 1, true) and record_id(ids[i]) or false
+  end
+  return {keys = keys, defaults = defaults}
+end
+
+local function load_limits(ids, known)
+  local keys, wanted, defaults
+  for i = 1, #ids do
+    if loaded[ids[i]] == nil then
+      known = known or describe(ids)
+      if not keys then keys, wanted = {}, {} end
+      loaded[ids[i]] = false
+      keys[#keys + 1], wanted[#wanted + 1] = known.keys[i], i
+      if known.defaults[i] then
         defaults = defaults or {}
-        defaults[#defaults + 1] = default
-        of[#wanted] = default
+        defaults[#defaults + 1] = known.defaults[i]
       end
     end
   end
-  if #keys == 0 then return end
+  if not keys then return end
   if defaults then load_defaults(defaults) end
   for from = 1, #keys, 2000 do
     local raws = call('MGET', unpack(keys, from, math.min(from + 1999, #keys)))
-    for i = 1, #raws do
-      local n = from + i - 1
-      local default = of[n] and cached.records[of[n]]
-      if default or raws[i] and not of[n] then loaded[wanted[n]] = unpack_state(wanted[n], raws[i], default, keys[n]) end
+    for n = 1, #raws do
+      local i = wanted[from + n - 1]
+      local default = known.defaults[i] and cached.records[known.defaults[i]]
+      if default or raws[n] and not known.defaults[i] then loaded[ids[i]] = unpack_state(ids[i], raws[n], default, known.keys[i]) end
     end
   end
 end
@@ -145,9 +154,10 @@ end
 
 -- ---- writing
 
-local function header_of(l)
+local function packed_state(l, slots)
   local header = struct.pack(HEADER, l.has_parked + (l.has_ring and 2 or 0), l.total, l.head, l.pace_us, l.opens_at, l.aside)
-  return l.is_default and header or header .. l.record.packed
+  if l.is_default then return header .. slots end
+  return header .. l.record.packed .. slots
 end
 
 -- States that nodes have by a default come to life: they are counted, and looked at again when they may be void.
@@ -169,9 +179,9 @@ local function flush_limits()
   for i = 1, #dirty do
     local l = dirty[i]
     if l.tenant then born[#born + 1] = l end
-    local slots = l.kind == WINDOW and windows.write(l) -- first: it may give the window a ring
+    local slots = l.kind == WINDOW and windows.write(l) or '' -- first: it may give the window a ring
     states[#states + 1] = l.key
-    states[#states + 1] = slots and header_of(l) .. slots or header_of(l)
+    states[#states + 1] = packed_state(l, slots)
   end
   for from = 1, #states, 2000 do call('MSET', unpack(states, from, math.min(from + 1999, #states))) end
   note_births(born)
@@ -179,7 +189,7 @@ end
 
 return {
   NEVER = NEVER, DOWNGRADE = DOWNGRADE, FOREVER = FOREVER, WINDOW = WINDOW, BUCKET = BUCKET, CONCURRENCY = CONCURRENCY, BUDGET = BUDGET,
-  PAUSE = PAUSE, HEADER = HEADER, record_of = record_of, record_id = record_id, unpack = unpack_state, load = load_limits, of = limit_of,
+  PAUSE = PAUSE, HEADER = HEADER, record_of = record_of, record_id = record_id, unpack = unpack_state, load = load_limits, describe = describe, of = limit_of,
   put = function(id, l) loaded[id] = l end, keep = keep, drop_dirty = drop_dirty, is_new_node = is_new_node, nodes_of = nodes_of,
   look_again_ms = look_again_ms, flush = flush_limits,
 }

@@ -109,10 +109,13 @@ end
 
 -- As the limit's own wait_ms, but order holds under it: behind a closed or a parked-on limit nobody overtakes in his lane.
 local function ordered_wait(l, amount, lane)
-  if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.amount_for(l.record, lane) then return NEVER end
   local closed = closed_limits[l.id]
-  if closed and lane >= closed[2] then return closed[1] end
-  if l.opens_at > now and l.has_parked == 1 and lane >= parking.first_parked_lane(l) then return l.opens_at - now end
+  local is_closed = closed and lane >= closed[2]
+  if is_closed or l.opens_at > now and l.has_parked == 1 then
+    if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.amount_for(l.record, lane) then return NEVER end
+    if is_closed then return closed[1] end
+    if lane >= parking.first_parked_lane(l) then return l.opens_at - now end
+  end
   return rules.wait_ms(l, amount, lane)
 end
 
@@ -153,9 +156,10 @@ local function all_limits(path, name)
     for i = 1, model and #model.deployments or 0 do
       for _, id in ipairs(model.deployments[i].limits) do ids[#ids + 1] = id end
     end
-    path.all[name] = ids
+    path.all[name] = {ids, limits.describe(ids)}
+    return ids, path.all[name][2]
   end
-  return ids
+  return ids[1], ids[2]
 end
 
 -- Where the path's other limits have room, one more of those parked under each may try in its place.
