@@ -178,8 +178,8 @@ def test_whoever_comes_later_does_not_overtake_in_his_lane_under_the_limit_that_
     line.open(tokens("t:t", 1_000, level=level), scopes=[node("t", "t:t")], models=models)
     line.enqueue(*line.jobs(2, "t|user:a", to="z", size=900))
     assert len(line.admit_all()) == 1
-    same, lower = line.job("t|user:b", size=50), line.job("t|user:b", size=50, lane=Lane.LOW)
-    higher = line.job("t|user:b", size=50, lane=Lane.HIGH)
+    same, lower = line.job("t|user:a", size=50), line.job("t|user:a", size=50, lane=Lane.LOW)
+    higher = line.job("t|user:a", size=50, lane=Lane.HIGH)
 
     assert ids(line.step(9, enqueue=(same, lower))) == []
     assert ids(line.step(9, enqueue=(higher,))) == [higher.job]

@@ -119,31 +119,35 @@ class Admission:
     # ---- choosing
 
     def _best_tree(self) -> str | None:
-        """Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
+        """Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag.
 
-        Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
+        Tags are equal where one tenant waits for several models: there the user whose turn it is goes first, then the head that came first.
         """
 
-        def rank(entry: tuple[str, int]) -> tuple[int, int, tuple[int, str], int, int, str]:
+        def rank(entry: tuple[str, int]) -> tuple[int, int, tuple[int, str], int]:
             tree, tag = entry
             _, work_class, lane = split_tree(tree)
             pool = self._pool(tree)
             owed = self.credits.get((pool, lane), 0) >= FLOOR_CREDIT
-            return (-lane if owed else lane, work_class, self._turn(pool), tag, self._came(tree), tree)
+            return -lane if owed else lane, work_class, self._turn(pool), tag
 
         open_trees = [(tree, head[1]) for tree in sorted(self.room.trees) if (head := self._open_head(tree)) is not None]
-        return min(open_trees, key=rank)[0] if open_trees else None
+        if not open_trees:
+            return None
+        best = min(map(rank, open_trees))
+        level = [entry[0] for entry in open_trees if rank(entry) == best]
+        return level[0] if len(level) == 1 else min(level, key=lambda tree: (*self._came(tree), tree))
 
     def _turn(self, pool: str) -> tuple[int, str]:
         """Pools go round by name: first those behind the one served last, that one at the end."""
         return (0 if pool > self.last_pool else 1 if pool < self.last_pool else 2), pool
 
-    def _came(self, tree: str) -> int:
-        """The order of the head job of a tree; 0 where a node has to be put right first."""
+    def _came(self, tree: str) -> tuple[int, int]:
+        """The tag of the user whose turn it is in a tree, and the order of his head job; 0 where a node has to be put right first."""
         tenant, _ = self.room.first_tenant(tree) or ("", 0)
-        user, _ = self.room.users[tree, tenant].first() or ("", 0)
+        user, tag = self.room.first_user(tree, tenant) or ("", 0)
         _, order = self.room.leaves[tree, tenant, user].first() or ("", 0)
-        return order
+        return tag, order
 
     def _open_head(self, tree: str) -> tuple[str, int] | None:
         model, work_class, lane = split_tree(tree)

@@ -43,47 +43,58 @@ local function turn_of(pool)
   return pool > last_pool and 0 or pool < last_pool and 1 or 2
 end
 
--- The order of the head job of a tree; 0 where a node has to be put right first.
+-- {tag of the user whose turn it is in a tree, order of his head job}; 0 where a node has to be put right first.
 local function came(tree)
   local came_of = room.came_of()
   if not came_of[tree] then
-    local tenant = room.first_tenant(tree)
-    local user = tenant and call('ZRANGE', P .. K.users .. tree .. '\n' .. tenant[1], 0, 0)[1]
-    local leaf = user and call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant[1] .. '\n' .. user, 0, 0, 'WITHSCORES') or {}
-    came_of[tree] = tonumber(leaf[2] or 0)
+    local tenant, user, tag, leaf = room.first_tenant(tree), nil, nil, {}
+    if tenant then user, tag = room.first_user(tree, tenant[1]) end
+    if user then leaf = call('ZRANGE', P .. K.leaves .. tree .. '\n' .. tenant[1] .. '\n' .. user, 0, 0, 'WITHSCORES') end
+    came_of[tree] = {tag or 0, tonumber(leaf[2] or 0)}
   end
   return came_of[tree]
 end
 
 local function lane_rank(place) return credits_of(place.pool)[place.lane] >= FLOOR_CREDIT and -place.lane or place.lane end
 
--- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag, first come.
--- Tags are equal where one tenant waits for several models: there the head that came first must go first, or a large job would starve.
-local function goes_before(name, other_name)
-  local tree, other = parts_of(name), parts_of(other_name)
+-- Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag. Below 0: the one goes first.
+local function compare(name, other_name)
+  local tree, other, heads = parts_of(name), parts_of(other_name), room.heads()
   local rank, other_rank = lane_rank(tree), lane_rank(other)
-  if rank ~= other_rank then return rank < other_rank end
-  if tree.class ~= other.class then return tree.class < other.class end
+  if rank ~= other_rank then return rank - other_rank end
+  if tree.class ~= other.class then return tree.class - other.class end
   if tree.pool ~= other.pool then
     local turn, other_turn = turn_of(tree.pool), turn_of(other.pool)
-    if turn ~= other_turn then return turn < other_turn end
-    return tree.pool < other.pool
+    if turn ~= other_turn then return turn - other_turn end
+    return tree.pool < other.pool and -1 or 1
   end
-  local heads = room.heads()
-  if heads[name][2] ~= heads[other_name][2] then return heads[name][2] < heads[other_name][2] end
-  if came(name) ~= came(other_name) then return came(name) < came(other_name) end
+  return heads[name][2] - heads[other_name][2]
+end
+
+-- Tags are equal where one tenant waits for several models: there the user whose turn it is goes first, then the head that came first.
+local function came_before(name, other_name)
+  local one, other = came(name), came(other_name)
+  if one[1] ~= other[1] then return one[1] < other[1] end
+  if one[2] ~= other[2] then return one[2] < other[2] end
   return name < other_name
 end
 
 local function best_tree()
-  local best, best_rank
+  local level, best_rank = {}, nil
   for _, group in ipairs(room.known_groups()) do
     local rank = lane_rank(group)
-    if not best or rank <= best_rank then
+    if not best_rank or rank <= best_rank then
       for name in pairs(group.trees) do
-        if open_head(name) and (not best or goes_before(name, best)) then best, best_rank = name, rank end
+        if open_head(name) then
+          local difference = level[1] and compare(name, level[1]) or -1
+          if difference < 0 then level, best_rank = {name}, rank elseif difference == 0 then level[#level + 1] = name end
+        end
       end
     end
+  end
+  local best = level[1]
+  for i = 2, #level do
+    if came_before(level[i], best) then best = level[i] end
   end
   return best
 end
