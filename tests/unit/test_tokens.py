@@ -43,13 +43,13 @@ def test_random_mixtures_of_ordinary_text_count_exactly_as_in_one_piece():
 
 
 @pytest.mark.parametrize("unit", [" ", "a", "\n", "!", "กิ", "\t ", "中"])
-def test_a_megabyte_without_a_break_costs_at_most_200_ms(unit: str):
-    text = (unit * 1_000_000)[:1_000_000]
+def test_a_text_without_a_break_costs_by_its_length_and_no_more(unit: str):
+    short, long = (unit * 100_000)[:100_000], (unit * 1_000_000)[:1_000_000]
     tokens.count_text("warm up", "gpt-4o")
 
-    seconds = min(_cpu_seconds(text) for _ in range(3))
+    ratio = min(_cpu_seconds(long) for _ in range(3)) / min(_cpu_seconds(short) for _ in range(5))
 
-    assert seconds <= 0.2
+    assert ratio <= 30  # ten times as long; by its square it would be a hundred
 
 
 def _cpu_seconds(text: str) -> float:
