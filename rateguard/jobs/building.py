@@ -20,6 +20,7 @@ from rateguard.jobs.ids import new_id
 from rateguard.jobs.inherit import current_run
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
+from rateguard.jobs.places import places_of
 from rateguard.jobs.states import State
 from rateguard.jobs.submission import Submission, fingerprint
 from tenants.directory import Place, tell_unpriced
@@ -107,10 +108,7 @@ def _route(submission: Submission) -> tuple[str, tuple[Place, ...]]:
     model = submission.body.get("model")
     if not isinstance(model, str) or not model:
         raise InvalidRequest("name a model", code="missing_model", pointer="/model")
-    mine = wiring.directory().places_for(model, submission.tenant.pk)
-    if mine is None:
-        known = ", ".join(sorted(wiring.directory().routes)[:20]) or "none are configured yet"
-        raise InvalidRequest(f"there is no model {model!r}; the models are: {known}", code="unknown_model", pointer="/model")
+    mine = places_of(model, submission.tenant.pk, "/model")
     if not mine:
         raise InvalidRequest(f"model {model!r} has no deployment that this tenant may use", code="no_deployment", pointer="/model")
     return model, mine

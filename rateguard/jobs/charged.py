@@ -22,7 +22,7 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.gate.contract import Charge, Configuration
 from rateguard.engine.gate.paths import Paths
-from rateguard.engine.limits.limit import SLICES, Kind, LimitRecord, Metric
+from rateguard.engine.limits.limit import SLICES, Kind, LimitRecord, Metric, Need
 from rateguard.engine.scopes import NodeKind, kind_of
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.lineage import runs_around
@@ -98,19 +98,11 @@ class _Sum:
 
     def of(self, record: LimitRecord) -> int:
         """What a limit counts of it: ours as used."""
-        match record.metric:
-            case Metric.REQUESTS:
-                return self.requests
-            case Metric.INPUT_TOKENS:
-                return self.input_tokens
-            case Metric.OUTPUT_TOKENS:
-                return self.output_tokens
-            case Metric.COST:
-                return self.cost
-            case Metric.PROVIDER_TOKENS if not record.gives_back:
-                return self.provider_tokens
-            case _:
-                return self.input_tokens + self.output_tokens
+        if record.metric == Metric.REQUESTS:
+            return self.requests
+        if record.metric == Metric.PROVIDER_TOKENS and not record.gives_back:
+            return self.provider_tokens
+        return Need(self.input_tokens, self.output_tokens, self.output_tokens, self.cost).of(record.metric)
 
 
 def _in_window(charged: Charged, window_ms: int, guard_ms: int) -> Iterator[Charge]:
@@ -161,12 +153,12 @@ def bucket_use(record: LimitRecord, charged: Iterable[tuple[int, int]]) -> int:
 def _in_periods(charged: Charged) -> Iterator[Charge]:
     """Budgets of people's scopes, from the ledger: what was booked since their period began."""
     now_ms = int(database_now().timestamp() * 1000)
-    budgets = [record for record in charged.records(Kind.BUDGET) if not is_of_run(record)]
-    for start_ms in sorted({_began_ms(record, now_ms) for record in budgets}):
+    began = {record.id: _began_ms(record, now_ms) for record in charged.records(Kind.BUDGET) if not is_of_run(record)}
+    for start_ms in sorted(set(began.values())):
         totals: Counter[str] = Counter()
         for path, entry in _booked_since(dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC)):
             for limit_id, record in charged.on_path(path):
-                if record.kind == Kind.BUDGET and _began_ms(record, now_ms) == start_ms:
+                if began.get(record.id) == start_ms:
                     totals[limit_id] += entry.of(record)
         yield from _as_charges(totals)
 

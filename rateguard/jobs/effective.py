@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Q
 
 from rateguard import wiring
-from rateguard.engine.breaker.rule import Forced
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Inspection, LimitUse
 from rateguard.engine.lanes import Lane
@@ -24,10 +23,9 @@ from rateguard.jobs.targets import target_of
 from tenants.directory import Place
 from tenants.models import Budget, BudgetPeriod, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
 from tenants.records.limits import budget_record, limit_record, pause_record
-from tenants.records.models import account_target, deployment_target
+from tenants.records.models import FORCED, account_target, deployment_target
 from tenants.records.runs import run_records
 
-_FORCED = {ForcedBreaker.NO: Forced.NO, ForcedBreaker.CLOSED: Forced.CLOSED, ForcedBreaker.OPEN: Forced.OPEN}
 _ON_DEPLOYMENTS = (PauseKind.ACCOUNT, PauseKind.DEPLOYMENT)
 _SHARED = {ScopeKind.GLOBAL, PauseKind.LANE, PauseKind.MODEL}
 
@@ -226,7 +224,7 @@ def deployment_states(places: Iterable[Place], sources: dict[int, tuple[Effectiv
             tuple(with_use(sources[place.id], seen)),
             max(cooling.get(account_target(place.account_id), 0), cooling.get(deployment_target(place.id), 0)),
             breakers.get(str(place.id)),
-            _FORCED[ForcedBreaker(forced.get(place.id, ForcedBreaker.NO))],
+            FORCED[ForcedBreaker(forced.get(place.id, ForcedBreaker.NO))],
         )
         for place in found
     ]

@@ -8,9 +8,10 @@ from rateguard import wiring
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Exhausted, Kind, LimitRecord, Metric, Need
-from rateguard.engine.money import format_usd, most_nano_usd
+from rateguard.engine.money import format_usd
 from rateguard.jobs.models import Job
 from rateguard.jobs.naming import in_words
+from rateguard.jobs.places import need_at
 from tenants.directory import Place
 from tenants.models import Budget
 
@@ -20,7 +21,7 @@ def check_limits(row: Job, places: tuple[Place, ...]) -> None:
 
     A budget that sends work to a cheaper model refuses only what does not fit it there either.
     """
-    need, lane = need_at(row, places), Lane(row.lane)
+    need, lane = _need_of(row, places), Lane(row.lane)
     for record in wiring.limits_of_path(row.path):
         if record.kind == Kind.PAUSE or need.of(record.metric) <= record.amount_for(lane):
             continue
@@ -28,10 +29,8 @@ def check_limits(row: Job, places: tuple[Place, ...]) -> None:
             _refuse(record, need.of(record.metric), lane)
 
 
-def need_at(row: Job, places: tuple[Place, ...]) -> Need:
-    """The most that a row takes of each metric at these deployments."""
-    cost = max((most_nano_usd(place.price, row.input_tokens, row.max_output_tokens) for place in places), default=0)
-    return Need(row.input_tokens, row.output_tokens, row.max_output_tokens, cost)
+def _need_of(row: Job, places: tuple[Place, ...]) -> Need:
+    return need_at(places, row.input_tokens, row.output_tokens, row.max_output_tokens)
 
 
 def _is_too_much_downgraded(row: Job, record: LimitRecord, lane: Lane) -> bool:
@@ -40,7 +39,7 @@ def _is_too_much_downgraded(row: Job, record: LimitRecord, lane: Lane) -> bool:
     if budget is None or budget.downgrade_to is None:
         return True
     places = wiring.directory().places_for(budget.downgrade_to.name, row.tenant_id)
-    return not places or need_at(row, places).of(record.metric) > record.amount_for(lane)
+    return not places or _need_of(row, places).of(record.metric) > record.amount_for(lane)
 
 
 def _refuse(record: LimitRecord, wanted: int, lane: Lane) -> Never:

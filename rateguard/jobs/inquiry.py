@@ -6,14 +6,13 @@ import dataclasses
 import uuid
 
 from rateguard import wiring
-from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Need
-from rateguard.engine.money import most_nano_usd
 from rateguard.jobs.binding import Asked, Obstacle, binding
 from rateguard.jobs.effective import Standing, standing
 from rateguard.jobs.expect import expected_output_tokens
 from rateguard.jobs.lineage import lineage_of
+from rateguard.jobs.places import need_at, places_of
 from tenants.directory import Place
 
 
@@ -72,11 +71,7 @@ def path_of(inquiry: Inquiry) -> str:
 def _places(inquiry: Inquiry) -> tuple[Place, ...] | None:
     if not inquiry.model:
         return None
-    places = wiring.directory().places_for(inquiry.model, inquiry.tenant_id)
-    if places is None:
-        known = ", ".join(sorted(wiring.directory().routes)[:20]) or "none are configured yet"
-        raise InvalidRequest(f"there is no model {inquiry.model!r}; the models are: {known}", code="unknown_model")
-    return places
+    return places_of(inquiry.model, inquiry.tenant_id)
 
 
 def _need(inquiry: Inquiry, places: tuple[Place, ...]) -> Need:
@@ -84,5 +79,4 @@ def _need(inquiry: Inquiry, places: tuple[Place, ...]) -> Need:
     expected = inquiry.max_tokens
     if inquiry.model:
         expected = expected_output_tokens(inquiry.tenant_id, inquiry.model, inquiry.max_tokens)
-    cost = max((most_nano_usd(place.price, inquiry.input_tokens, inquiry.max_tokens) for place in places), default=0)
-    return Need(inquiry.input_tokens, expected, inquiry.max_tokens, cost)
+    return need_at(places, inquiry.input_tokens, expected, inquiry.max_tokens)

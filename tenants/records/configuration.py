@@ -32,7 +32,7 @@ from tenants.models import (
 )
 from tenants.records.models import closed_model, model_records, paused_lanes
 from tenants.records.runs import run_nodes, runs_in_gate
-from tenants.records.scopes import global_records, node_records
+from tenants.records.scopes import NodeRecords, global_records, node_records
 
 _OF_MODELS = (Deployment, ModelRoute, Price, ProviderAccount, RouteTarget)
 
@@ -99,21 +99,24 @@ def _touched_by_pause(pause: Pause) -> Configuration:
 def of_global() -> Configuration:
     """The global node."""
     version, now = ConfigVersion.current_and_time()
-    nodes, gone = global_records(now), _Gone.read()
-    return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
+    return _of_nodes(version, global_records(now))
 
 
 def of_tenant(tenant_id: int) -> Configuration:
     """All nodes of a tenant but its runs."""
     version, now = ConfigVersion.current_and_time()
-    nodes, gone = node_records(now, tenant_id), _Gone.read()
-    return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
+    return _of_nodes(version, node_records(now, tenant_id))
 
 
 def of_runs(pks: Collection[uuid.UUID]) -> Configuration:
     """These runs, where the gate is to know them."""
     version = ConfigVersion.current()
-    nodes, gone = run_nodes(runs_in_gate().filter(pk__in=pks)), _Gone.read()
+    return _of_nodes(version, run_nodes(runs_in_gate().filter(pk__in=pks)))
+
+
+def _of_nodes(version: int, nodes: NodeRecords) -> Configuration:
+    """Nodes that were read, as of a version that was read before them."""
+    gone = _Gone.read()
     return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
 
 

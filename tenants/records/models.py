@@ -15,7 +15,8 @@ from tenants.directory import Directory, Place
 from tenants.models import Deployment, ForcedBreaker, Limit, ModelRoute, Pause, PauseKind
 from tenants.records.limits import limit_record, pause_record, until_ms
 
-_FORCED = {word: Forced[word.name] for word in ForcedBreaker}
+FORCED = {word: Forced[word.name] for word in ForcedBreaker}
+"""What a person has set, in the rows' words and in the gate's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def breaker_rule(row: Deployment) -> BreakerRule:
     """The rule of a deployment: its own figures, and the setting's for those that it does not name."""
     own = {name: getattr(row, f"breaker_{name}") for name in BREAKER_RANGES}
     given = {name: value for name, value in own.items() if value is not None}
-    return dataclasses.replace(conf().breaker, forced=_FORCED[ForcedBreaker(row.breaker_forced)], **given)
+    return dataclasses.replace(conf().breaker, forced=FORCED[ForcedBreaker(row.breaker_forced)], **given)
 
 
 def _closed_models() -> Iterator[ModelRecord]:

@@ -134,8 +134,9 @@ class Admission:
         open_trees = [(tree, head[1]) for tree in sorted(self.room.trees) if (head := self._open_head(tree)) is not None]
         if not open_trees:
             return None
-        best = min(map(rank, open_trees))
-        level = [entry[0] for entry in open_trees if rank(entry) == best]
+        ranks = [(rank(entry), entry[0]) for entry in open_trees]
+        best = min(found for found, _ in ranks)
+        level = [tree for found, tree in ranks if found == best]
         return level[0] if len(level) == 1 else min(level, key=lambda tree: (*self._came(tree), tree))
 
     def _turn(self, pool: str) -> tuple[int, str]:

@@ -70,5 +70,5 @@ class Breakers:
 
     def _rule(self, model: str, deployment: str) -> BreakerRule:
         record = self._models.get(model)
-        found = (d.breaker for d in (record.deployments if record else ()) if d.id == deployment)
-        return next(found, DEFAULT_RULE)
+        found = record.deployment(deployment) if record else None
+        return found.breaker if found else DEFAULT_RULE

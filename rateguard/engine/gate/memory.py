@@ -34,7 +34,7 @@ from rateguard.engine.gate.reservations import Reservation, Reservations
 from rateguard.engine.gate.room import Room
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Need
-from rateguard.engine.limits.states import FOREVER, NEVER, Budget
+from rateguard.engine.limits.states import FOREVER, NEVER, Budget, LimitState
 from rateguard.engine.limits.table import LimitTable
 
 
@@ -293,8 +293,8 @@ class MemoryGate:
         path, model = self._room.paths.resolve(job.path), self._room.models.get(job.model)
         if reservation_id in self._reservations.open or path is None:
             return
-        deployments = (d for d in (model.deployments if model else ()) if d.id == attempt.deployment)
-        limits = path.limits + next((d.limits for d in deployments), ())
+        deployment = model.deployment(attempt.deployment) if model else None
+        limits = path.limits + (deployment.limits if deployment else ())
         need = Need(job.input_tokens, job.output_tokens, job.max_output_tokens, attempt.cost)
         charged_ms = now_ms - attempt.ago_ms
         charges = []
@@ -328,7 +328,7 @@ class MemoryGate:
             nodes = tuple((tenant, count) for tenant, count in sorted(self._limits.nodes.items()) if count)
             return Inspection(
                 now_ms=now_ms,
-                limits=tuple(self._use(limit_id, now_ms) for limit_id, _ in self._limits.find(wanted, now_ms)),
+                limits=tuple(_use(limit_id, state, now_ms) for limit_id, state in self._limits.find(wanted, now_ms)),
                 waiting=self._room.waiting,
                 reservations=len(self._reservations.open),
                 unsent=sum(self._holders.unsent.values()),
@@ -337,15 +337,6 @@ class MemoryGate:
                 breakers=self._breakers.views(now_ms),
                 nodes=nodes,
             )
-
-    def _use(self, limit_id: str, now_ms: int) -> LimitUse:
-        state = self._limits.get(limit_id, now_ms)
-        assert state is not None, "asked only of those found"  # noqa: S101
-        record = state.record
-        wait = state.wait_ms(1, now_ms, Lane.CRITICAL)
-        amount = record.amount_for(Lane.CRITICAL) if record.kind == Kind.BUCKET else record.amount
-        reserved = state.reserved if isinstance(state, Budget) else 0
-        return LimitUse(limit_id, state.used(now_ms), amount, reserved, wait if NEVER < wait < FOREVER else None)
 
     def limits_of(self, path: str) -> tuple[str, ...] | None:
         """See contract.Gate."""
@@ -377,3 +368,10 @@ class MemoryGate:
         if self._epoch is None:
             raise GateEpochLost("the gate is empty: rebuild it from the rows first")
         return self._epoch
+
+
+def _use(limit_id: str, state: LimitState, now_ms: int) -> LimitUse:
+    record, wait = state.record, state.wait_ms(1, now_ms, Lane.CRITICAL)
+    amount = record.amount_for(Lane.CRITICAL) if record.kind == Kind.BUCKET else record.amount
+    reserved = state.reserved if isinstance(state, Budget) else 0
+    return LimitUse(limit_id, state.used(now_ms), amount, reserved, wait if NEVER < wait < FOREVER else None)

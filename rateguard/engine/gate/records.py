@@ -52,6 +52,10 @@ class ModelRecord:
     pool: str
     deployments: tuple[DeploymentRecord, ...]
 
+    def deployment(self, id: str) -> DeploymentRecord | None:  # noqa: A002 - as the record calls it
+        """The deployment of this id, where it is in the list."""
+        return next((found for found in self.deployments if found.id == id), None)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PausedLane:

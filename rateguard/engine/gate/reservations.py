@@ -101,8 +101,10 @@ class Reservations:
         for limit_id, reserved in [*reservation.charges, *(() if settlement.used else reservation.settled)]:
             limit = self._limits.get(limit_id, now_ms)
             if limit is not None:
-                limit.adjust(reserved, _actual(limit, reserved, reservation, settlement), reservation.charged_ms, now_ms)
-                self._after_adjust(limit_id, limit, reserved, reservation, settlement, now_ms)
+                actual = _actual(limit, reserved, reservation, settlement)
+                limit.adjust(reserved, actual, reservation.charged_ms, now_ms)
+                self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
+                self._after_adjust(limit_id, limit, now_ms, is_less=actual < reserved)
         self._breakers.end(reservation, settlement, now_ms)
 
     def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
@@ -114,14 +116,10 @@ class Reservations:
         elif reservation.holder in self._holders.running:
             self._holders.running[reservation.holder] -= 1
 
-    def _after_adjust(
-        self, limit_id: str, limit: LimitState, reserved: int, reservation: Reservation, settlement: Settlement, now_ms: int
-    ) -> None:
+    def _after_adjust(self, limit_id: str, limit: LimitState, now_ms: int, *, is_less: bool) -> None:
         """There may be room again; a budget may have reached a threshold."""
-        self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
         if isinstance(limit, Budget):
             self._notices.thresholds(limit_id, limit, now_ms)
-        is_less = _actual(limit, reserved, reservation, settlement) < reserved
         if limit.has_parked and (is_less or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
             limit.opens_at = 0
             self._room.wake_at(limit_id, now_ms)

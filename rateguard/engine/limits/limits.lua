@@ -8,7 +8,7 @@ local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
 local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
 local HEADER, HEADER_BYTES = '<Bddddd', 41
 local RECORD, RECORD_BYTES, MOST_RECORDS = '<BBBBBHBddHHH', 30, 20000
-local SECOND_MS, MINUTE_MS, HOUR_MS = 1000, 60000, 3600000
+local SECOND_MS, HOUR_MS = 1000, 3600000
 
 local loaded, dirty, births -- this call's states by id; those to write; by tenant, the default states that come to life
 fresh(function() loaded, dirty, births = {}, {}, {} end)
@@ -189,7 +189,8 @@ end
 
 return {
   NEVER = NEVER, DOWNGRADE = DOWNGRADE, FOREVER = FOREVER, WINDOW = WINDOW, BUCKET = BUCKET, CONCURRENCY = CONCURRENCY, BUDGET = BUDGET,
-  PAUSE = PAUSE, HEADER = HEADER, record_of = record_of, record_id = record_id, unpack = unpack_state, load = load_limits, describe = describe, of = limit_of,
+  PAUSE = PAUSE, HEADER = HEADER, record_of = record_of, record_id = record_id, unpack = unpack_state, load = load_limits,
+  describe = describe, of = limit_of,
   put = function(id, l) loaded[id] = l end, keep = keep, drop_dirty = drop_dirty, is_new_node = is_new_node, nodes_of = nodes_of,
   look_again_ms = look_again_ms, flush = flush_limits,
 }

@@ -165,6 +165,6 @@ end
 local function is_settled(l) return l.record.metric == REQUESTS and (l.kind == WINDOW or l.kind == BUCKET) end
 
 return {
-  is_settled = is_settled, HOLD = HOLD, amount_for = amount_for, pace_of = pace_of, taken = taken, wait_ms = wait_ms, next_period_ms = next_period_ms, take = take, recall = recall, move = move,
-  adjust = adjust, used = used, reached = reached, is_void = is_void, need_of = need_of,
+  HOLD = HOLD, is_settled = is_settled, amount_for = amount_for, pace_of = pace_of, wait_ms = wait_ms, next_period_ms = next_period_ms,
+  take = take, recall = recall, move = move, adjust = adjust, taken = taken, used = used, reached = reached, is_void = is_void, need_of = need_of,
 }

@@ -6,11 +6,12 @@ local SLOT_BYTES, MOST_SLOTS, MOST_PIECES = 6, 16, 4
 local function slice_at(r, at_ms) return math.floor(at_ms * r.slices / r.window_ms) end
 
 local formats, zeros = {}, {}
+local function format_of(count)
+  if not formats[count] then formats[count] = '<' .. string.rep('I4', count) end
+  return formats[count]
+end
 local function zeros_of(count)
-  if not zeros[count] then
-    zeros[count] = string.rep('\0', count * 4)
-    formats[count] = '<' .. string.rep('I4', count)
-  end
+  if not zeros[count] then zeros[count] = string.rep('\0', count * 4) end
   return zeros[count]
 end
 
@@ -41,8 +42,7 @@ local function sum_of_places(l, from, to)
   local raw = call('GETRANGE', P .. K.ring .. l.id, from * 4, to * 4 + 3)
   local count = math.floor(string.len(raw) / 4)
   if raw == string.sub(zeros_of(to - from + 1), 1, count * 4) then return 0 end
-  zeros_of(count)
-  local amounts, sum = {struct.unpack(formats[count], raw)}, 0
+  local amounts, sum = {struct.unpack(format_of(count), raw)}, 0
   for i = 1, count do sum = sum + amounts[i] end
   return sum
 end
@@ -92,8 +92,7 @@ end
 local function ring_of(l)
   local ring, amounts = l.record.ring, {}
   if l.has_ring then
-    zeros_of(ring)
-    amounts = {struct.unpack(formats[ring], ring_raw(l))}
+    amounts = {struct.unpack(format_of(ring), ring_raw(l))}
     for number = l.written, l.head - 1 do amounts[number % ring + 1] = 0 end
   else
     for place = 1, ring do amounts[place] = 0 end
@@ -122,14 +121,12 @@ local function write_run(key, l, from, to)
   call('SETRANGE', key, from % ring * 4, table.concat(pieces))
 end
 
+local function write_whole(l) call('SET', P .. K.ring .. l.id, struct.pack(format_of(l.record.ring), unpack(ring_of(l)))) end
+
 local function write_ring(l)
   local key, ring, changes = P .. K.ring .. l.id, l.record.ring, 0
   for _ in pairs(l.changed) do changes = changes + 1 end
-  if changes > MOST_PIECES then
-    zeros_of(ring)
-    call('SET', key, struct.pack(formats[ring], unpack(ring_of(l))))
-    return
-  end
+  if changes > MOST_PIECES then write_whole(l); return end
   if l.head > l.written then
     local turn = l.head - 1 - (l.head - 1) % ring
     if turn > l.written then
@@ -154,9 +151,7 @@ local function write(l)
     if amount > 0 then slots[#slots + 1] = struct.pack('<I2I4', (l.head - place) % ring, amount) end
   end
   if #slots > MOST_SLOTS then
-    local amounts = ring_of(l)
-    zeros_of(ring)
-    call('SET', P .. K.ring .. l.id, struct.pack(formats[ring], unpack(amounts)))
+    write_whole(l)
     l.has_ring = true
     return ''
   end

@@ -146,20 +146,19 @@ local function reason_of(l, wait, tenant)
   if limits.is_new_node(l) and limits.nodes_of(tenant) >= settings[4] then return 'too_many_nodes' end
 end
 
--- The limits of a path and of all deployments that its job may go to: read at once.
+-- The limits of a path and of all deployments that its job may go to, with what is known of them: read at once.
 local function all_limits(path, name)
   if not path.all then path.all = {} end
-  local ids = path.all[name]
-  if not ids then
-    local model = room.model_of(name)
-    ids = {unpack(path.limits)}
+  local all = path.all[name]
+  if not all then
+    local model, ids = room.model_of(name), {unpack(path.limits)}
     for i = 1, model and #model.deployments or 0 do
       for _, id in ipairs(model.deployments[i].limits) do ids[#ids + 1] = id end
     end
-    path.all[name] = {ids, limits.describe(ids)}
-    return ids, path.all[name][2]
+    all = {ids = ids, known = limits.describe(ids)}
+    path.all[name] = all
   end
-  return ids[1], ids[2]
+  return all.ids, all.known
 end
 
 -- Where the path's other limits have room, one more of those parked under each may try in its place.

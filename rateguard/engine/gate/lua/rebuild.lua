@@ -31,14 +31,6 @@ end, {is_rebuild = true})
 --   running [[reservation, path, tree, input, output, max_output, cost, ago_ms, holder, deployment], …]
 --   waiting flat: tree, path, member, order
 -- Returns 1.
-local function limits_of_deployment(tree, id)
-  local model = room.model_of(room.parts_of(tree).model)
-  for i = 1, model and #model.deployments or 0 do
-    if model.deployments[i].id == id then return model.deployments[i].limits end
-  end
-  return {}
-end
-
 local function restore_running(rid, path_id, tree, input, output, max_output, cost, ago_ms, holder, deployment)
   local path = paths.resolve(path_id)
   if reservations.of(rid) or not path then return end
@@ -55,7 +47,8 @@ local function restore_running(rid, path_id, tree, input, output, max_output, co
     end
   end
   charge(path.limits)
-  charge(limits_of_deployment(tree, deployment))
+  local place = room.deployment_of(tree, deployment)
+  if place then charge(place.limits) end
   local record = {path_id, tree, input, output, max_output, cost, charged_ms, '', ids, amounts, deployment, reservations.RESTORED}
   reservations.reserve(rid, record, now)
   reservations.claim(rid, record, holder)

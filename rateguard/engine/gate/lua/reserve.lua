@@ -122,14 +122,6 @@ local function actual_of(l, reserved, record, s)
   return math.max(reserved, need_of(l.record.metric, {input = s.settled.input, output = s.settled.output, max_output = record[5], cost = s.settled.cost}))
 end
 
-local function rule_of(tree, deployment)
-  local model = room.model_of(room.parts_of(tree).model)
-  for i = 1, model and #model.deployments or 0 do
-    if model.deployments[i].id == deployment then return model.deployments[i].rule end
-  end
-  return DEFAULT_RULE
-end
-
 local function cool(target, cool_ms)
   local known = tonumber(call('HGET', P .. K.cooling, target) or 0)
   call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
@@ -160,7 +152,8 @@ local function settle(rid, s)
   release(rid, record)
   settle_limits(record[9], record[10], record, s)
   if not s.used and record[13] then settle_limits(record[13], record[14], record, s) end
-  breaker.finish(record[11], rule_of(record[2], record[11]), rid, record[12], s.verdict, s.latency_ms)
+  local deployment = room.deployment_of(record[2], record[11])
+  breaker.finish(record[11], deployment and deployment.rule or DEFAULT_RULE, rid, record[12], s.verdict, s.latency_ms)
 end
 
 local function flush_sets()

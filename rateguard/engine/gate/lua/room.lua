@@ -47,6 +47,14 @@ local function parts_of(tree)
   return found
 end
 
+-- A deployment of a tree's model, or nil where it is not in its list any more.
+local function deployment_of(tree, id)
+  local model = model_of(parts_of(tree).model)
+  for i = 1, model and #model.deployments or 0 do
+    if model.deployments[i].id == id then return model.deployments[i] end
+  end
+end
+
 -- The trees with a ready tenant, by pool and lane: a list of {pool, lane, trees = {name = true}}, lower lanes behind.
 local function add_tree(name)
   local tree = parts_of(name)
@@ -206,12 +214,23 @@ local function put_right(tree, path, head, stands_at)
   return false
 end
 
--- A job leaves its leaf for good (granted or refused). following: the order of the next one, false where it is the last, nil if not known.
-local function take_job(tree, path, member, following)
+-- A job leaves its leaf. following: the order of the next one, false where it is the last, nil if not known.
+local function leave(tree, path, member, following)
   call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  waiting_change = waiting_change - 1
   came_of[tree] = nil
   if following == false then drop_leaf(tree, path) else put_right(tree, path, following) end
+end
+
+-- It was granted or refused.
+local function take_job(tree, path, member, following)
+  waiting_change = waiting_change - 1
+  leave(tree, path, member, following)
+end
+
+-- It waits on elsewhere.
+local function step_aside(tree, path, member, following)
+  has_parked_jobs = true
+  leave(tree, path, member, following)
 end
 
 local function advance_tags(tree, path, tenant_tag, user_tag, cost)
@@ -278,22 +297,13 @@ local function withdraw(tree, path, member)
   end
 end
 
--- A job leaves its leaf and waits on elsewhere.
-local function step_aside(tree, path, member, following)
-  call('ZREM', P .. K.jobs .. tree .. '\n' .. path, member)
-  has_parked_jobs = true
-  came_of[tree] = nil
-  if following == false then drop_leaf(tree, path) else put_right(tree, path, following) end
-end
-
 -- ---- writing
 
 local function flush_tags(place, tags)
   local of_users = string.find(place, '\n', 1, true)
   local key, fields = of_users and user_key(place, math.floor(now / HOUR_MS)) or P .. K.finish .. place, {}
   for member, tag in pairs(tags) do fields[#fields + 1] = member; fields[#fields + 1] = whole(tag) end
-  local added = 0
-  for from = 1, #fields, 2000 do added = added + call('HSET', key, unpack(fields, from, math.min(from + 1999, #fields))) end
+  local added = call_many('HSET', key, fields)
   if of_users and added > 0 then call('EXPIRE', key, 3 * HOUR_MS / 1000) end
 end
 
@@ -306,8 +316,8 @@ local function flush_room()
 end
 
 return {
-  model_of = model_of, node_name = node_name, parts_of = parts_of, known_groups = known_groups, first_tenant = first_tenant,
-  first_user = first_user, leaf_ready = leaf_ready, tenant_ready = tenant_ready, drop_tenant = drop_tenant, drop_user = drop_user,
+  model_of = model_of, deployment_of = deployment_of, node_name = node_name, parts_of = parts_of, known_groups = known_groups,
+  first_tenant = first_tenant, first_user = first_user, leaf_ready = leaf_ready, tenant_ready = tenant_ready, drop_tenant = drop_tenant, drop_user = drop_user,
   drop_leaf = drop_leaf, put_right = put_right, take_job = take_job, advance_tags = advance_tags, enqueue_all = enqueue_all, withdraw = withdraw,
   step_aside = step_aside, flush = flush_room, heads = function() return heads end, came_of = function() return came_of end,
 }

@@ -73,8 +73,10 @@ end
 
 local REFUSED = 'EPOCH the gate is empty: rebuild it from the rows first'
 
--- A command with any number of members, a part at a time: Lua's stack ends at 8,000.
+-- A command with any number of members, a part at a time: Lua's stack ends at 8,000. Returns the sum of what it counted.
 local function call_many(command, key, members)
-  for from = 1, #members, 2000 do call(command, key, unpack(members, from, math.min(from + 1999, #members))) end
+  local count = 0
+  for from = 1, #members, 2000 do count = count + call(command, key, unpack(members, from, math.min(from + 1999, #members))) end
+  return count
 end
 local function whole(number) return string.format('%.0f', number) end
