@@ -151,6 +151,8 @@ class Conf:
     """What a synchronous call gets while the gate is away: `reject` refuses it with a time to come back."""
     default_tenant: str | None = _word(None, r"[-a-zA-Z0-9_]{1,64}", "a tenant's name, or None", is_optional=True)
     """The tenant of `.delay()` calls that name none."""
+    max_waiting: int = _whole(1_000_000, 1, 100_000_000, "jobs")
+    """Jobs of one tenant that may wait at once, unless the tenant has a number of its own; the next is refused with `queue_full`."""
     caretaker_period_ms: int = _ms(1_000, least=10)
     """How often the caretaker compares gate and rows."""
     group_commit_ms: int = _ms(10, least=0, most=1_000)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tenants.models import ApiKey, Tenant, TenantStatus
+from tenants.models import ApiKey, Permission, Tenant, TenantStatus
+from tenants.models.tenant import default_permissions
 
 SECRET_PREFIX = "rg_"  # noqa: S105 -- what every secret begins with, not one
 SHOWN_CHARACTERS = 12
@@ -19,8 +21,14 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def issue_key(tenant: Tenant, name: str, *, is_operator: bool = False, expires_at: dt.datetime | None = None) -> tuple[ApiKey, str]:
-    """Make a key. Returns its row and its secret (`rg_` and 40 characters), which nobody can read again."""
+def issue_key(
+    tenant: Tenant, name: str, *, is_operator: bool = False, expires_at: dt.datetime | None = None, **settings: Any
+) -> tuple[ApiKey, str]:
+    """Make a key. Returns its row and its secret (`rg_` and 40 characters), which nobody can read again.
+
+    settings: further fields of the row. Without `permissions` an operator's key has all, another may read and submit.
+    """
+    settings.setdefault("permissions", list(Permission.values) if is_operator else default_permissions())
     secret = SECRET_PREFIX + secrets.token_urlsafe(30)
     key = ApiKey.objects.create(
         tenant=tenant,
@@ -29,6 +37,7 @@ def issue_key(tenant: Tenant, name: str, *, is_operator: bool = False, expires_a
         digest=_digest(secret),
         is_operator=is_operator,
         expires_at=expires_at,
+        **settings,
     )
     return key, secret
 
@@ -40,7 +49,22 @@ def find_key(secret: str) -> ApiKey | None:
     """
     in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
     keys = ApiKey.objects.select_related("tenant").filter(in_force, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
-    return keys.filter(digest=_digest(secret)).first()
+    digest = _digest(secret)
+    return keys.filter(Q(digest=digest) | Q(previous_digest=digest, previous_expires_at__gt=Now())).first()
+
+
+def rotate_key(key: ApiKey, overlap: dt.timedelta) -> str:
+    """Give a key a new secret and return it. The old one is good for so long more; the key's id, and all that is bound to it, stay."""
+    secret = SECRET_PREFIX + secrets.token_urlsafe(30)
+    ApiKey.objects.filter(pk=key.pk).update(
+        previous_digest=F("digest"),
+        previous_expires_at=Now() + overlap,
+        digest=_digest(secret),
+        prefix=secret[:SHOWN_CHARACTERS],
+        rotated_at=Now(),
+    )
+    key.refresh_from_db()
+    return secret
 
 
 def revoke_key(key: ApiKey) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from rateguard.api.authentication import BearerKey, Caller
 from rateguard.api.problems import handle
 from rateguard.api.rendering import JsonRenderer
+from tenants.models import Permission
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -30,11 +31,28 @@ class AlwaysJson(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class ApiView(APIView):
-    """DRF's view with our key, our JSON and our errors, whatever a host project's settings say."""
+class MayDoThis(BasePermission):
+    """The key has the permission that the view needs for this method."""
 
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """True; else it raises PermissionDenied, which says what is missing."""
+        needed = cast("ApiView", view).needs.get(request.method or "")
+        if needed is not None and needed not in caller_of(request).key.permissions:
+            raise PermissionDenied(f"this needs a key with the permission {needed.value!r}; make one, or change this one's permissions")
+        return True
+
+
+class ApiView(APIView):
+    """DRF's view with our key, our JSON and our errors, whatever a host project's settings say. needs: by method, what a key must have."""
+
+    needs: ClassVar[Mapping[str, Permission]] = {
+        "GET": Permission.READ,
+        "HEAD": Permission.READ,
+        "POST": Permission.SUBMIT,
+        "DELETE": Permission.SUBMIT,
+    }
     authentication_classes: Sequence[type[BearerKey]] = (BearerKey,)
-    permission_classes: Sequence[type[IsAuthenticated]] = (IsAuthenticated,)
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, MayDoThis)
     renderer_classes = (JsonRenderer,)
     parser_classes = ()
     throttle_classes = ()

@@ -2,9 +2,13 @@
 
 RateguardError
 ├── InvalidRequest            the caller must change the request           (code, pointer)
+│   ├── NotAllowed            the key may not ask for this                 (code, pointer)
+│   └── LimitInTheWay         it was not accepted now: come again later    (code, what is in the way, retry_after_ms)
 ├── ConfigurationError        an operator must change a setting or a row   (names it and the remedy)
 ├── SecretUnreadable          an operator must bring back an encryption key
 ├── JobFailed                 a job that was waited for ended without an answer    (code)
+├── JobNotCommitted           a job was waited for inside the transaction that submits it
+├── JobDoesNotExist           no job has this id
 ├── GateError                 the gate gave no decision
 │   ├── GateUnavailable       wait and send the very same call again: it may have run
 │   └── GateEpochLost         the gate was emptied or is foreign: rebuild, then go on
@@ -37,6 +41,38 @@ class InvalidRequest(RateguardError):
         self.pointer = pointer
 
 
+class NotAllowed(InvalidRequest):
+    """Whoever asks may not ask for this: the model, the lane or the name is kept from the key."""
+
+
+class LimitInTheWay(InvalidRequest):
+    """A request was not accepted now, although it is a good one: `queue_full`, `no_room_in_time`, `budget_exhausted`.
+
+    scope_kind, scope: the node whose limit is in the way. limit: in words, like `600/min on team ml`. amount, left: of that limit, None
+    where the caller may not see them. retry_after_ms: when there is room, None: not by itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        scope_kind: str,
+        scope: str,
+        limit: str,
+        amount: int | None = None,
+        left: int | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.scope_kind = scope_kind
+        self.scope = scope
+        self.limit = limit
+        self.amount = amount
+        self.left = left
+        self.retry_after_ms = retry_after_ms
+
+
 class ConfigurationError(RateguardError):
     """A setting or a configured row is wrong; the message names it and says what to write instead."""
 
@@ -59,6 +95,18 @@ class JobFailed(RateguardError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
+
+
+class JobNotCommitted(RateguardError):
+    """A job was waited for inside the transaction that submits it: it would wait for ever. Ask after the commit."""
+
+    code = "job_not_committed"
+
+
+class JobDoesNotExist(RateguardError):
+    """No job has this id; or it was deleted, or its transaction was rolled back."""
+
+    code = "job_does_not_exist"
 
 
 class GateError(RateguardError):

@@ -31,6 +31,7 @@ class Job(models.Model):
     tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves.
     queued_at: its place in the order. holder: the process that runs it. path: the nodes that it charges (see engine.scopes); run: the
     innermost run on it. downgraded_from: the model that was asked for, where a budget sent the job to a cheaper one.
+    canvas: what hangs on its end (see `canvas`), None for nothing.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -59,6 +60,7 @@ class Job(models.Model):
     downgraded_from = models.CharField(max_length=128, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="")
     via = models.CharField(max_length=8, default="rest")
+    canvas: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
 
     submitted_at = models.DateTimeField(db_default=Now())
     queued_at = models.DateTimeField(db_default=Now())
@@ -109,6 +111,7 @@ class Job(models.Model):
                 name="job_deadline",
             ),
             models.Index(fields=["tenant", "-submitted_at"], name="job_tenant_submitted"),
+            models.Index(fields=["tenant"], condition=Q(state__in=[State.QUEUED, State.SCHEDULED]), name="job_tenant_waiting"),
             models.Index(fields=["run", "state"], condition=Q(run__isnull=False), name="job_run"),
         )
 
@@ -174,6 +177,30 @@ class JobEvent(models.Model):
 
     class Meta:
         indexes = (models.Index(fields=["job", "at"], name="event_job_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.kind}"
+
+
+class OutboxKind(models.TextChoices):
+    """What is to be told."""
+
+    CANVAS = "canvas"
+
+
+class OutboxRow(models.Model):
+    """Something to tell of a job's end, written in the transaction that ended it and deleted in the one that told it."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outbox")
+    kind = models.CharField(max_length=16, choices=OutboxKind)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["job", "kind"], name="outbox_once"),
+            models.CheckConstraint(condition=Q(kind__in=OutboxKind.values), name="outbox_kind"),
+        )
+        indexes = (models.Index(fields=["created_at"], name="outbox_oldest"),)
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.kind}"

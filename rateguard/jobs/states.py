@@ -68,8 +68,9 @@ ORPHAN = _transition("orphaned", {State.RUNNING}, State.QUEUED)
 CANCEL = _transition("cancelled", WAITING, State.CANCELLED)
 STOP = _transition("stopped", {State.RUNNING}, State.CANCELLED)
 EXPIRE = _transition("expired", WAITING, State.EXPIRED)
+RESUBMIT = _transition("resubmitted", {State.FAILED, State.CANCELLED, State.EXPIRED}, State.QUEUED)
 
-TRANSITIONS = (SUBMIT, SCHEDULE, RELEASE, CLAIM, SUCCEED, FAIL, REFUSE, DOWNGRADE, RETRY, HOLD_BACK, ORPHAN, CANCEL, STOP, EXPIRE)
+TRANSITIONS = (SUBMIT, SCHEDULE, RELEASE, CLAIM, SUCCEED, FAIL, REFUSE, DOWNGRADE, RETRY, HOLD_BACK, ORPHAN, CANCEL, STOP, EXPIRE, RESUBMIT)
 """All of them; a test walks every pair of states against this table."""
 
 ENDS_OF_AN_ATTEMPT = {transition.name: transition for transition in (SUCCEED, FAIL, RETRY, HOLD_BACK, ORPHAN, STOP)}

@@ -13,12 +13,10 @@ from django.utils import timezone
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.building import build
+from rateguard.jobs.insert import insert
 from rateguard.jobs.lineage import Lineage
-from rateguard.jobs.models import Job, JobEvent
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.states import SCHEDULE, SUBMIT, State
+from rateguard.jobs.models import Job
 from rateguard.jobs.submission import Submission, check, fingerprint
-from rateguard.jobs.waiting import waiting_of
 
 __all__ = ["Submission", "Submitted", "submit", "submit_many"]
 
@@ -40,7 +38,7 @@ def submit(submission: Submission) -> Submitted:
     if submission.idempotency_key is not None:
         return _submit_once(submission)
     row = build(submission)
-    _insert([row])
+    insert([row])
     return Submitted(row, is_new=True)
 
 
@@ -50,7 +48,7 @@ def submit_many(submissions: Sequence[Submission]) -> list[Job]:
         check(submission)
     known: dict[tuple[uuid.UUID | None, int], Lineage] = {}
     rows = [build(submission, known) for submission in submissions]
-    _insert(rows)
+    insert(rows)
     return rows
 
 
@@ -61,7 +59,7 @@ def _submit_once(submission: Submission) -> Submitted:
         row = build(submission)
         try:
             with transaction.atomic():
-                _insert([row])
+                insert([row])
         except IntegrityError:
             found = _find_twin(submission)
             if found is None:
@@ -82,14 +80,3 @@ def _find_twin(submission: Submission) -> Job | None:
         return found
     Job.objects.filter(pk=found.pk).update(idempotency_key=None)
     return None
-
-
-def _insert(rows: list[Job]) -> None:
-    with transaction.atomic():
-        Job.objects.bulk_create(rows, batch_size=1_000)
-        JobEvent.objects.bulk_create(
-            [JobEvent(job=row, kind=SCHEDULE.name if row.state == State.SCHEDULED else SUBMIT.name) for row in rows], batch_size=1_000
-        )
-        hints = [waiting_of(row) for row in rows if row.state == State.QUEUED]
-        if hints:
-            transaction.on_commit(lambda: process_pump().enqueue(hints), robust=True)

@@ -1,5 +1,6 @@
 """The tables of tenants, a file an idea."""
 
+from tenants.models.audit import AuditAction, AuditEntry
 from tenants.models.budgets import Budget, BudgetPeriod, BudgetUnit, OnExhausted
 from tenants.models.configuration import ConfigurationModel
 from tenants.models.events import EventKind, GateEvent
@@ -10,13 +11,15 @@ from tenants.models.pauses import Pause, PauseKind
 from tenants.models.providers import Deployment, ForcedBreaker, ModelRoute, Price, ProviderAccount, RouteTarget
 from tenants.models.runs import Run, RunState
 from tenants.models.scopes import EVERY, Scope, ScopeKind
-from tenants.models.tenant import ApiKey, Tenant, TenantStatus
+from tenants.models.tenant import ApiKey, Member, MemberRole, Permission, Tenant, TenantStatus
 from tenants.models.usage import Dimension, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tenants.models.versions import ConfigVersion, GateEpoch
 
 __all__ = [
     "EVERY",
     "ApiKey",
+    "AuditAction",
+    "AuditEntry",
     "Budget",
     "BudgetPeriod",
     "BudgetUnit",
@@ -36,11 +39,14 @@ __all__ = [
     "Limit",
     "LimitKind",
     "Measure",
+    "Member",
+    "MemberRole",
     "Metric",
     "ModelRoute",
     "OnExhausted",
     "Pause",
     "PauseKind",
+    "Permission",
     "Price",
     "ProviderAccount",
     "RouteTarget",

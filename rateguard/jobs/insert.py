@@ -1,0 +1,24 @@
+"""New rows of jobs with their first events; on commit one hint to the waiting room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.pump import process_pump
+from rateguard.jobs.states import SCHEDULE, SUBMIT, State
+from rateguard.jobs.waiting import waiting_of
+
+
+def insert(rows: Sequence[Job]) -> None:
+    """Insert them all or none. In a transaction they are submitted when it commits."""
+    with transaction.atomic():
+        Job.objects.bulk_create(rows, batch_size=1_000)
+        JobEvent.objects.bulk_create(
+            [JobEvent(job=row, kind=SCHEDULE.name if row.state == State.SCHEDULED else SUBMIT.name) for row in rows], batch_size=1_000
+        )
+        hints = [waiting_of(row) for row in rows if row.state == State.QUEUED]
+        if hints:
+            transaction.on_commit(lambda: process_pump().enqueue(hints), robust=True)
