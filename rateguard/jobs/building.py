@@ -97,6 +97,7 @@ _CARRIED = (
     "api_key_id",
     "request_id",
     "via",
+    "canvas",
 )
 
 

@@ -38,7 +38,7 @@ class Submission:
 
     body: the request in OpenAI's shape; `model` in it is the public name. timeout_s: of the call at the provider, seconds.
     run: the run that it is charged to, beside those around it; where absent, the run around the call.
-    id: given by a Celery canvas, else made. idempotency_key: the same key and body give the same job, whichever run asks again.
+    id: given by a Celery canvas, else made. canvas: what hangs on its end (see `canvas`); only Python gives one. idempotency_key: the same key and body give the same job, whichever run asks again.
     """
 
     tenant: Tenant
@@ -63,9 +63,10 @@ class Submission:
     request_id: str = ""
     via: str = "rest"
     id: uuid.UUID | None = None
+    canvas: dict[str, Any] | None = None
 
 
-_NOT_PART_OF_THE_REQUEST = {"tenant", "idempotency_key", "api_key_id", "request_id", "via", "id", "run"}
+_NOT_PART_OF_THE_REQUEST = {"tenant", "idempotency_key", "api_key_id", "request_id", "via", "id", "run", "canvas"}
 _HASHED = tuple(field.name for field in dataclasses.fields(Submission) if field.name not in _NOT_PART_OF_THE_REQUEST)
 
 
