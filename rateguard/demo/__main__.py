@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rateguard.demo import options
-from rateguard.demo.processes import environment, make_place
+from rateguard.demo.place import environment, make_place
 
 
 def main() -> int:

@@ -15,19 +15,20 @@ from django.core.management import call_command
 from rich.console import Console
 
 from rateguard import wiring
-from rateguard.demo import logs, processes, scenario, telling
+from rateguard.demo import logs, scenario, telling
 from rateguard.demo.display import Display, LiveDisplay, PlainDisplay
 from rateguard.demo.figures import Figures, bill_of, figures_of
 from rateguard.demo.keyboard import Keyboard
 from rateguard.demo.news import News
 from rateguard.demo.observe import Snapshot, Watched, look
 from rateguard.demo.options import Options
-from rateguard.demo.processes import Place
+from rateguard.demo.place import Place
 from rateguard.demo.submitting import RestCaller, submit_all
 from rateguard.demo.view import Frame
 from rateguard.demo.workload import make_calls
+from rateguard.embedded import children
 from rateguard.embedded.stopping import StopSignals
-from rateguard.embedded.supervisor import Supervisor
+from rateguard.embedded.supervisor import Child, Supervisor
 from rateguard.engine.errors import RateguardError
 from rateguard.jobs import rebuild
 from rateguard.jobs.pump import process_pump
@@ -38,6 +39,8 @@ LOOKING_SHARE = 0.1
 """At most this part of the time goes into looking, however many jobs there are."""
 PATIENCE_S = 120.0
 """Work in which no job ends for so long is given up."""
+GRACE_S = 6.0
+"""The time of the worker to end: nobody waits for the demo's calls."""
 STOPPED = 130
 
 
@@ -93,7 +96,7 @@ class Demo:
         with self._display() as display, Keyboard({"k": self._kill_worker, "f": self._empty_redis}):
             self._submit(display)
             worker_at, worker_at_ms = time.monotonic(), time.time() * 1000
-            self._supervisor.start(processes.worker(self._place))
+            self._supervisor.start(children.worker(GRACE_S))
             self._news.add("the worker starts")
             snapshot = self._work(display)
             ended_at = time.monotonic()
@@ -107,16 +110,20 @@ class Demo:
     # ---- set-up
 
     def _start_servers(self) -> None:
-        self._step("Valkey", lambda: self._supervisor.start(processes.valkey(self._place)))
-        self._step("the simulated provider", lambda: self._supervisor.start(processes.provider(self._place)))
+        self._step("Valkey", lambda: self._supervisor.start(children.valkey(self._place.folder / "valkey", self._place.valkey_port)))
+        self._step("the simulated provider", lambda: self._supervisor.start(self._provider()))
         self._place.control().configure(**scenario.simulator_configuration(self._place.provider_key))
         self._step("the database", lambda: call_command("migrate", verbosity=0))
-        self._step("the web process", lambda: self._supervisor.start(processes.web(self._place)))
+        self._step("the web process", lambda: self._supervisor.start(children.web(self._place.web_port)))
 
     def _step(self, name: str, start: Callable[[], object]) -> None:
         print(f"{time.monotonic() - self._began_at:6.1f} s  starting {name}", flush=True)
         start()
         self._check()
+
+    def _provider(self) -> Child:
+        """It stays down when it dies: its bill, the witness of the run, would be gone."""
+        return children.provider(self._place.provider_port, self._place.control_token, restart=False)
 
     def _make_world(self) -> None:
         limits = scenario.make_provider(f"{self._place.provider_url}/v1", self._place.provider_key)
@@ -176,13 +183,13 @@ class Demo:
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
-        if any(death.name == processes.PROVIDER for death in self._supervisor.deaths):
+        if any(death.name == children.PROVIDER for death in self._supervisor.deaths):
             raise DemoFailed("the simulated provider died, and with it its bill")
 
     def _kill_worker(self) -> None:
-        if processes.WORKER in self._supervisor.names():
+        if children.WORKER in self._supervisor.names():
             self._news.add("you sent kill -9 to the worker")
-            self._supervisor.kill(processes.WORKER)
+            self._supervisor.kill(children.WORKER)
 
     def _empty_redis(self) -> None:
         self._news.add("you emptied Redis: limits, queues, waiting room, all")

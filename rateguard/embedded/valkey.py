@@ -83,9 +83,9 @@ def start_valkey(state_dir: Path, port: int = 0, *, settings: Mapping[str, str] 
     raise ServerStartError(f"Valkey did not start ({process.exit_reason(code)}): {process.last_lines(server.log)}")
 
 
-def is_answering(port: int, pid: int | None = None) -> bool:
+def is_answering(port: int, pid: int | None = None, password: str | None = None) -> bool:
     """Whether a server with its data loaded answers at the port, and is the process `pid` if that is given."""
-    with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), retries=0)) as client:
+    with redis.Redis(port=port, password=password, socket_timeout=1, retry=Retry(NoBackoff(), retries=0)) as client:
         try:
             facts = client.info()
         except redis.RedisError:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rateguard.embedded import process
+from rateguard.embedded.surroundings import PROJECT
 from rateguard.engine.errors import RateguardError
-from rateguard.proofs.site import PROJECT, Site
+from rateguard.proofs.site import Site
 
 PROCESSES = 4
 READY_S = 90.0

@@ -13,13 +13,11 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from rateguard.embedded.postgres import PostgresServer, start_postgres
+from rateguard.embedded.surroundings import surroundings
 from rateguard.embedded.valkey import start_valkey
 from rateguard.engine.providers.sim.process import start_simprovider
 
-PROJECT = Path(__file__).resolve().parents[2]
 PROVIDER_KEY = "sk-sim-proof"
-
-_KEPT = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG"}
 
 
 class Site:
@@ -35,19 +33,17 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """What a process sees, and nothing else: no variable of the caller's shell may point it at a real server."""
-        kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
         place = {"DATABASE_URL": self.postgres.url} if self.postgres else {}
-        return {
-            **kept,
-            **self._secrets,
-            **place,
-            "PYTHONPATH": str(PROJECT),
-            "PYTHONUNBUFFERED": "1",
-            "DJANGO_SETTINGS_MODULE": "rateguard.settings",
-            "RATEGUARD_ENV": "development",
-            "RATEGUARD_STATE_DIR": str(self.folder),
-            "REDIS_URL": self.valkey.url,
-        }
+        return surroundings(
+            {
+                **self._secrets,
+                **place,
+                "DJANGO_SETTINGS_MODULE": "rateguard.settings",
+                "RATEGUARD_ENV": "development",
+                "RATEGUARD_STATE_DIR": str(self.folder),
+                "REDIS_URL": self.valkey.url,
+            }
+        )
 
     def cut_power(self) -> None:
         """Kill Valkey and the database's server, where it has one; SQLite is a file."""

@@ -19,7 +19,7 @@ from rateguard.proofs.findings import Line, Part, Report, at_least, at_most, exa
 from rateguard.proofs.fleet import AHEAD_VARIABLE, OFF_CLOCK
 from rateguard.proofs.gate import PARTS
 from rateguard.proofs.measures import fulfilled_ms, furthest_share, lost_s, most_within, token_shares
-from rateguard.proofs.site import PROJECT
+from rateguard.embedded.surroundings import PROJECT
 
 RULE = BreakerRule(failures=5, failure_permille=500, window_ms=30_000)
 

@@ -5,7 +5,7 @@ import sys
 
 from django.core.management.base import BaseCommand
 
-from rateguard.demo.processes import PROJECT
+from rateguard.embedded.surroundings import PROJECT
 
 
 class Command(BaseCommand):
