@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from rateguard.api.authentication import BearerKey, Caller
 from rateguard.api.problems import handle
 from rateguard.api.rendering import JsonRenderer
+from rateguard.api.schema import ApiSchema
 from tenants.models import Permission
 
 
@@ -57,6 +58,7 @@ class ApiView(APIView):
     parser_classes = ()
     throttle_classes = ()
     content_negotiation_class = AlwaysJson
+    schema = ApiSchema()
     http_method_names: Sequence[str] = ("get", "head", "post")
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from rateguard.api.breakers import Breakers, Events, OneBreaker
+from rateguard.api.document import JSON, YAML, SchemaDocument
 from rateguard.api.limits import Capacities, Limits, OneScope
 from rateguard.api.pauses import OnePause, Pauses
 from rateguard.api.runs import OneRun, Runs, StopRun
+from rateguard.api.swagger import SwaggerFile, SwaggerPage
 from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob
 
 urlpatterns = [
@@ -26,5 +28,10 @@ urlpatterns = [
     path("v1/runs", Runs.as_view(), name="runs"),
     path("v1/runs/<uuid:run_id>", OneRun.as_view(), name="run"),
     path("v1/runs/<uuid:run_id>/stop", StopRun.as_view(), name="run-stop"),
+    path("v1/schema", SchemaDocument.as_view(), name="schema"),
+    path("v1/schema.json", SchemaDocument.as_view(media_type=JSON, schema=None), name="schema-json"),
+    path("v1/schema.yaml", SchemaDocument.as_view(media_type=YAML, schema=None), name="schema-yaml"),
+    path("v1/docs", SwaggerPage.as_view(), name="swagger"),
+    path("v1/docs/<str:name>", SwaggerFile.as_view(), name="swagger-file"),
     re_path(r"", Nothing.as_view()),
 ]

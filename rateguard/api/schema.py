@@ -1,0 +1,162 @@
+"""How the views of /api/v1 describe themselves: one AutoSchema, whatever a host project's settings say, and one shape of all problems.
+
+A view says with `@extend_schema` (this module's) its operation id, summary, tags, parameters, request and answers; `problems(404, 409)`
+gives the refusals that are its own. What every operation may answer (400, 401, 403, 503; 404 with a name in the path; 413 and 415 with a
+body) is added here, and so are the headers that come with a status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import extend_schema as extend_any_schema
+from rest_framework import serializers
+
+from rateguard.api.problems import PROBLEM_TYPE
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+TITLE = "rateguard"
+TAGS = {
+    "jobs": "Work: submit it, wait for it, list, cancel and retry it.",
+    "runs": "A run holds the work of one agent or one batch together: own budget, number of calls, deadline, and one switch that stops it.",
+    "limits": "What limits a request, what is left, and what a request would cost.",
+    "models": "What may be called.",
+    "usage": "What was used and what it cost.",
+    "management": "Tenants, keys, limits, budgets, providers: for keys with the permission `manage`.",
+    "operation": "Pauses, breakers, capacity: mostly for operators' keys.",
+    "schema": "This description.",
+}
+
+MEANINGS = {
+    400: "The request cannot be accepted as it is: `code` says why, `errors` which field.",
+    401: "There is no key, or it is not in force.",
+    402: "A budget is exhausted.",
+    403: "The key may not do this.",
+    404: "There is nothing here that the key may see.",
+    405: "The address takes other methods.",
+    409: "The state does not allow it.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    422: "The Idempotency-Key came with another request before.",
+    429: "There is no room now: `scope`, `limit` and `Retry-After` say where and when.",
+    503: "The database or the gate does not answer: send the same request again.",
+}
+_COMMON = (400, 401, 403, 503)
+_WITH_BODY = (413, 415)
+
+
+class Shape(serializers.Serializer[Any]):
+    """The shape of an object, for the schema. As a request it takes no other fields, unless `is_open`."""
+
+    is_open = False
+
+
+def constant(word: str) -> serializers.ChoiceField:
+    """A field that holds this word."""
+    return serializers.ChoiceField([word])
+
+
+class FieldAtFaultShape(Shape):
+    """A field that must change."""
+
+    pointer = serializers.CharField(help_text="JSON pointer (RFC 6901) into the body; empty for the whole of it.")
+    detail = serializers.CharField()
+
+
+class ProblemShape(Shape):
+    """A refusal (RFC 9457)."""
+
+    type = serializers.CharField(help_text="Where the docs explain the code.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
+    code = serializers.CharField(help_text="Stable: compare this.")
+    errors = FieldAtFaultShape(many=True)
+    request_id = serializers.CharField(help_text="Also in the header X-Request-ID and in our logs.")
+    scope_kind = serializers.CharField(required=False, help_text="With 402 and 429: the kind of node whose limit is in the way.")
+    scope = serializers.CharField(required=False, help_text="With 402 and 429: its name.")
+    limit = serializers.CharField(required=False, help_text="With 402 and 429: the limit in words.")
+
+
+def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """The refusals with these statuses, for `responses` of `@extend_schema`."""
+    return {(status, PROBLEM_TYPE): OpenApiResponse(ProblemShape, description=MEANINGS[status]) for status in statuses}
+
+
+class ApiSchema(AutoSchema):
+    """Describes a view of ours: JSON both ways, problems, the headers of a status."""
+
+    def map_parsers(self) -> list[str]:
+        """Our views read their bodies themselves."""
+        return ["application/json"]
+
+    def map_renderers(self, attribute: str) -> list[str]:
+        """There is one representation."""
+        return [getattr(renderer, attribute) for renderer in self.view.renderer_classes]
+
+    def get_serializer_name(self, serializer: Any, direction: str) -> str:
+        """`JobShape` is called Job."""
+        return type(serializer).__name__.removesuffix("Shape")
+
+    def _map_serializer(self, serializer: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "request" and schema.get("type") == "object" and not getattr(serializer, "is_open", True):
+            schema["additionalProperties"] = False
+        return schema
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        found: dict[str, Any] = super()._get_response_bodies(direction)
+        for status in self._statuses_of_all():
+            if str(status) not in found:
+                (key, response), *_ = problems(status).items()
+                found[str(status)] = self._get_response_for_code(response, str(status), key[1:], direction)
+        for status, response in found.items():
+            response.setdefault("headers", {}).update(_headers_of(int(status)))
+        return dict(sorted(found.items()))
+
+    def _statuses_of_all(self) -> tuple[int, ...]:
+        """What any operation like this one may answer."""
+        if not self.view.authentication_classes:
+            return ()
+        has_name = "{" in self.path
+        has_body = self.method in {"POST", "PUT", "PATCH"} and self._get_request_body()
+        return (*_COMMON, *((404,) if has_name else ()), *(_WITH_BODY if has_body else ()))
+
+
+def extend_schema(**said: Any) -> Callable[[View], View]:
+    """drf-spectacular's decorator on top of ApiSchema, where that would take the host project's DEFAULT_SCHEMA_CLASS."""
+
+    def describe(view: View) -> View:
+        view.schema = ApiSchema  # type: ignore[attr-defined]  # where the decorator looks for what to build on
+        return cast("View", extend_any_schema(**said)(view))
+
+    return describe
+
+
+_TEXT = {"type": "string"}
+
+
+def _headers_of(status: int) -> Mapping[str, Any]:
+    """The headers of every answer with this status."""
+    headers = {"X-Request-ID": {"schema": _TEXT, "description": "The caller's own, or one of ours; it stands in our logs."}}
+    if status == 401:
+        headers["WWW-Authenticate"] = {"schema": _TEXT, "description": "The scheme to use."}
+    if status in {429, 503}:
+        headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds until it is worth trying again."}
+    return headers
+
+
+class BearerKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Our keys as a security scheme."""
+
+    target_class = "rateguard.api.authentication.BearerKey"
+    name = "key"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        """HTTP's Bearer."""
+        return {"type": "http", "scheme": "bearer", "description": "An API key, `rg_…`."}
