@@ -29,6 +29,7 @@ async def race(urls, secret, bodies):
         return await asyncio.gather(*(submit(urls[n % len(urls)], body) for n, body in enumerate(bodies)))
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_five_hundred_racers_on_one_key_get_one_job(start_web, acme):
     urls = [start_web().url, start_web().url]

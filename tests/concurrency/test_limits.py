@@ -12,7 +12,8 @@ def assert_never_over(live):
     assert stats["replies_429"] == 0
 
 
-@pytest.mark.parametrize("metric", ["tokens", pytest.param("requests", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("metric", ["tokens", "requests"])
 def test_two_workers_and_two_callers_never_exceed_a_providers_limit(live, metric):
     line = live.line
     line.account_limit(metric, {"tokens": 1_200, "requests": 40}[metric], 4_000)  # half of the jobs fit a window
