@@ -35,16 +35,12 @@ from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunStat
 from tenants.models.runs import runs_changed
 from tenants.records import configuration as parts
 from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
-from tenants.records.limits import budget_record, limit_record
-from tenants.records.models import account_target, breaker_rule, closed_model, deployment_target
+from tenants.records.models import account_target, deployment_target
 from tenants.records.runs import names_of, note_forgotten, run_records, runs_in_gate, runs_to_forget, stop_overlong
 from tenants.signals import configuration_changed
 
 __all__ = [
     "account_target",
-    "breaker_rule",
-    "budget_record",
-    "closed_model",
     "collect_notices",
     "connect_configuration",
     "deployment_target",
@@ -53,7 +49,6 @@ __all__ = [
     "forget_runs",
     "gate",
     "lift_pauses",
-    "limit_record",
     "limits_of_path",
     "note_version",
     "path_of",
