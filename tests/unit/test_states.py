@@ -12,6 +12,7 @@ from rateguard.jobs.states import (
     EXPIRE,
     REFUSE,
     RELEASE,
+    RESUBMIT,
     SCHEDULE,
     SUBMIT,
     TERMINAL,
@@ -23,14 +24,15 @@ from rateguard.jobs.transition import end
 from tenants.models import Tenant
 
 # What may follow what, written out by hand. A retry is running → scheduled, an orphan running → queued; a cheaper model queued → queued.
+# A terminal state is left by a person's retry alone.
 MOVES = {
     State.SCHEDULED: {State.QUEUED, State.CANCELLED, State.EXPIRED},
     State.QUEUED: {State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED, State.EXPIRED},
     State.RUNNING: {State.SCHEDULED, State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED},
     State.SUCCEEDED: set(),
-    State.FAILED: set(),
-    State.CANCELLED: set(),
-    State.EXPIRED: set(),
+    State.FAILED: {State.QUEUED},
+    State.CANCELLED: {State.QUEUED},
+    State.EXPIRED: {State.QUEUED},
 }
 
 
@@ -68,6 +70,7 @@ def test_the_transitions_allow_exactly_the_moves_written_here():
 def test_a_job_moves_only_from_the_sources_of_a_transition(job_in, state, transition):
     job = job_in(state)
     columns = {"run_at": timezone.now()} if transition.target == State.SCHEDULED else {}
+    columns |= {"finished_at": None} if transition == RESUBMIT else {}
     moved = end(Job.objects.filter(pk=job.pk), transition, **columns)
     job.refresh_from_db()
     if state in transition.sources:
@@ -80,8 +83,9 @@ def test_a_job_moves_only_from_the_sources_of_a_transition(job_in, state, transi
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_a_terminal_state_is_never_left(state):
-    assert not [one.name for one in TRANSITIONS if state in one.sources]
+def test_a_terminal_state_is_never_left_but_by_a_persons_retry_of_what_did_not_succeed(state):
+    leaving = [one.name for one in TRANSITIONS if state in one.sources]
+    assert leaving == ([] if state == State.SUCCEEDED else ["resubmitted"])
 
 
 def test_names_are_events_and_stand_once():
@@ -96,7 +100,7 @@ def test_every_state_is_reached_and_every_waiting_one_can_end():
 
 
 def test_what_ends_an_attempt_leaves_running_alone_and_no_other_does():
-    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CANCEL, EXPIRE}
+    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CANCEL, EXPIRE, RESUBMIT}
     assert {name for name, one in ENDS_OF_AN_ATTEMPT.items() if one.sources == {State.RUNNING}} == set(ENDS_OF_AN_ATTEMPT)
     assert {one.name for one in TRANSITIONS} == set(ENDS_OF_AN_ATTEMPT) | {one.name for one in others}
     assert all(State.RUNNING not in one.sources for one in others)
