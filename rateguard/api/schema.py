@@ -8,7 +8,7 @@ body) is added here, and so are the headers that come with a status.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -61,6 +61,13 @@ def constant(word: str) -> serializers.ChoiceField:
     return serializers.ChoiceField([word])
 
 
+def list_of(shape: type[Shape], **further: serializers.Field[Any, Any, Any, Any]) -> type[Shape]:
+    """The shape of a list of these. Make it once a module: the schema calls it by its name."""
+    name = shape.__name__.removesuffix("Shape")
+    fields = {"object": constant("list"), "data": shape(many=True), **further}
+    return type(f"{name}ListShape", (Shape,), {"__module__": shape.__module__, "__doc__": f"A list of {name}.", **fields})
+
+
 class FieldAtFaultShape(Shape):
     """A field that must change."""
 
@@ -76,7 +83,7 @@ class ProblemShape(Shape):
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
     code = serializers.CharField(help_text="Stable: compare this.")
-    errors = FieldAtFaultShape(many=True)
+    errors = FieldAtFaultShape(many=True)  # type: ignore[assignment]  # DRF takes fields off the class, so none hides its property
     request_id = serializers.CharField(help_text="Also in the header X-Request-ID and in our logs.")
     scope_kind = serializers.CharField(required=False, help_text="With 402 and 429: the kind of node whose limit is in the way.")
     scope = serializers.CharField(required=False, help_text="With 402 and 429: its name.")
@@ -104,19 +111,19 @@ class ApiSchema(AutoSchema):
         return type(serializer).__name__.removesuffix("Shape")
 
     def _map_serializer(self, serializer: Any, direction: str, bypass_extensions: bool = False) -> dict[str, Any]:
-        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
+        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)  # type: ignore[no-untyped-call]
         if direction == "request" and schema.get("type") == "object" and not getattr(serializer, "is_open", True):
             schema["additionalProperties"] = False
         return schema
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         found: dict[str, Any] = super()._get_response_bodies(direction)
         for status in self._statuses_of_all():
             if str(status) not in found:
-                (key, response), *_ = problems(status).items()
-                found[str(status)] = self._get_response_for_code(response, str(status), key[1:], direction)
-        for status, response in found.items():
-            response.setdefault("headers", {}).update(_headers_of(int(status)))
+                (key, said), *_ = problems(status).items()
+                found[str(status)] = self._get_response_for_code(said, str(status), key[1:], direction)  # type: ignore[no-untyped-call]
+        for code, response in found.items():
+            response.setdefault("headers", {}).update(_headers_of(int(code)))
         return dict(sorted(found.items()))
 
     def _statuses_of_all(self) -> tuple[int, ...]:
@@ -124,7 +131,7 @@ class ApiSchema(AutoSchema):
         if not self.view.authentication_classes:
             return ()
         has_name = "{" in self.path
-        has_body = self.method in {"POST", "PUT", "PATCH"} and self._get_request_body()
+        has_body = self.method in {"POST", "PUT", "PATCH"} and self._get_request_body()  # type: ignore[no-untyped-call]
         return (*_COMMON, *((404,) if has_name else ()), *(_WITH_BODY if has_body else ()))
 
 
@@ -133,7 +140,7 @@ def extend_schema(**said: Any) -> Callable[[View], View]:
 
     def describe(view: View) -> View:
         view.schema = ApiSchema  # type: ignore[attr-defined]  # where the decorator looks for what to build on
-        return cast("View", extend_any_schema(**said)(view))
+        return extend_any_schema(**said)(view)
 
     return describe
 

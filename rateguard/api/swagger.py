@@ -65,7 +65,6 @@ class SwaggerPage(ApiView):
     authentication_classes = ()
     permission_classes = ()
     http_method_names = ("get", "head")
-    schema = None  # a page for people is not part of the API
 
     def get(self, request: Request) -> HttpResponse:
         """HTML."""
@@ -80,7 +79,6 @@ class SwaggerFile(ApiView):
     authentication_classes = ()
     permission_classes = ()
     http_method_names = ("get", "head")
-    schema = None
 
     def get(self, request: Request, name: str) -> HttpResponse:
         """One of the files that the page names. Raises NotFound for every other."""

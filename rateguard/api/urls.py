@@ -31,7 +31,7 @@ urlpatterns = [
     path("v1/schema", SchemaDocument.as_view(), name="schema"),
     path("v1/schema.json", SchemaDocument.as_view(media_type=JSON, schema=None), name="schema-json"),
     path("v1/schema.yaml", SchemaDocument.as_view(media_type=YAML, schema=None), name="schema-yaml"),
-    path("v1/docs", SwaggerPage.as_view(), name="swagger"),
-    path("v1/docs/<str:name>", SwaggerFile.as_view(), name="swagger-file"),
+    path("v1/docs", SwaggerPage.as_view(schema=None), name="swagger"),
+    path("v1/docs/<str:name>", SwaggerFile.as_view(schema=None), name="swagger-file"),
     re_path(r"", Nothing.as_view()),
 ]
