@@ -1,21 +1,37 @@
 """rateguard: LLM work from many tenants, done under limits, in a fair order, without losing a job or a cent.
 
-from rateguard import complete, embed, run
+from rateguard import complete, embed, run, context
 """
 
 import importlib
 from typing import Any
 
+_ERRORS = ("InvalidRequest", "JobDoesNotExist", "JobFailed", "JobNotCommitted", "LimitInTheWay", "NotAllowed", "RateguardError")
 _PLACES = {
+    "Completion": "rateguard.jobs.completion",
+    "celery_settings": "rateguard.embedding",
     "complete": "rateguard.jobs.delay",
+    "context": "rateguard.jobs.context",
     "embed": "rateguard.jobs.delay",
     "run": "rateguard.jobs.within",
-    "InvalidRequest": "rateguard.engine.errors",
-    "JobFailed": "rateguard.engine.errors",
-    "RateguardError": "rateguard.engine.errors",
+    **dict.fromkeys(_ERRORS, "rateguard.engine.errors"),
 }
 
-__all__ = ["InvalidRequest", "JobFailed", "RateguardError", "complete", "embed", "run"]
+__all__ = [
+    "Completion",
+    "InvalidRequest",
+    "JobDoesNotExist",
+    "JobFailed",
+    "JobNotCommitted",
+    "LimitInTheWay",
+    "NotAllowed",
+    "RateguardError",
+    "celery_settings",
+    "complete",
+    "context",
+    "embed",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:
