@@ -84,4 +84,12 @@ def _stop() -> None:
     process_pump().stop(STOP_S)
 
 
-application = Dispatcher(cast("Application", get_asgi_application()), {}, on_start=_start, on_stop=_stop)
+def _django() -> Application:
+    """Django, whose answers may wait."""
+    django = cast("Application", get_asgi_application())
+    from rateguard.api.waiting import waits  # noqa: PLC0415 -- as above
+
+    return waits(django)
+
+
+application = Dispatcher(_django(), {}, on_start=_start, on_stop=_stop)

@@ -17,6 +17,7 @@ from rateguard.api.authentication import BearerKey, Caller
 from rateguard.api.problems import handle
 from rateguard.api.rendering import JsonRenderer
 from rateguard.api.schema import ApiSchema
+from rateguard.api.waiting import method_of
 from tenants.models import Permission
 
 
@@ -37,7 +38,7 @@ class MayDoThis(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """True; else it raises PermissionDenied, which says what is missing."""
-        needed = cast("ApiView", view).needs.get(request.method or "")
+        needed = cast("ApiView", view).needs.get(method_of(request))
         if needed is not None and needed not in caller_of(request).key.permissions:
             raise PermissionDenied(f"this needs a key with the permission {needed.value!r}; make one, or change this one's permissions")
         return True

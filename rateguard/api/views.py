@@ -12,11 +12,11 @@ from rest_framework.response import Response
 
 from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
+from rateguard.api.job_end import at_end
 from rateguard.api.middleware import request_id_of
 from rateguard.api.reading import read_preferred_wait, read_submission, read_wait
 from rateguard.api.rendering import render_job
 from rateguard.jobs.cancel import cancel
-from rateguard.jobs.follow import wait_for_end
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL
 from rateguard.jobs.submit import submit
@@ -26,16 +26,17 @@ class Jobs(ApiView):
     """POST: submit a job."""
 
     def post(self, request: Request) -> Response:
-        """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header."""
+        """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header.
+
+        Only the web process can wait (`rateguard.api.waiting`).
+        """
         submitted = submit(read_submission(request, caller_of(request), request_id_of(request)))
-        seconds = read_preferred_wait(request)
-        job = _waited_for(submitted.job, seconds)
+        job = submitted.job
         headers = {"Location": reverse("job", args=[job.pk])}
-        if seconds:
-            headers["Preference-Applied"] = f"wait={seconds}"
         if not submitted.is_new:
             headers["Idempotent-Replayed"] = "true"
-        return Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)
+        response = Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)
+        return at_end(request, response, job, read_preferred_wait(request))
 
 
 class OneJob(ApiView):
@@ -44,7 +45,8 @@ class OneJob(ApiView):
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """The job; with `?wait=N` as soon as it ended, after at most N seconds."""
         seconds = read_wait(request)
-        return Response(render_job(_waited_for(_job(caller_of(request), job_id), seconds)))
+        job = _job(caller_of(request), job_id)
+        return at_end(request, Response(render_job(job)), job, seconds)
 
 
 class CancelJob(ApiView):
@@ -73,12 +75,4 @@ def _job(caller: Caller, job_id: uuid.UUID) -> Job:
     job = Job.objects.filter(tenant=caller.tenant, pk=job_id).first()
     if job is None:
         raise NotFound
-    return job
-
-
-def _waited_for(job: Job, seconds: int) -> Job:
-    """The job at its end, or as it is when the time is over."""
-    if seconds and job.state not in TERMINAL:
-        wait_for_end(job.pk, seconds)
-        job.refresh_from_db()
     return job
