@@ -2,7 +2,8 @@
 
     {type, title, status, detail, code, errors: [{pointer, detail}], request_id}
 
-`type` leads to the code's place in the docs, `pointer` (RFC 6901) to the field of the request that must change.
+`type` leads to the code's place in the docs, `pointer` (RFC 6901) to each field of the request that must change. A limit in the way is
+named by further members, and by headers (see `limit_headers`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import http
 import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -18,9 +20,11 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from rateguard.engine.errors import GateError, InvalidRequest
+from rateguard.api.limit_headers import limit_headers
+from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +34,17 @@ RETRY_AFTER_S = 1
 GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same request again in a moment"
 
 _STATUSES = {
+    "budget_exhausted": 402,
+    "name_taken": 409,
+    "in_use": 409,
+    "not_retryable": 409,
+    "run_stopped": 409,
+    "run_deadline_passed": 409,
     "idempotency_mismatch": 422,
     "body_too_large": 413,
     "unsupported_media_type": 415,
 }
-"""Where a request that must be changed is not simply a 400."""
+"""Where a refused request is not simply a 400, or 403 and 429 by its class."""
 
 _CODES = {
     400: ("invalid_request", "the request cannot be read"),
@@ -60,13 +70,14 @@ _FOREIGN: tuple[tuple[type[Exception], int], ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """One refusal. pointer: the JSON pointer of the field at fault, None where no field is."""
+    """One refusal. errors: of each field at fault its JSON pointer and what is wrong. members: what else the body tells."""
 
     status: int
     code: str
     detail: str
-    pointer: str | None = None
+    errors: tuple[tuple[str, str], ...] = ()
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    members: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of_status(cls, status: int, headers: dict[str, str] | None = None) -> Problem:
@@ -83,7 +94,8 @@ class Problem:
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            "errors": [] if self.pointer is None else [{"pointer": self.pointer, "detail": self.detail}],
+            "errors": [{"pointer": pointer, "detail": detail} for pointer, detail in self.errors],
+            **self.members,
             "request_id": request_id,
         }
 
@@ -109,13 +121,20 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 
 def _problem_of(error: Exception) -> Problem:
     if isinstance(error, InvalidRequest):
-        return Problem(_STATUSES.get(error.code, 400), error.code, str(error), error.pointer)
+        return _refusal(error)
+    if isinstance(error, exceptions.ValidationError):
+        return _invalid_fields(error)
     if isinstance(error, exceptions.PermissionDenied):
         return Problem(403, _CODES[403][0], str(error.detail))
-    if isinstance(error, GateError):
-        return Problem(503, _CODES[503][0], GATE_IS_AWAY, headers={"Retry-After": str(RETRY_AFTER_S)})
     if isinstance(error, exceptions.APIException):
         return Problem.of_status(error.status_code, _headers_of(error))
+    return _of_others(error)
+
+
+def _of_others(error: Exception) -> Problem:
+    """What neither our inside nor DRF raised, and the gate's silence."""
+    if isinstance(error, GateError):
+        return Problem(503, _CODES[503][0], GATE_IS_AWAY, headers={"Retry-After": str(RETRY_AFTER_S)})
     for kind, status in _FOREIGN:
         if isinstance(error, kind):
             return Problem.of_status(status, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {})
@@ -126,3 +145,44 @@ def _headers_of(error: exceptions.APIException) -> dict[str, str]:
     """What a status must bring along; Allow is set by the view."""
     scheme = getattr(error, "auth_header", None)
     return {"WWW-Authenticate": scheme} if scheme else {}
+
+
+def _refusal(error: InvalidRequest) -> Problem:
+    """What the inside refused; of a limit in the way also which, and when to come again."""
+    if isinstance(error, LimitInTheWay):
+        status, headers, members = 429, limit_headers(error), {name: getattr(error, name) for name in _OF_A_LIMIT}
+    else:
+        status, headers, members = 403 if isinstance(error, NotAllowed) else 400, {}, {}
+    return Problem(_STATUSES.get(error.code, status), error.code, str(error), error.errors, headers, members)
+
+
+_OF_A_LIMIT = ("scope_kind", "scope", "limit", "amount", "left", "unit")
+
+
+def _invalid_fields(error: exceptions.ValidationError) -> Problem:
+    """What a serializer found, each field with its place."""
+    errors = tuple(_places_in(error.detail, ""))
+    detail = errors[0][1] if len(errors) == 1 else "; ".join(f"{pointer or 'the request'}: {text}" for pointer, text in errors)
+    return Problem(400, "invalid_field", detail, errors)
+
+
+def _places_in(detail: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """A serializer's errors by JSON pointer: of objects by name, of lists by number, several texts of one field in one."""
+    if isinstance(detail, Mapping):
+        for name, inside in detail.items():
+            is_of_the_whole = name == api_settings.NON_FIELD_ERRORS_KEY
+            yield from _places_in(inside, pointer if is_of_the_whole else f"{pointer}/{_escaped(str(name))}")
+    elif isinstance(detail, list | tuple):
+        texts = [str(one) for one in detail if not isinstance(one, Mapping | list | tuple)]
+        if texts:
+            yield pointer, " ".join(texts)
+        for index, inside in enumerate(detail):
+            if isinstance(inside, Mapping | list | tuple):
+                yield from _places_in(inside, f"{pointer}/{index}")
+    else:
+        yield pointer, str(detail)
+
+
+def _escaped(name: str) -> str:
+    """A name as RFC 6901 writes it in a pointer."""
+    return name.replace("~", "~0").replace("/", "~1")

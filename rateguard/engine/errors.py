@@ -20,6 +20,7 @@ RateguardError
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 
 class RateguardError(Exception):
@@ -33,12 +34,25 @@ class InvalidRequest(RateguardError):
 
     `code` says why (`unknown_model`, `exceeds_limit`, `idempotency_mismatch`, …);
     `pointer` is the JSON pointer (RFC 6901) of the field to change, or "".
+    `errors` has the pointer of each field to change and what is wrong with it, also where it is one.
     """
 
-    def __init__(self, message: str, *, code: str = "invalid_request", pointer: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "invalid_request", pointer: str = "", errors: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.pointer = pointer
+        self.errors = tuple(errors) or ((pointer, message),)
+
+
+def together(refusals: Sequence[InvalidRequest]) -> InvalidRequest:
+    """Refusals of several fields as one. The code is theirs where all say the same, else `invalid_field`."""
+    first = refusals[0]
+    if len(refusals) == 1:
+        return first
+    errors = [one for refusal in refusals for one in refusal.errors]
+    codes = {refusal.code for refusal in refusals}
+    message = "; ".join(f"{pointer or 'the request'}: {detail}" for pointer, detail in errors)
+    return InvalidRequest(message, code=first.code if len(codes) == 1 else "invalid_field", pointer=first.pointer, errors=errors)
 
 
 class NotAllowed(InvalidRequest):
@@ -48,8 +62,9 @@ class NotAllowed(InvalidRequest):
 class LimitInTheWay(InvalidRequest):
     """A request was not accepted now, although it is a good one: `queue_full`, `no_room_in_time`, `budget_exhausted`.
 
-    scope_kind, scope: the node whose limit is in the way. limit: in words, like `600/min on team ml`. amount, left: of that limit, None
-    where the caller may not see them. retry_after_ms: when there is room, None: not by itself.
+    scope_kind, scope: the node whose limit is in the way. limit: in words, like `team ml: 600 requests per minute`. amount, left: of that
+    limit in its unit (`jobs`, `requests`, `tokens`, `nano_usd`), None where the caller may not see them. window_ms: 0 where it has none.
+    retry_after_ms: when there is room, None: not by itself, or nobody knows.
     """
 
     def __init__(
@@ -62,14 +77,19 @@ class LimitInTheWay(InvalidRequest):
         limit: str,
         amount: int | None = None,
         left: int | None = None,
+        unit: str = "requests",
+        window_ms: int = 0,
         retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message, code=code)
+        self.errors = ()
         self.scope_kind = scope_kind
         self.scope = scope
         self.limit = limit
         self.amount = amount
         self.left = left
+        self.unit = unit
+        self.window_ms = window_ms
         self.retry_after_ms = retry_after_ms
 
 

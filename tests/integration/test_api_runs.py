@@ -127,4 +127,4 @@ class TestStop:
         assert (stopped.status_code, stopped.json()["status"]) == (200, "stopped")
         assert api.post(f"/api/v1/runs/{run['id']}/stop").json() == stopped.json()
         assert api.get(f"/api/v1/runs/{inner['id']}").json()["status"] == "stopped"
-        problem_of(api.submit({**HELLO, "job": {"run": run["id"]}}), 400, "run_stopped")
+        problem_of(api.submit({**HELLO, "job": {"run": run["id"]}}), 409, "run_stopped")

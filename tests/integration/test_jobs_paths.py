@@ -114,7 +114,7 @@ def test_what_is_no_id_of_a_run_is_refused(acme, api, given):
 def test_an_unknown_and_a_stopped_run_are_told_apart(acme, api):
     run = start_run(acme.tenant)
     stop_run(run)
-    problem_of(api.submit({**HELLO, "job": {"run": str(run.pk)}}), 400, "run_stopped")
+    problem_of(api.submit({**HELLO, "job": {"run": str(run.pk)}}), 409, "run_stopped")
     problem_of(api.submit({**HELLO, "job": {"run": str(uuid.uuid4())}}), 400, "unknown_run")
 
 
