@@ -45,7 +45,7 @@ _one_at_a_time = threading.Lock()
 def document() -> dict[str, Any]:
     """The schema of the addresses as they are mounted here, whatever SPECTACULAR_SETTINGS a host project has."""
     prefix = get_script_prefix()
-    return _made(prefix, reverse("jobs").removeprefix(prefix).removesuffix("v1/jobs"))
+    return _made(prefix, reverse("rateguard:jobs").removeprefix(prefix).removesuffix("v1/jobs"))
 
 
 @functools.cache

@@ -23,7 +23,7 @@ def at_end(request: Request, response: Response, job: Job, seconds: int) -> Resp
     Where nobody can (WSGI, Django's test client, MAX_WAITERS wait already) it goes out at once, and without Preference-Applied.
     """
     if seconds and job.state not in TERMINAL:
-        hand_over(request, _Ending(job.pk, reverse("job", args=[job.pk]), seconds, is_preferred=request.method == "POST"))
+        hand_over(request, _Ending(job.pk, reverse("rateguard:job", args=[job.pk]), seconds, is_preferred=request.method == "POST"))
     elif seconds and request.method == "POST":
         response.headers[APPLIED] = f"wait={seconds}"
     return response

@@ -43,7 +43,7 @@ class Pauses(ApiView):
         row = pause(kind, name, until, reason, f"key {caller.key.prefix}")
         shown = render_pause(row)
         status = 202 if is_drain and shown["running"] else 201
-        return Response(shown, status=status, headers={"Location": reverse("pause", args=[row.pk])})
+        return Response(shown, status=status, headers={"Location": reverse("rateguard:pause", args=[row.pk])})
 
 
 class OnePause(ApiView):

@@ -49,7 +49,7 @@ class Runs(ApiView):
             max_calls=body.whole("max_calls", 0, MOST_CALLS),
             deadline=body.time_or_seconds("deadline"),
         )
-        return Response(render_run(run), status=201, headers={"Location": reverse("run", args=[run.pk])})
+        return Response(render_run(run), status=201, headers={"Location": reverse("rateguard:run", args=[run.pk])})
 
 
 class OneRun(ApiView):

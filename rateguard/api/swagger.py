@@ -68,8 +68,8 @@ class SwaggerPage(ApiView):
 
     def get(self, request: Request) -> HttpResponse:
         """HTML."""
-        files = reverse("swagger-file", args=["x"]).removesuffix("x")
-        page = _PAGE.format(title=f"{TITLE}: the API", files=html.escape(files), schema=html.escape(reverse("schema")))
+        files = reverse("rateguard:swagger-file", args=["x"]).removesuffix("x")
+        page = _PAGE.format(title=f"{TITLE}: the API", files=html.escape(files), schema=html.escape(reverse("rateguard:schema")))
         return HttpResponse(page, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
 
 

@@ -32,7 +32,7 @@ class Jobs(ApiView):
         """
         submitted = submit(read_submission(request, caller_of(request), request_id_of(request)))
         job = submitted.job
-        headers = {"Location": reverse("job", args=[job.pk])}
+        headers = {"Location": reverse("rateguard:job", args=[job.pk])}
         if not submitted.is_new:
             headers["Idempotent-Replayed"] = "true"
         response = Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)
