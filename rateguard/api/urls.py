@@ -6,18 +6,21 @@ from django.urls import path, re_path
 
 from rateguard.api.breakers import Breakers, Events, OneBreaker
 from rateguard.api.document import JSON, YAML, SchemaDocument
-from rateguard.api.limits import Capacities, Limits, OneScope
+from rateguard.api.limits import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.pauses import OnePause, Pauses
 from rateguard.api.runs import OneRun, Runs, StopRun
 from rateguard.api.swagger import SwaggerFile, SwaggerPage
 from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob
+
+app_name = "rateguard"
+"""Addresses are found as `rateguard:job`: a host project may have names like ours."""
 
 urlpatterns = [
     path("v1/jobs", Jobs.as_view(), name="jobs"),
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
     path("v1/limits", Limits.as_view(), name="limits"),
-    path("v1/scopes/<str:kind>", OneScope.as_view(), name="scope-global"),
+    path("v1/scopes/global", GlobalScope.as_view(), name="scope-global"),
     path("v1/scopes/<str:kind>/<path:name>", OneScope.as_view(), name="scope"),
     path("v1/capacity", Capacities.as_view(), name="capacity"),
     path("v1/breakers", Breakers.as_view(), name="breakers"),
