@@ -13,6 +13,8 @@ from rateguard.api.door import ApiView, caller_of, operator_of
 from rateguard.api.params import MOST_PK, Body, Query
 from rateguard.api.rendering import time_text
 from rateguard.api.rendering_limits import time_of
+from rateguard.api.schema import extend_schema
+from rateguard.api.shapes_limits import BEFORE, BREAKERS, EVENTS, BreakerActionShape, BreakerSetShape, name_of, whole, word
 from rateguard.engine.breaker.rule import BreakerState
 from rateguard.jobs.breakers import BreakerStatus, breakers, follow_rule, force_close, force_open, reset
 from rateguard.jobs.targets import find_named
@@ -25,8 +27,9 @@ ACTIONS = {"open": force_open, "close": force_close, "auto": follow_rule, "reset
 class Breakers(ApiView):
     """GET: every deployment's breaker. For operators."""
 
+    @extend_schema(operation_id="list_breakers", summary="Every deployment's breaker", tags=["operation"], responses={200: BREAKERS})
     def get(self, request: Request) -> Response:
-        """As the gate has them."""
+        """As the gate has them. For operators."""
         operator_of(request)
         Query(request, ())
         return Response({"object": "list", "data": [render_breaker(one) for one in breakers()]})
@@ -37,8 +40,15 @@ class OneBreaker(ApiView):
 
     http_method_names = ("post",)
 
+    @extend_schema(
+        operation_id="set_breaker",
+        summary="Force, free or reset a breaker",
+        tags=["operation"],
+        request=BreakerActionShape,
+        responses={200: BreakerSetShape},
+    )
     def post(self, request: Request, deployment: str) -> Response:
-        """The deployment and what it is forced to now."""
+        """For operators. Answers the deployment and what it is forced to now."""
         caller = operator_of(request)
         row = find_named(Deployment, deployment)
         if row is None:
@@ -51,8 +61,18 @@ class OneBreaker(ApiView):
 class Events(ApiView):
     """GET: what the gate noticed: budgets that reached a threshold, breakers that changed."""
 
+    @extend_schema(
+        operation_id="list_events",
+        summary="What the gate noticed",
+        tags=["operation"],
+        parameters=[word("kind", EventKind.values), name_of("subject"), BEFORE, whole("limit", 1, MOST_EVENTS, "50 where absent.")],
+        responses={200: EVENTS},
+    )
     def get(self, request: Request) -> Response:
-        """The newest first; for a tenant its own, for an operator all. `before` takes the last id of the page before."""
+        """Budgets at a threshold, breakers that changed. For a tenant its own, for an operator all.
+
+        The newest first; `before` takes the last id of the page before.
+        """
         caller = caller_of(request)
         query = Query(request, ("kind", "subject", "before", "limit"))
         rows = GateEvent.objects.select_related("tenant").order_by("-pk")

@@ -13,6 +13,8 @@ from rateguard import wiring
 from rateguard.api.door import ApiView, caller_of, operator_of
 from rateguard.api.params import Query
 from rateguard.api.rendering_limits import render_finding, render_limit, render_obstacle, time_of
+from rateguard.api.schema import extend_schema
+from rateguard.api.shapes_limits import LANE, MOST_TOKENS, NODES, REQUEST, RUN, CapacityShape, LimitsShape, ScopeLimitsShape, name_of
 from rateguard.engine.lanes import Lane
 from rateguard.engine.scopes import GLOBAL
 from rateguard.jobs.binding import Asked, binding
@@ -22,7 +24,6 @@ from rateguard.jobs.inquiry import Finding, Inquiry, inquire
 from rateguard.jobs.targets import as_pk, find_named
 from tenants.models import ApiKey, ProviderAccount, Run, Tenant
 
-MOST_TOKENS = 10_000_000
 _NODES = ("team", "rolegroup", "role", "user")
 _REQUEST = ("model", "lane", "input_tokens", "max_tokens")
 
@@ -30,6 +31,13 @@ _REQUEST = ("model", "lane", "input_tokens", "max_tokens")
 class Limits(ApiView):
     """GET: the limits and budgets of the caller, and which is in the way of a request."""
 
+    @extend_schema(
+        operation_id="get_limits",
+        summary="Your limits and budgets, and what a request meets first",
+        tags=["limits"],
+        parameters=[*NODES, RUN, *REQUEST],
+        responses={200: LimitsShape},
+    )
     def get(self, request: Request) -> Response:
         """Those of the key's tenant and of the key; the parameters name the rest of the path and the request."""
         caller, query = caller_of(request), Query(request, (*_NODES, "run", *_REQUEST))
@@ -39,11 +47,35 @@ class Limits(ApiView):
         return Response(render_finding(inquire(inquiry)))
 
 
+class GlobalScope(ApiView):
+    """GET: what limits everything. For operators."""
+
+    @extend_schema(
+        operation_id="get_global_scope",
+        summary="What limits everything",
+        tags=["limits"],
+        parameters=[LANE],
+        responses={200: ScopeLimitsShape},
+    )
+    def get(self, request: Request) -> Response:
+        """The limits above all tenants. For operators."""
+        caller = operator_of(request)
+        found = _finding("global", "", Query(request, ("tenant", *_NODES, *_REQUEST)), caller.tenant)
+        return Response({**render_finding(found), "object": "scope", "scope": {"kind": "global", "id": ""}})
+
+
 class OneScope(ApiView):
     """GET: what limits a node, with all that stands above it. For operators."""
 
-    def get(self, request: Request, kind: str, name: str = "") -> Response:
-        """Of a node below a tenant `tenant` says whose it is; without it the operator's own."""
+    @extend_schema(
+        operation_id="get_scope",
+        summary="What limits a node",
+        tags=["limits"],
+        parameters=[name_of("tenant", "Of a node below a tenant, whose it is."), *NODES, *REQUEST],
+        responses={200: ScopeLimitsShape},
+    )
+    def get(self, request: Request, kind: str, name: str) -> Response:
+        """And all that stands above it. For operators. Below a tenant `tenant` says whose it is; without it the operator's own."""
         caller = operator_of(request)
         query = Query(request, ("tenant", *_NODES, *_REQUEST))
         found = _finding(kind, name, query, caller.tenant)
@@ -53,8 +85,15 @@ class OneScope(ApiView):
 class Capacities(ApiView):
     """GET: what each model could take now. For operators."""
 
+    @extend_schema(
+        operation_id="get_capacity",
+        summary="What each model could take now",
+        tags=["operation"],
+        parameters=[LANE],
+        responses={200: CapacityShape},
+    )
     def get(self, request: Request) -> Response:
-        """Requests and tokens, by model and deployment."""
+        """For operators. Requests and tokens, by model and deployment."""
         operator_of(request)
         query = Query(request, ("lane",))
         return Response(render_capacity(capacity(query.lane())))

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,9 @@ from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
 from rateguard.api.params import MOST_PK, Body, Query
 from rateguard.api.rendering import time_text
+from rateguard.api.schema import extend_schema
+from rateguard.api.shapes import LOCATION
+from rateguard.api.shapes_limits import PAUSES, NewPauseShape, PauseShape
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.pauses import LONGEST_REASON, pause, pauses_in_force, resume_row, running
 from rateguard.jobs.submission import MOST_NAME_CHARS
@@ -27,12 +31,21 @@ FIELDS = ("target_kind", "target", "until", "reason", "drain")
 class Pauses(ApiView):
     """GET: the pauses in force. POST: pause something."""
 
+    @extend_schema(operation_id="list_pauses", summary="The pauses in force", tags=["operation"], responses={200: PAUSES})
     def get(self, request: Request) -> Response:
         """All of them for an operator; for a tenant its own and those of its runs."""
         Query(request, ())
         caller = caller_of(request)
         return Response({"object": "list", "data": [_as_seen_by(caller, row) for row in _visible(caller)[:MOST_SHOWN]]})
 
+    @extend_schema(
+        operation_id="create_pause",
+        summary="Pause something",
+        tags=["operation"],
+        parameters=[LOCATION],
+        request=NewPauseShape,
+        responses={201: PauseShape, 202: PauseShape},
+    )
     def post(self, request: Request) -> Response:
         """201; with `drain` 202 while something that was granted before still runs. Nobody waits here: ask again."""
         caller, body = caller_of(request), Body(request, FIELDS)
@@ -51,12 +64,19 @@ class OnePause(ApiView):
 
     http_method_names = ("get", "head", "delete")
 
+    @extend_schema(operation_id="get_pause", summary="A pause and how much still runs", tags=["operation"], responses={200: PauseShape})
     def get(self, request: Request, pause_id: int) -> Response:
         """The pause. Another tenant's does not exist."""
         Query(request, ())
         caller = caller_of(request)
         return Response(_as_seen_by(caller, _row(caller, pause_id)))
 
+    @extend_schema(
+        operation_id="delete_pause",
+        summary="Resume what is paused",
+        tags=["operation"],
+        responses={204: OpenApiResponse(description="It is over.")},
+    )
     def delete(self, request: Request, pause_id: int) -> Response:
         """204: what waited goes on."""
         caller = caller_of(request)

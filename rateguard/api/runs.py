@@ -15,6 +15,9 @@ from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
 from rateguard.api.params import Body, Query
 from rateguard.api.rendering import time_text, usd
+from rateguard.api.schema import extend_schema
+from rateguard.api.shapes import LOCATION, RUNS, NewRunShape, RunShape, RunTreeShape
+from rateguard.api.shapes_limits import whole, word
 from rateguard.engine.gate.contract import LimitUse
 from rateguard.engine.money import MAX_BUDGET_NANO_USD
 from rateguard.jobs.effective import uses_of_runs
@@ -30,6 +33,13 @@ FIELDS = ("name", "budget_usd", "max_calls", "deadline", "parent")
 class Runs(ApiView):
     """GET: the tenant's runs. POST: start a run."""
 
+    @extend_schema(
+        operation_id="list_runs",
+        summary="Your runs",
+        tags=["runs"],
+        parameters=[word("status", RunState.values), whole("limit", 1, MOST_SHOWN, "50 where absent.")],
+        responses={200: RUNS},
+    )
     def get(self, request: Request) -> Response:
         """The newest first, each by itself; `status` takes `open` or `stopped`."""
         query = Query(request, ("status", "limit"))
@@ -38,6 +48,14 @@ class Runs(ApiView):
         found = rows.filter(state=status) if status else rows
         return Response({"object": "list", "data": [render_run(run) for run in found[: query.whole("limit", 50, 1, MOST_SHOWN)]]})
 
+    @extend_schema(
+        operation_id="start_run",
+        summary="Start a run",
+        tags=["runs"],
+        parameters=[LOCATION],
+        request=NewRunShape,
+        responses={201: RunShape},
+    )
     def post(self, request: Request) -> Response:
         """201 with the run; name it in `job.run` of what belongs to it."""
         caller, body = caller_of(request), Body(request, FIELDS)
@@ -55,6 +73,7 @@ class Runs(ApiView):
 class OneRun(ApiView):
     """GET: a run with all that is inside it."""
 
+    @extend_schema(operation_id="get_run", summary="A run with all that is inside it", tags=["runs"], responses={200: RunTreeShape})
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         """Its tree of runs and jobs, with cost, calls and what is left."""
         Query(request, ())
@@ -67,6 +86,9 @@ class StopRun(ApiView):
 
     http_method_names = ("post",)
 
+    @extend_schema(
+        operation_id="stop_run", summary="Stop a run and those inside it", tags=["runs"], request=None, responses={200: RunShape}
+    )
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         """200 with the run. What waits is cancelled, what runs is asked to end; a stopped run stays as it is."""
         caller = caller_of(request)
