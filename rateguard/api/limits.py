@@ -13,7 +13,7 @@ from rateguard import wiring
 from rateguard.api.door import ApiView, caller_of, operator_of
 from rateguard.api.params import Query
 from rateguard.api.rendering_limits import render_finding, render_limit, render_obstacle, time_of
-from rateguard.api.schema import extend_schema
+from rateguard.api.schema import extend_schema, problems
 from rateguard.api.shapes_limits import LANE, MOST_TOKENS, NODES, REQUEST, RUN, CapacityShape, LimitsShape, ScopeLimitsShape, name_of
 from rateguard.engine.lanes import Lane
 from rateguard.engine.scopes import GLOBAL
@@ -36,7 +36,7 @@ class Limits(ApiView):
         summary="Your limits and budgets, and what a request meets first",
         tags=["limits"],
         parameters=[*NODES, RUN, *REQUEST],
-        responses={200: LimitsShape},
+        responses={200: LimitsShape, **problems(409)},
     )
     def get(self, request: Request) -> Response:
         """Those of the key's tenant and of the key; the parameters name the rest of the path and the request."""
@@ -72,7 +72,7 @@ class OneScope(ApiView):
         summary="What limits a node",
         tags=["limits"],
         parameters=[name_of("tenant", "Of a node below a tenant, whose it is."), *NODES, *REQUEST],
-        responses={200: ScopeLimitsShape},
+        responses={200: ScopeLimitsShape, **problems(409)},
     )
     def get(self, request: Request, kind: str, name: str) -> Response:
         """And all that stands above it. For operators. Below a tenant `tenant` says whose it is; without it the operator's own."""

@@ -15,7 +15,7 @@ from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
 from rateguard.api.params import Body, Query
 from rateguard.api.rendering import time_text, usd
-from rateguard.api.schema import extend_schema
+from rateguard.api.schema import extend_schema, problems
 from rateguard.api.shapes import LOCATION, RUNS, NewRunShape, RunShape, RunTreeShape
 from rateguard.api.shapes_limits import whole, word
 from rateguard.engine.gate.contract import LimitUse
@@ -54,7 +54,7 @@ class Runs(ApiView):
         tags=["runs"],
         parameters=[LOCATION],
         request=NewRunShape,
-        responses={201: RunShape},
+        responses={201: RunShape, **problems(409)},
     )
     def post(self, request: Request) -> Response:
         """201 with the run; name it in `job.run` of what belongs to it."""

@@ -27,6 +27,11 @@ def header(name: str, description: str, statuses: list[int], schema: object = st
 
 
 LOCATION = header("Location", "Where the object is.", [201, 202])
+SUBMITTED_HEADERS = [
+    LOCATION,
+    header("Idempotent-Replayed", "`true`: an earlier request with this key submitted the job.", [200, 202]),
+    header("Preference-Applied", "The wait that was kept.", [200, 202]),
+]
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"},

@@ -16,6 +16,8 @@ from rateguard.api.job_end import at_end
 from rateguard.api.middleware import request_id_of
 from rateguard.api.reading import read_preferred_wait, read_submission, read_wait
 from rateguard.api.rendering import render_job
+from rateguard.api.schema import extend_schema, problems
+from rateguard.api.shapes import IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL
@@ -25,6 +27,14 @@ from rateguard.jobs.submit import submit
 class Jobs(ApiView):
     """POST: submit a job."""
 
+    @extend_schema(
+        operation_id="submit_job",
+        summary="Submit a job",
+        tags=["jobs"],
+        parameters=[IDEMPOTENCY_KEY, PREFER, RUN, *SUBMITTED_HEADERS],
+        request=SUBMISSION,
+        responses={200: JobShape, 202: JobShape, **problems(402, 409, 422, 429)},
+    )
     def post(self, request: Request) -> Response:
         """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header.
 
@@ -42,6 +52,7 @@ class Jobs(ApiView):
 class OneJob(ApiView):
     """GET: a job, at once or at its end."""
 
+    @extend_schema(operation_id="get_job", summary="A job, now or at its end", tags=["jobs"], parameters=[WAIT], responses={200: JobShape})
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """The job; with `?wait=N` as soon as it ended, after at most N seconds."""
         seconds = read_wait(request)
@@ -52,6 +63,7 @@ class OneJob(ApiView):
 class CancelJob(ApiView):
     """POST: cancel a job."""
 
+    @extend_schema(operation_id="cancel_job", summary="Cancel a job", tags=["jobs"], request=None, responses={200: JobShape, 202: JobShape})
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """200 with a job that ended; 202 with a running one, which is asked to end."""
         caller = caller_of(request)
