@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,20 @@ def bootstrap() -> None:
             print(f"rateguard: installed in {time.monotonic() - started:.0f} s.", file=sys.stderr, flush=True)
 
 
+ON_THEIR_OWN = {"up", "demo", "test", "bench", "prove", "simprovider"}
+LEADS_ELSEWHERE = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEY", "RATEGUARD_ENV", "DJANGO_SETTINGS_MODULE")
+
+
+def join_up() -> None:
+    """Where `up` keeps its state, every other command works on that, unless the environment leads somewhere else."""
+    file = Path(os.environ.get("RATEGUARD_STATE_DIR", ".rateguard")) / "environment"
+    if set(sys.argv[1:2]) & ON_THEIR_OWN or not os.access(file, os.R_OK):
+        return
+    values = dict(pair.split("=", 1) for pair in shlex.split(file.read_text(encoding="utf-8"), comments=True))
+    if all(os.environ.get(name, values.get(name)) == values.get(name) for name in LEADS_ELSEWHERE):
+        os.environ.update({name: text for name, text in values.items() if name not in os.environ})
+
+
 def main() -> None:
     """Prepare .venv where needed, continue inside it, and hand over to Django."""
     refuse_unfit_machine()
@@ -100,6 +115,7 @@ def main() -> None:
         if is_pending or not is_inside:
             os.environ.pop("PYTHONHOME", None)
             os.execv(PYTHON, [str(PYTHON), __file__, *sys.argv[1:]])  # noqa: S606 - our own interpreter
+    join_up()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - exists only inside
 
