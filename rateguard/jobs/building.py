@@ -14,6 +14,8 @@ from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
+from rateguard.jobs.allowed import under_key
+from rateguard.jobs.bodies import length_of
 from rateguard.jobs.expect import expected_output_tokens
 from rateguard.jobs.fits import check_limits
 from rateguard.jobs.ids import new_id
@@ -27,9 +29,11 @@ from tenants.directory import Place, tell_unpriced
 
 
 def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage] | None = None) -> Job:
-    """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest."""
-    model, places = _route(submission)
-    tell_unpriced(places)
+    """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest, NotAllowed."""
+    request_hash = fingerprint(submission)
+    submission = under_key(submission)
+    model = str(submission.body["model"])
+    places = _places(model, submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
     now = timezone.now()
     lineage = _lineage(submission, {} if known is None else known)
@@ -50,7 +54,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         deadline_at=_deadline(submission, lineage, now),
         timeout_s=submission.timeout_s or conf().call_timeout_s,
         max_tries=submission.max_tries or conf().max_tries,
-        request_hash=fingerprint(submission),
+        request_hash=request_hash,
         **_carried(submission),
     )
     estimate(row, body, places)
@@ -105,14 +109,13 @@ def _carried(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in _CARRIED}
 
 
-def _route(submission: Submission) -> tuple[str, tuple[Place, ...]]:
-    model = submission.body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("name a model", code="missing_model", pointer="/model")
-    mine = places_of(model, submission.tenant.pk, "/model")
+def _places(model: str, tenant_id: int) -> tuple[Place, ...]:
+    """Where the model's work may go; at least one place."""
+    mine = places_of(model, tenant_id, "/model")
     if not mine:
         raise InvalidRequest(f"model {model!r} has no deployment that this tenant may use", code="no_deployment", pointer="/model")
-    return model, mine
+    tell_unpriced(mine)
+    return mine
 
 
 def _count(body: dict[str, Any], model: str) -> int:
@@ -132,17 +135,7 @@ def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]
 
 def _max_output_tokens(body: dict[str, Any], endpoint: Endpoint) -> int:
     """The most output tokens over all choices: what a provider counts at admission and a budget reserves."""
-    if endpoint == Endpoint.EMBEDDINGS:
-        return 0
-    given = body.get("max_completion_tokens")
-    most = body.get("max_tokens") if given is None else given
-    name = "max_tokens" if given is None else "max_completion_tokens"
-    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 10_000_000:
-        raise InvalidRequest(f"{name} is a whole number from 1 to 10000000", code="invalid_field", pointer=f"/{name}")
-    choices = 1 if body.get("n") is None else body["n"]
-    if isinstance(choices, bool) or not isinstance(choices, int) or not 1 <= choices <= 128:
-        raise InvalidRequest("n is a whole number from 1 to 128", code="invalid_field", pointer="/n")
-    return most * choices
+    return 0 if endpoint == Endpoint.EMBEDDINGS else int(body[length_of(body)]) * int(body.get("n") or 1)
 
 
 def _deadline(submission: Submission, lineage: Lineage, now: dt.datetime) -> dt.datetime | None:

@@ -13,10 +13,11 @@ from django.utils import timezone
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.building import build
+from rateguard.jobs.checking import check
 from rateguard.jobs.insert import insert
 from rateguard.jobs.lineage import Lineage
 from rateguard.jobs.models import Job
-from rateguard.jobs.submission import Submission, check, fingerprint
+from rateguard.jobs.submission import Submission, fingerprint
 
 __all__ = ["Submission", "Submitted", "submit", "submit_many"]
 
