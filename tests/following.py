@@ -19,6 +19,7 @@ def follower(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[follow
     follower = follow.Follower()
     monkeypatch.setattr(follow, "_follower", follower)
     monkeypatch.setattr(follow, "LISTEN_S", 0.05)
+    monkeypatch.setattr(follow, "LOOK_AGAIN_S", 0.1)
     yield follower
     follower.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import signal
 import socket
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from rateguard.embedded.process import end, free_port, last_lines, launch
 
-__all__ = ["WebProcess", "start_web"]
+__all__ = ["WebProcess", "answer", "call", "send", "session", "start_web"]
 
 PROJECT = Path(__file__).parent.parent
 START_S = 30.0
@@ -64,3 +67,37 @@ def _start(env: Mapping[str, str], log: Path) -> WebProcess:
         time.sleep(0.05)  # nothing tells when a port opens
     end(process, grace_s=0)
     raise AssertionError(f"the web process did not start:\n{last_lines(log, 30)}")
+
+
+# ---- callers
+
+
+@contextlib.contextmanager
+def session(web: WebProcess, secret: str) -> Iterator[http.client.HTTPConnection]:
+    """A connection to a web process; every request on it carries this key."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)) as connection:
+        connection.authorization = f"Bearer {secret}"  # type: ignore[attr-defined]
+        yield connection
+
+
+def call(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    """Ask and hear the answer: its status and what its JSON says."""
+    send(connection, method, path, body, **headers)
+    return answer(connection)
+
+
+def send(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, **headers: str) -> None:
+    """Ask, and hear the answer later."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(
+        method,
+        path,
+        body,
+        {"Authorization": connection.authorization, "Content-Type": "application/json", **named},  # type: ignore[attr-defined]
+    )
+
+
+def answer(connection: http.client.HTTPConnection) -> tuple[int, Any]:
+    """The answer to what was asked."""
+    response = connection.getresponse()
+    return response.status, orjson.loads(response.read())

@@ -2,36 +2,22 @@
 
 # ruff: noqa: F811 -- a fixture is imported by name and asked for by name
 
-import contextlib
 import datetime as dt
-import http.client
-import signal
-import threading
-import time
-import uuid
 
 import orjson
 import pytest
-import redis
 import structlog
-from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from rateguard.engine.keys import finished_channel
 from rateguard.engine.lanes import Lane
-from rateguard.jobs import follow
-from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import CANCEL, State
-from rateguard.jobs.transition import end
 from tenants.keys import issue_key, revoke_key
 from tests.api import Api, problem_of
-from tests.following import follower, looking  # noqa: F401
-from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
-from tests.webprocess import start_web  # noqa: F401
+from tests.webprocess import call, session, start_web  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -99,9 +85,10 @@ class TestSubmit:
         api.submit(HELLO, X_Request_ID="trace-2")
         assert (seen[0]["request_id"], structlog.contextvars.get_contextvars()) == ("trace-2", {})
 
-    def test_prefer_wait_is_obeyed_and_named(self, api, follower):
-        response = api.submit(HELLO, Prefer="respond-async, wait=1")
-        assert (response.status_code, response.headers["Preference-Applied"]) == (202, "wait=1")
+    def test_where_nobody_can_wait_the_answer_comes_at_once_and_says_so(self, api):
+        response = api.submit(HELLO, Prefer="respond-async, wait=60")
+        assert (response.status_code, "Preference-Applied" in response.headers) == (202, False)
+        assert api.get(f"{response.headers['Location']}?wait=60").json()["status"] == "queued"
 
 
 BAD_BODIES = [
@@ -348,146 +335,14 @@ class TestCancel:
         assert (response.status_code, response.json()["status"]) == (200, "succeeded")
 
 
-@pytest.fixture
-def queued(transactional_db, redis_url, acme):
-    """A committed job that waits."""
-    return Job.objects.get(pk=Api(acme.secret).submit(HELLO).json()["id"])
-
-
-def in_thread(action):
-    """Run it beside the test, with a connection of its own."""
-
-    def run():
-        try:
-            action()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
-def subscribers(url):
-    with redis.Redis.from_url(url) as client:
-        return client.pubsub_numsub(finished_channel("default"))[0][1]
-
-
-FOREVER_S = 3_600
-
-
-@pytest.mark.timeout(20)  # a waiter whom nothing wakes would look at the row once more at the end of its time
-class TestWaiting:
-    def test_who_waits_is_woken_by_the_end(self, queued, follower, looking, monkeypatch):
-        monkeypatch.setattr(follow, "LOOK_AGAIN_S", FOREVER_S)  # nothing but the announcement can wake it
-        ender = in_thread(lambda: looking.wait(20) and cancel(queued))
-        assert follower.wait(queued.pk, FOREVER_S)
-        ender.join()
-
-    def test_an_end_between_subscribing_and_looking_is_not_missed(self, queued, follower):
-        with follower._subscribed(queued.pk):
-            end(Job.objects.filter(pk=queued.pk), CANCEL)
-            assert follower.wait(queued.pk, 0)
-
-    def test_an_end_that_nobody_announced_is_seen_at_the_next_look(self, queued, follower, looking):
-        ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
-        assert follower.wait(queued.pk, FOREVER_S)
-        ender.join()
-
-    def test_waiting_works_without_redis(self, queued, follower, looking, monkeypatch):
-        monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-        ender = in_thread(lambda: looking.wait(20) and end(Job.objects.filter(pk=queued.pk), CANCEL))
-        assert follower.wait(queued.pk, FOREVER_S)
-        ender.join()
-
-    def test_waiting_ends_with_its_time(self, queued, follower):
-        assert not follower.wait(queued.pk, 0.05)
-
-    def test_an_unknown_job_never_ends(self, queued, follower):
-        assert not follower.wait(uuid.uuid4(), 0.05)
-
-    def test_one_subscription_serves_all_and_is_closed_at_the_end(self, queued, follower, redis_url):
-        others = subscribers(redis_url)
-        waiters = [in_thread(lambda: follower.wait(queued.pk, FOREVER_S)) for _ in range(5)]
-        with follower._subscribed(queued.pk):
-            assert subscribers(redis_url) == others + 1
-            cancel(queued)
-        for waiter in waiters:
-            waiter.join(20)
-        follower.stop()
-        assert subscribers(redis_url) == others
-        assert not follower._waiters
-
-
 def test_the_lanes_are_named_as_everywhere(api):
     assert {api.submit({**HELLO, "job": {"lane": lane.label}}).json()["lane"] for lane in Lane} == {lane.label for lane in Lane}
 
 
 class TestWebProcess:
-    def test_a_job_is_submitted_waited_for_and_ended_over_http(self, start_web, acme, redis_url):
-        others, web = subscribers(redis_url), start_web()
-        with session(web, acme) as http:
-            status, job = call(http, "POST", "/api/v1/jobs", orjson.dumps(HELLO))
-            assert (status, job["status"]) == (202, "queued")
-            ender = in_thread(lambda: wait_for(lambda: subscribers(redis_url) > others) and cancel(Job.objects.get(pk=job["id"])))
-            assert call(http, "GET", f"/api/v1/jobs/{job['id']}?wait=60")[1]["status"] == "cancelled"
-            ender.join()
-        assert web.stop() == -signal.SIGTERM  # how uvicorn ends: by the signal that it got
-        assert "exception" not in web.log.read_text()
-
+    @pytest.mark.long
     def test_a_body_in_chunks_is_a_body(self, start_web, acme):
-        with session(start_web(), acme) as http:
+        with session(start_web(), acme.secret) as http:
             sent = orjson.dumps(HELLO)
             assert call(http, "POST", "/api/v1/jobs", iter([sent[:10], sent[10:]]))[0] == 202
             assert call(http, "POST", "/api/v1/jobs", iter([b" " * 1_000_000] * 9))[0] == 413
-
-    def test_without_redis_a_job_is_accepted_at_once_and_waited_for(self, start_web, acme):
-        with session(start_web(REDIS_URL="redis://127.0.0.1:1/0"), acme) as http:
-            call(http, "GET", "/api/v1/jobs/1")  # the first request of a process loads what it needs
-            started = time.monotonic()
-            status, job = call(http, "POST", "/api/v1/jobs", orjson.dumps(HELLO))
-            assert (status, time.monotonic() - started < 10) == (202, True)  # a request that waited for Redis would hang for longer
-            end(Job.objects.filter(pk=job["id"]), CANCEL)
-            assert call(http, "GET", f"/api/v1/jobs/{job['id']}?wait=60")[1]["status"] == "cancelled"
-
-    def test_who_waits_holds_no_connection_of_the_database(self, start_web, acme, redis_url):
-        others, web = subscribers(redis_url), start_web(DATABASE_POOL_MAX="2")
-        with contextlib.ExitStack() as stack:
-            first, *waiting = [stack.enter_context(session(web, acme)) for _ in range(6)]
-            job = call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[1]
-            for one in waiting:
-                send(one, "GET", f"/api/v1/jobs/{job['id']}?wait=60")
-            wait_for(lambda: subscribers(redis_url) > others)
-            assert call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[0] == 202
-            cancel(Job.objects.get(pk=job["id"]))
-            assert {answer(one)[1]["status"] for one in waiting} == {"cancelled"}
-
-    def test_who_waits_does_not_hold_up_the_end_of_the_process(self, start_web, acme, redis_url):
-        others, web = subscribers(redis_url), start_web(UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN="1")
-        with session(web, acme) as first:
-            job = call(first, "POST", "/api/v1/jobs", orjson.dumps(HELLO))[1]
-            send(first, "GET", f"/api/v1/jobs/{job['id']}?wait=60")
-            wait_for(lambda: subscribers(redis_url) > others)
-            assert web.stop(grace_s=15) == -signal.SIGTERM
-
-
-@contextlib.contextmanager
-def session(web, customer):
-    """A connection to a web process; every request on it carries the customer's key."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)) as connection_:
-        connection_.authorization = f"Bearer {customer.secret}"
-        yield connection_
-
-
-def call(connection_, method, path, body=None):
-    send(connection_, method, path, body)
-    return answer(connection_)
-
-
-def send(connection_, method, path, body=None):
-    connection_.request(method, path, body, {"Authorization": connection_.authorization, "Content-Type": "application/json"})
-
-
-def answer(connection_):
-    response = connection_.getresponse()
-    return response.status, orjson.loads(response.read())
