@@ -6,8 +6,11 @@ from rateguard import complete, embed, run, context
 import importlib
 from typing import Any
 
+__version__ = "0.1.0"
+
 _ERRORS = ("InvalidRequest", "JobDoesNotExist", "JobFailed", "JobNotCommitted", "LimitInTheWay", "NotAllowed", "RateguardError")
 _PLACES = {
+    "APPS": "rateguard.embedding",
     "Completion": "rateguard.jobs.completion",
     "celery_settings": "rateguard.embedding",
     "complete": "rateguard.jobs.delay",
@@ -18,6 +21,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "APPS",
     "Completion",
     "InvalidRequest",
     "JobDoesNotExist",
@@ -26,6 +30,7 @@ __all__ = [
     "LimitInTheWay",
     "NotAllowed",
     "RateguardError",
+    "__version__",
     "celery_settings",
     "complete",
     "context",

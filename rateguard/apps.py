@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 
 from django.apps import AppConfig
-from django.conf import settings
 
 
 class RateguardConfig(AppConfig):
@@ -29,6 +28,3 @@ class RateguardConfig(AppConfig):
         checks.register()
         checks.refuse_at_start()
         wiring.connect_configuration()
-        if settings.ROOT_URLCONF == "rateguard.urls":
-            # In our own project our Celery app is the current one, as `shared_task` needs it; a host project has its own.
-            import rateguard.celery  # noqa: F401, PLC0415 -- Celery is not needed where the apps are guests

@@ -6,12 +6,14 @@ import os
 
 from celery import Celery, signals
 
+from rateguard.embedding import celery_settings
 from rateguard.telemetry.logs import configure_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
 
 app = Celery("rateguard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(celery_settings(one_worker=True))
 app.autodiscover_tasks()
 
 

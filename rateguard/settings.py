@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import environ  # type: ignore[import-untyped]
-from kombu import Queue
 
 from rateguard import conf
-from rateguard.engine.gate.connection import broker_of
-from rateguard.engine.lanes import Lane, queue_name
+from rateguard.embedding import APPS, ASYNCIO_POOL
 
 env = environ.Env()
 
@@ -38,9 +36,8 @@ RATEGUARD: dict[str, object] = conf.from_environment(os.environ)
 # Apps ----------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "rateguard.apps.RateguardConfig",  # first: it names a foreign package that shadows one of ours before that is loaded
-    "tenants.apps.TenantsConfig",
-    "rateguard.jobs.apps.JobsConfig",
+    "rateguard.project.ProjectConfig",  # in place of the first of APPS: here our Celery app is the current one
+    *APPS[1:],
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django_celery_results",
@@ -112,31 +109,17 @@ DATABASES = {"default": _database()}
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
-CELERY_BROKER_URL, _BROKER_OPTIONS = broker_of(env.str("BROKER_URL", default=REDIS_URL))
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3_600,
-    "socket_connect_timeout": 5,
-    "socket_timeout": 10,
-    "socket_keepalive": True,
-    # With True the client mends a broken connection behind Celery's back: the worker then waits for ever where nobody will speak.
-    "retry_on_timeout": False,
-    **_BROKER_OPTIONS,
-}
-CELERY_RESULT_BACKEND = "rateguard.jobs.results:JobResultBackend"
+BROKER_URL = env.str("BROKER_URL", default=REDIS_URL)
+"""Celery's server, as a URL of the gate's kind."""
+
+# What else Celery needs is in rateguard.celery.
 CELERY_RESULT_EXTENDED = True
 CELERY_TASK_IGNORE_RESULT = False
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
-CELERY_TASK_DEFAULT_QUEUE = "celery"
-# Each with its own routing key: without one Celery gives all the default key, and a message would reach every queue.
-CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", *map(queue_name, Lane))]
 # With a pool set here Celery obeys `-P threads` and `-P solo` but not `-P prefork`: choose that by the variable.
-ASYNCIO_POOL = "rateguard.worker.pool:AsyncioPool"
 CELERY_WORKER_POOL = env.str("RATEGUARD_WORKER_POOL", default=ASYNCIO_POOL)
-if CELERY_WORKER_POOL == ASYNCIO_POOL:
-    CELERY_WORKER_CONCURRENCY = 64  # a host's own tasks on the loop, not processes; granted jobs are bounded by WORKER_SLOTS
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False

@@ -22,5 +22,5 @@ def test_a_message_reaches_the_queue_of_its_lane_and_no_other():
     assert len({(queue.exchange.name, queue.routing_key) for queue in queues}) == len(queues) == len(Lane) + 1
 
 
-def test_each_lane_has_a_queue_of_its_own_in_celery(settings):
-    assert {queue_name(lane) for lane in Lane} | {"celery"} == {queue.name for queue in settings.CELERY_TASK_QUEUES}
+def test_each_lane_has_a_queue_of_its_own_in_celery():
+    assert {queue_name(lane) for lane in Lane} | {"celery"} == {queue.name for queue in app.conf.task_queues}
