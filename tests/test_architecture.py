@@ -21,6 +21,8 @@ ROWS = [
     ["rateguard.worker", "rateguard.api", "rateguard.gateway", "dashboard"],
     ["rateguard.embedded"],
     ["rateguard.demo", "rateguard.bench", "rateguard.proofs"],
+    ["rateguard.doctor"],
+    ["rateguard.up"],
     ["rateguard.management"],
 ]
 ENGINE_ROWS = [

@@ -9,9 +9,9 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.live import Live
 
-from rateguard.demo.news import News
 from rateguard.demo.observe import Snapshot
 from rateguard.demo.view import Frame, render
+from rateguard.embedded.news import News
 
 LINE_EVERY_S = 5.0
 

@@ -15,18 +15,18 @@ from django.core.management import call_command
 from rich.console import Console
 
 from rateguard import wiring
-from rateguard.demo import logs, scenario, telling
+from rateguard.demo import scenario, telling
 from rateguard.demo.display import Display, LiveDisplay, PlainDisplay
 from rateguard.demo.figures import Figures, bill_of, figures_of
 from rateguard.demo.keyboard import Keyboard
-from rateguard.demo.news import News
 from rateguard.demo.observe import Snapshot, Watched, look
 from rateguard.demo.options import Options
 from rateguard.demo.place import Place
 from rateguard.demo.submitting import RestCaller, submit_all
 from rateguard.demo.view import Frame
 from rateguard.demo.workload import make_calls
-from rateguard.embedded import children
+from rateguard.embedded import children, logs
+from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Child, Supervisor
 from rateguard.engine.errors import RateguardError
@@ -57,7 +57,7 @@ class DemoFailed(RateguardError):
 def run(place: Place, options: Options, began_at: float) -> int:
     """The whole demo. Returns the exit code; nothing is left running afterwards."""
     news = News(began_at)
-    logs.into_a_file(place.logs)
+    logs.into_a_file(place.logs / "demo.log")
     with (
         StopSignals() as stop,
         Supervisor(place.logs, on_line=news.on_line, on_death=news.on_death, is_interrupted=stop.is_set) as supervisor,

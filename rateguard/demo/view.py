@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rateguard.demo import observe
-from rateguard.demo.news import KEPT, News
 from rateguard.demo.observe import Snapshot, Use
+from rateguard.embedded.news import KEPT, News
 from rateguard.engine.money import NANO
 
 TALL = 30

@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from rateguard.demo.news import News, told_by
 from rateguard.demo.observe import Row, Snapshot, Use, summed
 from rateguard.demo.view import Frame, bar, render
 from rateguard.demo.workload import TENANTS
+from rateguard.embedded.news import News, told_by
 from rateguard.engine.lanes import Lane
 
 ROWS = [Row(tenant, lane, "succeeded", 1_000_000, 200_000, 123_456_789, 12_345, 45_678) for tenant in TENANTS for lane in Lane]

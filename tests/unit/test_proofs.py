@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils.module_loading import import_string
 
+from rateguard.embedded.surroundings import PROJECT
 from rateguard.engine.breaker.rule import BreakerRule
 from rateguard.engine.providers.sim.journal import Arrival
 from rateguard.management.commands import prove as command
@@ -19,7 +20,6 @@ from rateguard.proofs.findings import Line, Part, Report, at_least, at_most, exa
 from rateguard.proofs.fleet import AHEAD_VARIABLE, OFF_CLOCK
 from rateguard.proofs.gate import PARTS
 from rateguard.proofs.measures import fulfilled_ms, furthest_share, lost_s, most_within, token_shares
-from rateguard.embedded.surroundings import PROJECT
 
 RULE = BreakerRule(failures=5, failure_permille=500, window_ms=30_000)
 

@@ -26,7 +26,7 @@ _DONE = {
 
 
 class Event(NamedTuple):
-    """One line. at_s: seconds since the start of the demo."""
+    """One line. at_s: seconds since the start of whoever supervises."""
 
     at_s: float
     text: str

@@ -1,0 +1,82 @@
+"""Ask a provider that speaks OpenAI's dialect for its models: says whether it is there and takes the key, and spends no token."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import orjson
+
+TIMEOUT_S = 4.0
+_MOST_BYTES = 4 * 1024 * 1024
+_REFUSED = {401, 403}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """What came back. status: 0 where nobody answered, and `reason` says why. models: their names, as the provider calls them."""
+
+    status: int
+    ms: int
+    models: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the provider is there and does not take the key."""
+        return self.status in _REFUSED
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it answered as it should."""
+        return self.status == 200
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key goes to the address that was configured, and nowhere else."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+def list_models(base_url: str, key: str) -> Listing:
+    """GET {base_url}/models with the key; never raises. Nothing of the key is in what it returns."""
+    began_at = time.monotonic()
+    try:
+        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": "rateguard"}
+        request = urllib.request.Request(f"{base_url.rstrip('/')}/models", headers=headers)  # noqa: S310 - see the account's base URL
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as reply:
+            status, models = reply.status, _names(reply.read(_MOST_BYTES))
+            return Listing(status, _ms(began_at), models)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return Listing(error.code, _ms(began_at), reason=f"HTTP {error.code}")
+    except urllib.error.URLError as error:
+        return Listing(0, _ms(began_at), reason=_words(error.reason))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Listing(0, _ms(began_at), reason=_words(error))
+
+
+def _names(body: bytes) -> tuple[str, ...]:
+    try:
+        listed = orjson.loads(body)["data"]
+        return tuple(sorted(str(one["id"]) for one in listed))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ()
+
+
+def _words(reason: object) -> str:
+    """What went wrong, without the request: a name that is unknown, nobody who listens, a certificate that nobody signed."""
+    if isinstance(reason, TimeoutError):
+        return f"no answer within {TIMEOUT_S:g} s"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
+    return type(reason).__name__ if isinstance(reason, Exception) else str(reason)
+
+
+def _ms(began_at: float) -> int:
+    return int((time.monotonic() - began_at) * 1_000)
