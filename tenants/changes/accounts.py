@@ -1,0 +1,110 @@
+"""Provider accounts: credentials and a base URL as one unit. Credentials go in and never come out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from rateguard.engine.providers.registry import PROVIDERS
+from tenants.changes.actor import Actor
+from tenants.changes.named import check_name
+from tenants.changes.problems import as_invalid
+from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
+from tenants.models import ProviderAccount, Tenant
+
+MOST_URL_CHARS = 255
+MOST_CREDENTIALS_CHARS = 10_000
+UNIT = ("provider", "base_url")
+FIELDS = ("name", *UNIT, "credentials")
+
+_UNREADABLE = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+
+
+def _shown(row: ProviderAccount) -> dict[str, Any]:
+    return {"name": row.name, "provider": row.provider, "base_url": row.base_url, "tenant": row.tenant.name if row.tenant else None}
+
+
+KIND = Kind(
+    "account",
+    shown=_shown,
+    tenant_of=lambda row: row.tenant,
+    fields=FIELDS,
+    in_use="delete them first, or take them out: is_enabled false",
+    skip=frozenset({"provider", "base_url"}),
+)
+
+
+@in_one_transaction
+def create_account(
+    actor: Actor, *, name: str, provider: str, base_url: str, credentials: str, tenant: Tenant | None = None
+) -> ProviderAccount:
+    """A new account, of all tenants or of one. Raises InvalidRequest, NotAllowed."""
+    actor.check_of(None if tenant is None else tenant.pk, KIND.name)
+    check_name(name)
+    _check(actor, {"provider": provider, "base_url": base_url, "credentials": credentials})
+    owner = None if tenant is None else fresh(tenant, "tenant")
+    row = ProviderAccount(name=name, provider=provider, base_url=base_url, credentials=credentials, tenant=owner)
+    return insert(actor, KIND, row, secrets=("credentials",) if credentials else ())
+
+
+@in_one_transaction
+def change_account(actor: Actor, account: ProviderAccount, **fields: Any) -> ProviderAccount:
+    """Other values of some of FIELDS. Another provider or base URL takes its credentials with it: the old ones are not sent elsewhere."""
+    row = fresh(account, KIND.name)
+    actor.check_of(row.tenant_id, KIND.name)
+    check_name(fields.get("name"))
+    _check(actor, fields)
+    moved = [name for name in UNIT if name in fields and fields[name] != getattr(row, name)]
+    if moved and "credentials" not in fields:
+        raise as_invalid(
+            [("credentials", f"the credentials belong to the old {' and '.join(moved)}: send those of the new one in the same change")]
+        )
+    return change(actor, KIND, row, fields, secrets=("credentials",) if "credentials" in fields else ())
+
+
+@in_one_transaction
+def delete_account(actor: Actor, account: ProviderAccount) -> None:
+    """Delete an account with its limits. Raises InvalidRequest `in_use` while it has deployments."""
+    row = fresh(account, KIND.name)
+    actor.check_of(row.tenant_id, KIND.name)
+    remove(actor, KIND, row)
+
+
+def _check(actor: Actor, fields: dict[str, Any]) -> None:
+    wrong = []
+    if "provider" in fields and fields["provider"] not in PROVIDERS:
+        wrong.append(("provider", f"write one of {', '.join(sorted(PROVIDERS))}"))
+    if "base_url" in fields and (said := _wrong_with(fields["base_url"], is_shared=actor.is_operator)):
+        wrong.append(("base_url", said))
+    if "credentials" in fields and not _is_sendable(fields["credentials"]):
+        wrong.append(("credentials", f"credentials are at most {MOST_CREDENTIALS_CHARS} visible ASCII characters"))
+    if wrong:
+        raise as_invalid(wrong)
+
+
+def _wrong_with(url: object, *, is_shared: bool) -> str:
+    """What is wrong with a base URL, "" for nothing. A tenant's own is of https, which keeps it from services inside that trust anyone."""
+    if not isinstance(url, str) or len(url) > MOST_URL_CHARS or _UNREADABLE.search(url):
+        return f"write a URL of at most {MOST_URL_CHARS} characters, such as https://api.openai.com/v1"
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return "this is no URL: write one such as https://api.openai.com/v1"
+    if parts.scheme not in {"http", "https"} or not is_whole:
+        return "write a URL with http or https and a host, such as https://api.openai.com/v1"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "a base URL has no user, no ? and no #: secrets go into credentials"
+    if not is_shared and parts.scheme != "https":
+        return "a tenant's own account is reached by https: whoever runs the service may set up another"
+    return ""
+
+
+def _is_sendable(credentials: object) -> bool:
+    """Whether they can stand in a header."""
+    return isinstance(credentials, str) and len(credentials) <= MOST_CREDENTIALS_CHARS and credentials.isascii() and _clean(credentials)
+
+
+def _clean(credentials: str) -> bool:
+    return not credentials or (credentials.isprintable() and credentials == credentials.strip())
