@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -13,9 +15,10 @@ from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
 from rateguard.api.authentication import Caller
-from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.checking import faults_of
 from rateguard.jobs.models import Delivery
 from rateguard.jobs.submission import NAMES, Submission
 
@@ -29,29 +32,37 @@ _AS_THEY_ARE = {
     "max_tries": "max_tries",
     "timeout": "timeout_s",
 }
-_TIMES = ("run_at", "deadline")
-JOB_FIELDS = (*_AS_THEY_ARE, *_TIMES, "lane", "delivery", "run")
+JOB_FIELDS = (*_AS_THEY_ARE, "run_at", "deadline", "lane", "delivery", "run")
+MOST_TOLD = 20
+"""So many unknown fields are named."""
 RUN_HEADER = "Rateguard-Run"
 
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_STRICT = re.compile(r"(?:^|[,;])\s*handling\s*=\s*\"?strict\"?\s*(?=$|[,;])", re.IGNORECASE)
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
 def read_submission(request: Request, caller: Caller, request_id: str) -> Submission:
-    """The job that a POST asks for. Raises InvalidRequest."""
+    """The job that a POST asks for. Raises InvalidRequest, which names every field that cannot be read or cannot be so."""
     body = read_object(request)
     job = body.pop("job", None)
-    fields = _read_job({} if job is None else job)
-    return Submission(
+    faults: list[InvalidRequest] = []
+    fields = _read_job({} if job is None else job, faults)
+    submission = Submission(
         tenant=caller.tenant,
         endpoint=_endpoint(body),
         body=body,
         run=_read_run(request, fields.pop("run", None)),
         idempotency_key=_read_key(request),
         api_key_id=caller.key.pk,
+        key=caller.key,
+        must_start_within_s=read_strict_wait(request),
         request_id=request_id,
         **fields,
     )
+    if faults:
+        raise together([*faults, *faults_of(submission)])
+    return submission
 
 
 def read_wait(request: Request) -> int:
@@ -68,6 +79,13 @@ def read_preferred_wait(request: Request) -> int:
     return min(int(found[1]), LONGEST_WAIT_S) if found else 0
 
 
+def read_strict_wait(request: Request) -> int | None:
+    """The seconds of `Prefer: handling=strict, wait=N` (RFC 7240): it must start within them, or is not to be accepted; else None."""
+    prefer = request.headers.get("Prefer", "")
+    found = _WAIT.search(prefer)
+    return int(found[1]) if found and _STRICT.search(prefer) else None
+
+
 # ---- the body
 
 
@@ -81,10 +99,30 @@ def read_object(request: Request) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json", pointer="") from None
+        raise InvalidRequest(f"the body is not JSON in UTF-8: {error}", code="invalid_json", pointer="") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body is a JSON object", code="invalid_field", pointer="")
+    _refuse_twins(raw)
     return body
+
+
+def _refuse_twins(raw: bytes) -> None:
+    """A name that stands twice in an object: which one counts, every reader decides for himself."""
+    try:
+        _NAMES_ONCE.decode(raw.decode())
+    except RecursionError:
+        raise InvalidRequest("the request is nested too deeply", code="too_deep") from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) == len(pairs):
+        return
+    twin = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    raise InvalidRequest(f"the name {twin[:100]!r} stands twice in one object: send it once", code="invalid_json")
+
+
+_NAMES_ONCE = json.JSONDecoder(object_pairs_hook=_without_twins, parse_int=str, parse_float=str)
+"""Reads nothing but the names: numbers stay texts, however long."""
 
 
 def _endpoint(body: Mapping[str, Any]) -> Endpoint:
@@ -126,26 +164,26 @@ def _as_uuid(text: object) -> uuid.UUID | None:
 # ---- the object `job`
 
 
-def _read_job(job: object) -> dict[str, Any]:
+def _read_job(job: object, faults: list[InvalidRequest]) -> dict[str, Any]:
+    """The fields of `job` as a Submission has them. What cannot be read is left out, and told in `faults`."""
     if not isinstance(job, dict):
         raise InvalidRequest("job is an object", code="invalid_field", pointer="/job")
     given = {name: value for name, value in job.items() if value is not None}
-    if unknown := [name for name in given if name not in JOB_FIELDS]:
-        place = unknown[0].replace("~", "~0").replace("/", "~1")[:100]
-        raise InvalidRequest(
-            f"job has no such field; its fields are {', '.join(JOB_FIELDS)}", code="unknown_field", pointer=f"/job/{place}"
-        )
+    faults += [_unknown(name) for name in given if name not in JOB_FIELDS][:MOST_TOLD]
     read = {_AS_THEY_ARE[name]: value for name, value in given.items() if name in _AS_THEY_ARE}
-    read |= {name: read_time(given[name], f"/job/{name}") for name in _TIMES if name in given}
-    if "lane" in given:
-        read["lane"] = _read_lane(given["lane"])
-    if "delivery" in given:
-        read["delivery"] = _read_delivery(given["delivery"])
-    if "run" in given:
-        read["run"] = _as_uuid(given["run"])
-        if read["run"] is None:
-            raise InvalidRequest("write the id of a run, a UUID", code="invalid_field", pointer="/job/run")
+    for name, reader in _READERS.items():
+        if name in given:
+            try:
+                read[name] = reader(given[name], f"/job/{name}")
+            except InvalidRequest as refusal:
+                faults.append(refusal)
     return read
+
+
+def _unknown(name: str) -> InvalidRequest:
+    place = name.replace("~", "~0").replace("/", "~1")[:100]
+    message = f"job has no such field; its fields are {', '.join(JOB_FIELDS)}"
+    return InvalidRequest(message, code="unknown_field", pointer=f"/job/{place}")
 
 
 def read_time(value: object, pointer: str) -> dt.datetime:
@@ -159,14 +197,30 @@ def read_time(value: object, pointer: str) -> dt.datetime:
     raise InvalidRequest("write a time with its zone, such as 2030-01-31T12:00:00Z", code="invalid_field", pointer=pointer)
 
 
-def _read_lane(value: object) -> Lane:
+def _read_lane(value: object, pointer: str) -> Lane:
     names = [lane.label for lane in Lane]
     if not isinstance(value, str) or value.lower() not in names:
-        raise InvalidRequest(f"the lanes are {', '.join(names)}", code="unknown_lane", pointer="/job/lane")
+        raise InvalidRequest(f"the lanes are {', '.join(names)}", code="unknown_lane", pointer=pointer)
     return parse_lane(value)
 
 
-def _read_delivery(value: object) -> Delivery:
+def _read_delivery(value: object, pointer: str) -> Delivery:
     if value not in Delivery.values:
-        raise InvalidRequest(f"delivery is one of {', '.join(Delivery.values)}", code="invalid_field", pointer="/job/delivery")
+        raise InvalidRequest(f"delivery is one of {', '.join(Delivery.values)}", code="invalid_field", pointer=pointer)
     return Delivery(value)
+
+
+def _read_id(value: object, pointer: str) -> uuid.UUID:
+    found = _as_uuid(value)
+    if found is None:
+        raise InvalidRequest("write the id of a run, a UUID", code="invalid_field", pointer=pointer)
+    return found
+
+
+_READERS: dict[str, Callable[[object, str], Any]] = {
+    "run_at": read_time,
+    "deadline": read_time,
+    "lane": _read_lane,
+    "delivery": _read_delivery,
+    "run": _read_id,
+}
