@@ -3,26 +3,25 @@
 | id | when | what |
 |---|---|---|
 | rateguard.E001 | always | RATEGUARD has an unknown key, a wrong type or a value out of range |
-| rateguard.E002 | always | a foreign package takes the name of one of ours |
+| rateguard.E002 | always, and each start | a foreign package takes the name of one that we need |
 | rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
+| rateguard.W004 | always | a foreign package takes the name of one that we can do without: ours is left out |
 | rateguard.E010 to E013 | `check --deploy`, and each start with RATEGUARD_ENV=production | settings that are fit for development alone |
+| rateguard.E020 to E028 | always; some at each start | what a host project must have: `rateguard.hosting` |
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from django.conf import settings
 from django.core import checks
 
 from rateguard.conf import conf, is_production
+from rateguard.embedding import NEEDED, OPTIONAL, ROOT, is_shadowed
 from rateguard.engine.errors import ConfigurationError
-
-OUR_PACKAGES = ("tenants", "dashboard")
-"""Top-level packages of ours with names that a host project may have taken."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +32,14 @@ class Rule:
     is_broken: Callable[[], bool]
     message: str
     hint: str
+
+    def findings(self) -> list[checks.CheckMessage]:
+        """What Django's check says of it: an error, or a warning where the id begins with W."""
+        kind = checks.Warning if ".W" in self.id else checks.Error
+        return [kind(self.message, hint=self.hint, id=self.id)] if self.is_broken() else []
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.message} {self.hint}"
 
 
 def _has_default_secret() -> bool:
@@ -72,35 +79,44 @@ PRODUCTION_RULES = (
 )
 
 
-def shadowed_packages(root: Path | None = None) -> dict[str, Path]:
+def shadowed_packages(root: Path = ROOT) -> dict[str, Path]:
     """Packages that import under one of our names but are not ours: name → where they lie. root: the folder that holds our packages."""
-    root = root or Path(__file__).resolve().parent.parent
-    found = {name: importlib.util.find_spec(name) for name in OUR_PACKAGES}
-    places = {name: Path(spec.origin).resolve().parent for name, spec in found.items() if spec is not None and spec.origin}
-    return {name: place for name, place in places.items() if place.parent != root}
+    places = {name: is_shadowed(name, root) for name in (*NEEDED, *OPTIONAL)}
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def _shadow_message(name: str, place: Path) -> str:
+    if name in OPTIONAL:
+        return f"The name `{name}` is taken by {place}: rateguard's own {name} is left out. Everything else works."
     return f"rateguard's package `{name}` is shadowed by another one in {place}."
 
 
 _SHADOW_HINT = "Rename that package, or put rateguard before it on sys.path and import the other under a longer name."
+_LEFT_OUT_HINT = "To have rateguard's as well, rename that package; else add rateguard.W004 to SILENCED_SYSTEM_CHECKS."
 
 
 def refuse_shadowed_packages() -> None:
-    """Raise ConfigurationError if a foreign package takes the name of one of ours."""
-    messages = [f"{_shadow_message(name, place)} {_SHADOW_HINT}" for name, place in shadowed_packages().items()]
+    """Raise ConfigurationError if a foreign package takes the name of one of ours that is needed."""
+    messages = [f"{_shadow_message(name, place)} {_SHADOW_HINT}" for name, place in shadowed_packages().items() if name in NEEDED]
     if messages:
         raise ConfigurationError("\n".join(messages))
 
 
 def refuse_at_start() -> None:
-    """Raise ConfigurationError if RATEGUARD is wrong or, in production, a rule is broken. It lists all that is."""
+    """Raise ConfigurationError if RATEGUARD is wrong or a rule of each start, or in production one of production's, is broken."""
+    from rateguard.hosting import RULES_AT_START  # noqa: PLC0415 -- it takes its rules from here
+
     conf()
+    _refuse("rateguard cannot run with these settings", RULES_AT_START)
     if is_production() and hasattr(settings, "RATEGUARD_ENV"):
-        broken = [f"{rule.id}: {rule.message} {rule.hint}" for rule in PRODUCTION_RULES if rule.is_broken()]
-        if broken:
-            raise ConfigurationError("these settings are not fit for production:\n" + "\n".join(broken))
+        _refuse("these settings are not fit for production", PRODUCTION_RULES)
+
+
+def _refuse(what: str, rules: Iterable[Rule]) -> None:
+    """Raise ConfigurationError with all that are broken."""
+    broken = [str(rule) for rule in rules if rule.is_broken()]
+    if broken:
+        raise ConfigurationError(f"{what}:\n" + "\n".join(broken))
 
 
 def check_settings(**_: object) -> list[checks.CheckMessage]:
@@ -114,9 +130,13 @@ def check_settings(**_: object) -> list[checks.CheckMessage]:
 
 def check_shadowed_packages(**_: object) -> list[checks.CheckMessage]:
     """No foreign package takes the name of one of ours."""
-    return [
-        checks.Error(_shadow_message(name, place), hint=_SHADOW_HINT, id="rateguard.E002") for name, place in shadowed_packages().items()
-    ]
+    found: list[checks.CheckMessage] = []
+    for name, place in shadowed_packages().items():
+        if name in OPTIONAL:
+            found.append(checks.Warning(_shadow_message(name, place), hint=_LEFT_OUT_HINT, id="rateguard.W004"))
+        else:
+            found.append(checks.Error(_shadow_message(name, place), hint=_SHADOW_HINT, id="rateguard.E002"))
+    return found
 
 
 def check_broker(**_: object) -> list[checks.CheckMessage]:
@@ -131,7 +151,14 @@ def check_broker(**_: object) -> list[checks.CheckMessage]:
 
 def check_production(**_: object) -> list[checks.CheckMessage]:
     """The settings are fit for production."""
-    return [checks.Error(rule.message, hint=rule.hint, id=rule.id) for rule in PRODUCTION_RULES if rule.is_broken()]
+    return [finding for rule in PRODUCTION_RULES for finding in rule.findings()]
+
+
+def check_host(**_: object) -> list[checks.CheckMessage]:
+    """The project has what its guest needs."""
+    from rateguard.hosting import RULES  # noqa: PLC0415 -- as above
+
+    return [finding for rule in RULES for finding in rule.findings()]
 
 
 def register() -> None:
@@ -139,4 +166,5 @@ def register() -> None:
     checks.register(check_settings, "rateguard")
     checks.register(check_shadowed_packages, "rateguard")
     checks.register(check_broker, "rateguard")
+    checks.register(check_host, "rateguard")
     checks.register(check_production, "rateguard", deploy=True)

@@ -111,6 +111,8 @@ class AsyncioPool(BasePool):
 
     def _delivery(self, trace: Callable[..., tuple[int, Any, float]], payload: tuple[Any, ...], options: Mapping[str, Any]) -> Delivery:
         task = self.app.tasks[payload[0]]
+        # A host's time limits for its own tasks would cut calls off whose limit is CALL_TIMEOUT_S.
+        soft_s, hard_s = (None, None) if getattr(task, "is_hot", False) else (self.options.get("soft_timeout"), self.options.get("timeout"))
         return Delivery(
             number=next(self._numbers),
             task=task,
@@ -122,8 +124,8 @@ class AsyncioPool(BasePool):
                 fail=options.get("error_callback") or noop,
                 time_out=options.get("timeout_callback") or noop,
             ),
-            soft_s=options.get("soft_timeout") or self.options.get("soft_timeout"),
-            hard_s=options.get("timeout") or self.options.get("timeout"),
+            soft_s=options.get("soft_timeout") or soft_s,
+            hard_s=options.get("timeout") or hard_s,
             slots=0 if getattr(task, "pool_slots", 1) == 0 else 1,
             is_coroutine=inspect.iscoroutinefunction(coroutine_function(task)),
             on_terminate=self.terminate_job,

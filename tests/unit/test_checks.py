@@ -4,10 +4,13 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.core import checks
+from django.db.utils import ConnectionRouter
 from django.test import override_settings
 
 from rateguard.checks import refuse_at_start, refuse_shadowed_packages
+from rateguard.embedding import installed_apps
 from rateguard.engine.errors import ConfigurationError
 
 FIT = {
@@ -68,11 +71,92 @@ def test_broker_connections_that_mend_themselves_are_warned_of(monkeypatch):
         assert found() == {"rateguard.W003"}
 
 
-def test_a_foreign_package_with_one_of_our_names_is_named_with_a_remedy(monkeypatch, tmp_path):
-    foreign = types.ModuleType("dashboard")
-    foreign.__spec__ = ModuleSpec("dashboard", None, origin=str(tmp_path / "dashboard" / "__init__.py"))
-    monkeypatch.setitem(sys.modules, "dashboard", foreign)
+@pytest.fixture
+def foreign(monkeypatch, tmp_path):
+    """`foreign(name)`: a package of that name which is not ours is what an import would find."""
 
-    with pytest.raises(ConfigurationError, match=f"`dashboard` is shadowed by another one in {tmp_path}.*Rename"):
+    def make(name):
+        place = tmp_path / name
+        package = types.ModuleType(name)
+        package.__spec__ = ModuleSpec(name, None, origin=str(place / "__init__.py"))
+        monkeypatch.setitem(sys.modules, name, package)
+        return place
+
+    return make
+
+
+def test_a_foreign_package_in_a_name_that_we_need_ends_the_start_with_a_remedy(foreign):
+    place = foreign("tenants")
+
+    with pytest.raises(ConfigurationError, match=f"`tenants` is shadowed by another one in {place}.*Rename"):
         refuse_shadowed_packages()
     assert found() == {"rateguard.E002"}
+
+
+def test_a_host_that_has_a_dashboard_is_told_that_ours_is_left_out(foreign):
+    place = foreign("dashboard")
+
+    refuse_shadowed_packages()
+    (told,) = checks.run_checks(tags=["rateguard"])
+    assert (told.id, str(place) in told.msg, "SILENCED_SYSTEM_CHECKS" in told.hint) == ("rateguard.W004", True, True)
+    assert not [app for app in installed_apps() if app.startswith("dashboard")]
+
+
+class Elsewhere:
+    def db_for_write(self, model, **hints):
+        return "other" if model._meta.app_label == "rateguard_jobs" else None
+
+
+class Stranger:
+    """A Celery app as a host may have made it."""
+
+    def __init__(self, backend=None, **conf):
+        self.main, self.fixups = "shop", ["celery.fixups.django:fixup"]
+        self.backend = backend
+        self.conf = types.SimpleNamespace(**{"task_create_missing_queues": True, "broker_transport_options": {}, **conf})
+        self.amqp = types.SimpleNamespace(queues={"celery": None, "llm.normal": None})
+
+
+def start_with(change):
+    with override_settings(**change):
+        refuse_at_start()
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("rateguard.E020", {"INSTALLED_APPS": [app for app in settings.INSTALLED_APPS if app != "django_celery_results"]}),
+        ("rateguard.E021", {"USE_TZ": False}),
+        ("rateguard.E022", {"REDIS_URL": ""}),
+    ],
+)
+def test_a_host_that_lacks_what_every_start_needs_does_not_start(rule, change):
+    with pytest.raises(ConfigurationError, match=f"{rule}: .* [AS][de][dt]"):
+        start_with(change)
+
+
+def test_a_router_that_sends_jobs_elsewhere_is_named(monkeypatch):
+    monkeypatch.setattr("rateguard.hosting.router", ConnectionRouter([Elsewhere()]))
+    assert found() == {"rateguard.E024"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "app"),
+    [
+        ({"rateguard.E026"}, None),
+        ({"rateguard.E026"}, types.SimpleNamespace(main="default", fixups=[])),
+        ({"rateguard.W027"}, Stranger(backend="redis")),
+        ({"rateguard.W027", "rateguard.E028"}, Stranger(task_create_missing_queues=False)),
+        (set(), current_app._get_current_object()),
+    ],
+)
+def test_a_host_whose_celery_does_not_do_is_told(rules, app, monkeypatch):
+    monkeypatch.setattr("celery._state.default_app", app)
+    assert found() == rules
+
+
+def test_sqlite_without_its_options_and_other_databases_are_told_of(monkeypatch):
+    monkeypatch.setattr("rateguard.hosting.connection", types.SimpleNamespace(vendor="sqlite", settings_dict={"OPTIONS": {}}))
+    assert found() == {"rateguard.W025"}
+    monkeypatch.setattr("rateguard.hosting.connection", types.SimpleNamespace(vendor="mysql", settings_dict={}))
+    assert found() == {"rateguard.E023"}
