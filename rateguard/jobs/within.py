@@ -22,7 +22,7 @@ from asgiref.sync import sync_to_async
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.money import NANO
-from rateguard.jobs.inherit import current_run, enter, leave
+from rateguard.jobs.inherit import current_run, enter, leave, said_around
 from rateguard.jobs.lineage import lineage_of
 from rateguard.jobs.runs import start_run, stop_run
 from rateguard.jobs.runtree import RunTree, read_tree, spent
@@ -98,7 +98,7 @@ class Within:
             lineage_of(self._id, self.row.tenant_id, pointer="/id")
             return
         start_run(
-            paying_tenant(self._tenant, around),
+            paying_tenant(self._tenant or said_around().get("tenant"), around),
             parent=around,
             name=self._name,
             budget_nano_usd=self._budget_nano_usd,
@@ -141,7 +141,7 @@ def run(
     """A run for `with` or `async with`: a new one with these bounds, or with `id` one that exists.
 
     budget_usd: dollars; max_calls: calls to providers; deadline: what has not started by then is over. None: without that bound.
-    tenant: a Tenant or its name, else that of the run around it, else RATEGUARD["DEFAULT_TENANT"]. Raises InvalidRequest.
+    tenant: a Tenant or its name, else that of the run or the context around it, else RATEGUARD["DEFAULT_TENANT"]. Raises InvalidRequest.
     """
     return Within(id=id, name=name, budget_usd=budget_usd, max_calls=max_calls, deadline=deadline, tenant=tenant)
 
