@@ -21,7 +21,7 @@ def check_limits(row: Job, places: tuple[Place, ...]) -> None:
 
     A budget that sends work to a cheaper model refuses only what does not fit it there either.
     """
-    need, lane = _need_of(row, places), Lane(row.lane)
+    need, lane = need_of(row, places), Lane(row.lane)
     for record in wiring.limits_of_path(row.path):
         if record.kind == Kind.PAUSE or need.of(record.metric) <= record.amount_for(lane):
             continue
@@ -29,7 +29,8 @@ def check_limits(row: Job, places: tuple[Place, ...]) -> None:
             _refuse(record, need.of(record.metric), lane)
 
 
-def _need_of(row: Job, places: tuple[Place, ...]) -> Need:
+def need_of(row: Job, places: tuple[Place, ...]) -> Need:
+    """What a row takes at these deployments."""
     return need_at(places, row.input_tokens, row.output_tokens, row.max_output_tokens)
 
 
@@ -39,7 +40,7 @@ def _is_too_much_downgraded(row: Job, record: LimitRecord, lane: Lane) -> bool:
     if budget is None or budget.downgrade_to is None:
         return True
     places = wiring.directory().places_for(budget.downgrade_to.name, row.tenant_id)
-    return not places or _need_of(row, places).of(record.metric) > record.amount_for(lane)
+    return not places or need_of(row, places).of(record.metric) > record.amount_for(lane)
 
 
 def _refuse(record: LimitRecord, wanted: int, lane: Lane) -> Never:

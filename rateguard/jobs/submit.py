@@ -12,11 +12,14 @@ from django.utils import timezone
 
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
+from rateguard.jobs.affordable import check_budgets
 from rateguard.jobs.building import build
 from rateguard.jobs.checking import check
+from rateguard.jobs.in_time import check_start
 from rateguard.jobs.insert import insert
 from rateguard.jobs.lineage import Lineage
 from rateguard.jobs.models import Job
+from rateguard.jobs.queue_bound import take_places
 from rateguard.jobs.submission import Submission, fingerprint
 
 __all__ = ["Submission", "Submitted", "submit", "submit_many"]
@@ -33,12 +36,13 @@ class Submitted:
 def submit(submission: Submission) -> Submitted:
     """Accept one job. In a transaction it is submitted when that commits.
 
-    Raises InvalidRequest: `unknown_model`, `exceeds_limit`, `idempotency_mismatch` and what validation finds.
+    Raises InvalidRequest: `unknown_model`, `exceeds_limit`, `idempotency_mismatch` and what validation finds; NotAllowed, where its key
+    does not let it; LimitInTheWay: `queue_full`, `budget_exhausted`, `no_room_in_time`. GateError, where it must start in time.
     """
     check(submission)
     if submission.idempotency_key is not None:
         return _submit_once(submission)
-    row = build(submission)
+    row = _admitted(submission)
     insert([row])
     return Submitted(row, is_new=True)
 
@@ -49,15 +53,27 @@ def submit_many(submissions: Sequence[Submission]) -> list[Job]:
         check(submission)
     known: dict[tuple[uuid.UUID | None, int], Lineage] = {}
     rows = [build(submission, known) for submission in submissions]
+    check_budgets(rows)
+    take_places(rows)
     insert(rows)
     return rows
+
+
+def _admitted(submission: Submission) -> Job:
+    """The row of a checked submission that nothing stands in the way of."""
+    row = build(submission)
+    check_budgets([row])
+    if submission.must_start_within_s is not None:
+        check_start(row, submission.must_start_within_s)
+    take_places([row])
+    return row
 
 
 def _submit_once(submission: Submission) -> Submitted:
     """Of racing twins one inserts; the others find its row, also when it could not be submitted a second time."""
     found = _find_twin(submission)
     if found is None:
-        row = build(submission)
+        row = _admitted(submission)
         try:
             with transaction.atomic():
                 insert([row])
