@@ -1,4 +1,4 @@
-"""The Celery task that carries granted job ids to a worker. It runs on any pool; ours is the default."""
+"""The Celery tasks of a worker: one carries granted job ids to it, on any pool (ours is the default); one calls errbacks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 from celery import Task, shared_task, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
-from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed`, which refuse to run
+from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed`
+from rateguard.jobs.errbacks import ERRBACK, call_errback
 from rateguard.jobs.publisher import EXECUTE, Entry
-from rateguard.worker import lifecycle, runtime
+from rateguard.jobs.received import revive_arguments
+from rateguard.worker import lifecycle, revoking, runtime
 
 lifecycle.at_start(runtime.start)
 lifecycle.at_drain(runtime.drain)
@@ -35,6 +37,16 @@ class ExecuteTask(Task):  # type: ignore[type-arg] # generic in the stubs only
 def execute(entries: list[Entry], epoch: int) -> None:
     """Run granted jobs: [job id, attempt, deployment, reserved nano-dollars, send_by] each, granted in `epoch`."""
     asyncio.run_coroutine_threadsafe(_execute(entries, epoch), runtime.private_loop()).result()
+
+
+@shared_task(name=ERRBACK, ignore_result=True, acks_late=True)
+def errback(signature: dict[str, Any], request: dict[str, Any], error: dict[str, Any]) -> None:
+    """Call an errback that takes (request, error, traceback) for a job that failed."""
+    call_errback(signature, request, error)
+
+
+signals.task_prerun.connect(revive_arguments, weak=False, dispatch_uid="rateguard.revive")
+signals.worker_init.connect(revoking.install, weak=False, dispatch_uid="rateguard.revoking")
 
 
 # ---- under a pool without a loop of its own: a message keeps a process or thread busy to its end, so one job each is all there is room for

@@ -41,6 +41,7 @@ from rateguard.jobs import expect, rebuild
 from rateguard.jobs import pump as pumps
 from rateguard.jobs.claim import Claimed, claim
 from rateguard.jobs.models import Attempt, Job, JobEvent
+from rateguard.jobs.outbox import process_teller
 from rateguard.jobs.publisher import Entry, Publisher, as_entry
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.settle import Ended, settle
@@ -415,7 +416,10 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wiring, "_known_version", 0)
     expect.forget()
     process_pump.cache_clear()
+    process_teller.cache_clear()
     yield
+    process_teller().stop()
+    process_teller.cache_clear()
     wiring.forget_directory()
 
 

@@ -44,6 +44,8 @@ class Counts:
     repaired: int = 0
     """What the comparison of all reservations with their rows found and mended, of the above."""
     run_stopped: int = 0
+    told: int = 0
+    """Ends whose canvas their own process had not moved."""
 
     def has_any(self) -> bool:
         """Whether there was anything."""

@@ -4,11 +4,15 @@
 
 | job | Celery | result |
 |---|---|---|
-| succeeded | SUCCESS | the provider's answer, parsed |
-| failed, expired | FAILURE | JobFailed |
-| cancelled | REVOKED | TaskRevokedError |
+| succeeded | SUCCESS | a Completion |
+| failed | FAILURE | JobFailed |
+| cancelled, expired | REVOKED | TaskRevokedError |
 | running | STARTED | |
 | queued, scheduled | PENDING | |
+
+A job whose attempt failed and that waits for its next one is scheduled, so PENDING; Celery's RETRY is never told.
+`date_done` is the time of the end, `children` what the job's end let go on, `traceback` None: the job's error says it. `forget()` leaves
+the row alone. `revoke()` cancels.
 """
 
 from __future__ import annotations
@@ -18,12 +22,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from celery import states
 from celery.exceptions import TaskRevokedError, TimeoutError  # noqa: A004 -- what callers of `get()` catch
 from django_celery_results.backends import DatabaseBackend
 
 from rateguard.engine.errors import JobFailed
+from rateguard.jobs.cancel import cancel
+from rateguard.jobs.completion import Completion
 from rateguard.jobs.follow import wait_for_end
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -37,7 +42,7 @@ _STATES = {
     State.RUNNING: states.STARTED,
     State.SUCCEEDED: states.SUCCESS,
     State.FAILED: states.FAILURE,
-    State.EXPIRED: states.FAILURE,
+    State.EXPIRED: states.REVOKED,
     State.CANCELLED: states.REVOKED,
 }
 
@@ -54,25 +59,44 @@ class JobResultBackend(DatabaseBackend):  # type: ignore[misc]  # the package sh
         on_interval: Callable[[], object] | None = None,
     ) -> Any:
         """What is known of a task once it ended. A job's end is listened for, another's is polled. Raises celery's TimeoutError."""
-        job_id = _job_id(task_id)
-        if job_id is None:
-            return super().wait_for(task_id, timeout=timeout, interval=interval, no_ack=no_ack, on_interval=on_interval)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            rest_s = LONGEST_WAIT_S if deadline is None else deadline - time.monotonic()
-            if wait_for_end(job_id, min(rest_s, LONGEST_WAIT_S)):
-                return self.get_task_meta(task_id)
+            meta: dict[str, Any] = self.get_task_meta(task_id)
+            if meta["status"] in states.READY_STATES:
+                return meta
             if on_interval:
                 on_interval()
-            if deadline is not None and time.monotonic() >= deadline:
+            rest_s = LONGEST_WAIT_S if deadline is None else min(deadline - time.monotonic(), LONGEST_WAIT_S)
+            if rest_s <= 0:
                 raise TimeoutError("The operation timed out.")
+            if job_id := _job_id(task_id):
+                wait_for_end(job_id, rest_s)
+            else:  # an ordinary task, or a job that its chain has not come to yet
+                time.sleep(min(interval, rest_s))
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        job = Job.objects.filter(pk=number).first() if (number := _number(task_id)) else None
+        job = Job.objects.defer("request").filter(pk=number).first() if (number := _number(task_id)) else None
         return super()._get_task_meta_for(task_id) if job is None else _meta(job)
 
     def _store_result(self, task_id: str, result: Any, status: str, *args: Any, **kwargs: Any) -> Any:
         return result if _job_id(task_id) else super()._store_result(task_id, result, status, *args, **kwargs)
+
+    def _forget(self, task_id: str) -> None:
+        if not _job_id(task_id):
+            super()._forget(task_id)
+
+
+def revoke(job_id: uuid.UUID) -> bool:
+    """Cancel a job, as `cancel` does. False: there is no such job."""
+    job = Job.objects.filter(pk=job_id).first()
+    if job is not None:
+        cancel(job, by="revoke")
+    return job is not None
+
+
+def outcome_of(job: Job) -> tuple[str, Any]:
+    """Where a job stands in Celery's words, and its result or its error."""
+    return _STATES[State(job.state)], _result(job)
 
 
 def _number(task_id: str) -> uuid.UUID | None:
@@ -91,12 +115,14 @@ def _job_id(task_id: str) -> uuid.UUID | None:
 
 def _meta(job: Job) -> dict[str, Any]:
     """A job as Celery tells a task."""
+    status, result = outcome_of(job)
+    children = (job.canvas or {}).get("children") or []
     return {
         "task_id": str(job.pk),
-        "status": _STATES[State(job.state)],
-        "result": _result(job),
+        "status": status,
+        "result": result,
         "traceback": None,
-        "children": [],
+        "children": [((child, None), None) for child in children],
         "date_done": job.finished_at,
     }
 
@@ -104,10 +130,10 @@ def _meta(job: Job) -> dict[str, Any]:
 def _result(job: Job) -> Any:
     match job.state:
         case State.SUCCEEDED:
-            return orjson.loads(job.result or "null")
-        case State.FAILED | State.EXPIRED:
+            return Completion.of(job)
+        case State.FAILED:
             return JobFailed(job.error_code or job.state, job.error_message)
-        case State.CANCELLED:
-            return TaskRevokedError("cancelled")
+        case State.CANCELLED | State.EXPIRED:
+            return TaskRevokedError(job.state)
         case _:
             return None

@@ -1,6 +1,6 @@
 """The settle: the end of attempts, many at a time, behind one fence.
 
-Result, attempt, entry, rollups and events commit together or not at all.
+Result, attempt, entry, rollups, events and the outbox commit together or not at all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
+from rateguard.jobs import outbox
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.sql import statements
 from rateguard.jobs.states import AttemptState, Transition
@@ -53,31 +54,43 @@ def settle(ended: Sequence[Ended]) -> set[Key]:
     """Write ends. Returns (job, attempt) of those that were open; a fenced one changed nothing but keeps its usage as `late_usage`."""
     rows = [_row(one) for one in sorted(ended, key=lambda one: (one.job, one.attempt))]
     found = _settle_at_once(rows) if connection.vendor == "postgresql" else _settle_in_parts(rows)
-    settled = {(job if isinstance(job, uuid.UUID) else uuid.UUID(job), attempt) for job, attempt in found}
+    settled = {(_as_uuid(job), attempt) for job, attempt, _ in found}
+    outbox.tell_on_commit([_as_uuid(job) for job, _, has_told in found if has_told])
     for one in ended:
         if (one.job, one.attempt) not in settled and one.state == AttemptState.SUCCEEDED:
             _keep_late_usage(one)
     return settled
 
 
-def _settle_at_once(rows: list[dict[str, Any]]) -> list[tuple[Any, int]]:
+_Found = tuple[Any, int, bool]
+"""The job, its attempt, and whether its canvas is to be moved."""
+
+
+def _settle_at_once(rows: list[dict[str, Any]]) -> list[_Found]:
     (statement,) = statements("postgresql")["settle"]
     with connection.cursor() as cursor:
         cursor.execute(statement, [_json(rows)])
-        found: list[tuple[Any, int]] = cursor.fetchall()
+        found: list[_Found] = cursor.fetchall()
     return found
 
 
-def _settle_in_parts(rows: list[dict[str, Any]]) -> list[tuple[Any, int]]:
-    fence, *rest = statements("sqlite")["settle"]
+def _settle_in_parts(rows: list[dict[str, Any]]) -> list[_Found]:
+    fence, *rest, tell = statements("sqlite")["settle"]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(fence, [_json(rows)])
-        found: list[tuple[Any, int]] = cursor.fetchall()
-        open_ones = set(found)
-        mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in open_ones])
-        for part in rest if found else ():
+        with_canvas = {(job, attempt): bool(has_canvas) for job, attempt, has_canvas in cursor.fetchall()}
+        mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in with_canvas])
+        for part in rest if with_canvas else ():
             cursor.execute(part, [mine])
-        return found
+        told: set[str] = set()
+        if any(with_canvas.values()):
+            cursor.execute(tell, [mine])
+            told = {job for (job,) in cursor.fetchall()}
+    return [(job, attempt, job in told) for job, attempt in with_canvas]
+
+
+def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
 def _json(rows: list[dict[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Step
-from rateguard.jobs import rebuild, recover
+from rateguard.jobs import outbox, rebuild, recover
 from rateguard.jobs.compare import compare
 from rateguard.jobs.models import Lease
 from rateguard.jobs.pump import Pump
@@ -96,6 +96,7 @@ class Caretaker:
         recover.release(self._pump, counts)
         self._sweep()
         recover.reap(self._gate, self._pump, counts)
+        counts.told += outbox.sweep()
         if self._rounds % STOPS_EVERY == 0:
             counts.run_stopped += finish_stops(self._pump)
         if self._rounds % COMPARE_EVERY == 0:

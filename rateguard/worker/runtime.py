@@ -17,6 +17,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs.execute import Executor
+from rateguard.jobs.outbox import process_teller
 from rateguard.jobs.publisher import Publisher
 from rateguard.jobs.pump import Pump
 from rateguard.jobs.refuse import refuse
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 LEAVE_S = 28.0
 """Calls in flight have so long to end when the worker leaves; then their jobs go back."""
 START_S = 10.0
+FLUSH_S = 2.0
+"""What hangs on the last ends is told within this time, or by another process."""
 
 
 class Runtime:
@@ -81,6 +84,7 @@ class Runtime:
         self._publisher.stop()
         self._heartbeat.stop()
         self._database.close()
+        process_teller().flush(FLUSH_S)
 
     def _on_cancel(self, job: uuid.UUID) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more

@@ -20,6 +20,7 @@ from celery.app.trace import build_tracer
 from celery.local import Proxy
 from kombu.serialization import loads, prepare_accept_content
 
+from rateguard.jobs.received import revive_arguments
 from rateguard.worker.delivery import Delivery
 
 _LINKS = ("callbacks", "errbacks", "chain", "chord")
@@ -80,6 +81,7 @@ def decode(delivery: Delivery, app: Celery, hostname: str) -> Call:
         # The setting itself (["json"]) names serialisers; `loads` wants content types.
         body = loads(body, content_type, encoding, accept=prepare_accept_content(app.conf.accept_content))
     args, kwargs, embed = body
+    revive_arguments(args=args, kwargs=kwargs)
     request.update({"args": args, "kwargs": kwargs, "hostname": hostname, "is_eager": False}, **embed or {})
     context = Context(request, id=task_id, args=args, called_directly=False, kwargs=kwargs)
     return Call(args, kwargs, context, is_hot=_is_hot(delivery.task, context))

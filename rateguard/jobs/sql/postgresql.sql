@@ -33,9 +33,9 @@ select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_to
 from job
 
 -- name: settle
--- The end of attempts: closes each that is still open (the fence), moves its job, writes the charge, the rollups and the event. All or nothing.
+-- The end of attempts: closes each that is still open (the fence), moves its job, writes the charge, the rollups, the event and the outbox. All or nothing.
 -- parameters: rows json, see settle.py.
--- returns: (job, attempt) of those that were open. What was fenced changed nothing.
+-- returns: (job, attempt, whether its canvas is to be moved) of those that were open. What was fenced changed nothing.
 -- Keys are updated in their order, so that two writers never wait for each other in a circle.
 with ended as (
     select * from json_to_recordset(%s::json) as row(job_id uuid, attempt int, attempt_state text, transition text, job_state text, tries int,
@@ -64,7 +64,8 @@ with ended as (
         finished_at = case when attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') then statement_timestamp() end
     from attempt
     where job.id = attempt.job_id and job.attempt = attempt.attempt and job.state = 'running'
-    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels
+    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
+        job.canvas is not null and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
 ), entry as (
     insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
         cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
@@ -115,8 +116,12 @@ with ended as (
     select job_id, transition, attempt, statement_timestamp(),
         case when error_code = '' then '{}'::jsonb else jsonb_build_object('error', error_code) end
     from job
+), outbox as (
+    insert into rateguard_jobs_outboxrow (job_id, kind, created_at)
+    select job_id, 'canvas', statement_timestamp() from job where is_told
+    on conflict (job_id, kind) do nothing
 )
-select job_id, attempt from job
+select job_id, attempt, is_told from job
 
 -- name: charged
 -- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.

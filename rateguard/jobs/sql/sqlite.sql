@@ -32,7 +32,8 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 
 -- name: settle
 -- The end of attempts: closes each that is still open (the fence), then moves its job, writes the charge, the rollups and the event. One transaction.
--- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt).
+-- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt, has a canvas).
+-- The last part, the outbox, is needed only where one has a canvas; it returns the jobs to tell.
 update rateguard_jobs_attempt
 set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
     error_code = json_extract(row.value, '$.error_code'), error_message = json_extract(row.value, '$.error_message'),
@@ -43,7 +44,8 @@ set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('
 from json_each(%s) as row
 where rateguard_jobs_attempt.reservation_id = json_extract(row.value, '$.job_id')
   and rateguard_jobs_attempt.number = json_extract(row.value, '$.attempt') and rateguard_jobs_attempt.state = 'running'
-returning reservation_id, number
+returning reservation_id, number,
+    exists (select 1 from rateguard_jobs_job job where job.id = rateguard_jobs_attempt.reservation_id and job.canvas is not null)
 -- part
 insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center,
@@ -133,6 +135,12 @@ set state = json_extract(row.value, '$.job_state'), holder = '', tries = tries +
         then strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') end
 from json_each(%s) as row
 where rateguard_jobs_job.id = json_extract(row.value, '$.job_id') and rateguard_jobs_job.state = 'running'
+-- part
+insert or ignore into rateguard_jobs_outboxrow (job_id, kind, created_at)
+select job.id, 'canvas', strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
+from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+where job.canvas is not null and json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')
+returning job_id
 
 -- name: charged
 -- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.
