@@ -1,0 +1,72 @@
+"""`manage.py model`: the names that callers use, and the deployments to which they lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from rateguard.management.finding import named
+from rateguard.management.rows import RowsCommand
+from rateguard.management.verbs import actor, given, yes_or_no
+from tenants.changes.actor import Actor
+from tenants.changes.models import KIND, change_model, create_model, delete_model
+from tenants.models import Deployment, ModelRoute
+
+
+class Command(RowsCommand[ModelRoute]):
+    """Its first deployment is asked first, the next one where that has no room."""
+
+    help = "List, show, create, change or delete models."
+    model, kind = ModelRoute, KIND
+    columns = ("name", "deployments", "is_enabled")
+    nothing = "there are no models yet: manage.py deployment create --help"
+    verbs = {  # noqa: RUF012 - as VerbCommand says
+        "list": "list all models",
+        "show": "show a model",
+        "create": "create a model that leads to deployments",
+        "change": "let a model lead elsewhere, or take it out (--is-enabled no)",
+        "delete": "delete a model; its deployments stay",
+    }
+    examples = """\
+  manage.py model create small --deployment mini-eu --deployment mini-us
+  manage.py model change small --deployment mini-us        all of them anew, in order
+  manage.py model change small --is-enabled no"""
+
+    def add_create(self, parser: CommandParser) -> None:
+        """What callers write, and where it leads."""
+        parser.add_argument("name", help="what callers write as `model`")
+        _add_deployments(parser, is_required=True)
+
+    def do_create(self, options: dict[str, Any]) -> None:
+        """Make one."""
+        row = create_model(actor(), name=options["name"], deployments=_deployments(options))
+        self.tell(options, row, f"created model {row.name}")
+
+    def add_change(self, parser: CommandParser) -> None:
+        """Which, and what."""
+        self.add_name(parser)
+        parser.add_argument("--name", help="another name")
+        _add_deployments(parser, is_required=False)
+        parser.add_argument("--is-enabled", type=yes_or_no, metavar="YES|NO", help="no: callers are told that there is no such model")
+
+    def do_change(self, options: dict[str, Any]) -> None:
+        """Change what was named."""
+        fields = given(options, "name", "deployment", "is_enabled")
+        if fields.pop("deployment", None):
+            fields["deployments"] = _deployments(options)
+        row = change_model(actor(), self.row(options), **fields)
+        self.tell(options, row, f"changed model {row.name}")
+
+    def delete(self, actor: Actor, row: ModelRoute) -> None:
+        """Delete it."""
+        delete_model(actor, row)
+
+
+def _add_deployments(parser: CommandParser, *, is_required: bool) -> None:
+    told = "where it leads; repeat it, the first one is asked first"
+    parser.add_argument("--deployment", action="append", required=is_required, metavar="NAME", help=told)
+
+
+def _deployments(options: dict[str, Any]) -> list[Deployment]:
+    return [named(Deployment, text) for text in options["deployment"]]
