@@ -25,7 +25,7 @@ def period_starts(period: BudgetPeriod, zone: ZoneInfo, now: dt.datetime, count:
     """
     if period == BudgetPeriod.TOTAL:
         return ()
-    starts = (_start_of(date, zone) for date in _first_days(period, now.astimezone(zone).date()))
+    starts = (start_of(date, zone) for date in _first_days(period, now.astimezone(zone).date()))
     rising = (start for start, _ in itertools.groupby(starts))
     current, following = next(rising), next(rising)
     while following <= now:  # a clock that was put back over midnight shows the old date once more
@@ -46,7 +46,7 @@ def _first_days(period: BudgetPeriod, date: dt.date) -> Iterator[dt.date]:
             yield from (dt.date(month // 12, month % 12 + 1, 1) for month in months)
 
 
-def _start_of(date: dt.date, zone: ZoneInfo) -> dt.datetime:
+def start_of(date: dt.date, zone: ZoneInfo) -> dt.datetime:
     """The first moment of a local day, or, of a day that was left out, of the next one."""
     midnight = dt.datetime.combine(date, dt.time(), zone)
     start = midnight.astimezone(dt.UTC)

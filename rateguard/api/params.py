@@ -30,11 +30,11 @@ class Query:
         if unknown := [name for name in self._given if name not in known]:
             _refuse(f"there is no parameter {unknown[0][:100]!r}; there are {', '.join(known) or 'none'}")
 
-    def text(self, name: str, default: str = "") -> str:
-        """A name of at most 128 characters."""
+    def text(self, name: str, default: str = "", most: int = MOST_NAME_CHARS) -> str:
+        """A name of at most 128 characters, or a text of at most so many."""
         value = self._given.get(name, default)
-        if len(value) > MOST_NAME_CHARS or "\0" in value:
-            _refuse(f"{name} is a text of at most {MOST_NAME_CHARS} characters")
+        if len(value) > most or "\0" in value:
+            _refuse(f"{name} is a text of at most {most} characters, without NUL")
         return value
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:

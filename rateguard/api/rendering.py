@@ -71,7 +71,8 @@ def _usage(job: Job) -> dict[str, int]:
 
 def usd(nano_usd: int) -> str:
     """Dollars as a decimal number with all nine places: a JSON number would lose some."""
-    return f"{nano_usd // 10**9}.{nano_usd % 10**9:09d}"
+    sign, exact = "-" if nano_usd < 0 else "", abs(nano_usd)
+    return f"{sign}{exact // 10**9}.{exact % 10**9:09d}"
 
 
 def time_text(time: dt.datetime | None) -> str | None:

@@ -10,6 +10,7 @@ from rateguard.api.limits import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.pauses import OnePause, Pauses
 from rateguard.api.runs import OneRun, Runs, StopRun
 from rateguard.api.swagger import SwaggerFile, SwaggerPage
+from rateguard.api.usage import Usage
 from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob
 
 app_name = "rateguard"
@@ -31,6 +32,7 @@ urlpatterns = [
     path("v1/runs", Runs.as_view(), name="runs"),
     path("v1/runs/<uuid:run_id>", OneRun.as_view(), name="run"),
     path("v1/runs/<uuid:run_id>/stop", StopRun.as_view(), name="run-stop"),
+    path("v1/usage", Usage.as_view(), name="usage"),
     path("v1/schema", SchemaDocument.as_view(), name="schema"),
     path("v1/schema.json", SchemaDocument.as_view(media_type=JSON, schema=None), name="schema-json"),
     path("v1/schema.yaml", SchemaDocument.as_view(media_type=YAML, schema=None), name="schema-yaml"),
