@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import FrameType
 from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
@@ -30,12 +33,19 @@ class Dispatcher:
     """One ASGI application out of several. `mounts`: by prefix of the path, the longest that fits wins; `default` gets the rest."""
 
     def __init__(
-        self, default: Application, mounts: Mapping[str, Application], *, on_start: Callable[[], None], on_stop: Callable[[], None]
+        self,
+        default: Application,
+        mounts: Mapping[str, Application],
+        *,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
+        on_leave: Callable[[], None] | None = None,
     ) -> None:
         self._default = default
         self._mounts = sorted(mounts.items(), key=lambda mount: -len(mount[0]))
         self._on_start = on_start
         self._on_stop = on_stop
+        self._on_leave = on_leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whom it belongs."""
@@ -57,6 +67,8 @@ class Dispatcher:
         while True:
             message = await receive()
             phase = message["type"].removeprefix("lifespan.")
+            if phase == "startup" and self._on_leave is not None:
+                _at_sigterm(self._on_leave)
             try:
                 await asyncio.to_thread(self._on_start if phase == "startup" else self._on_stop)
             except Exception as error:
@@ -68,6 +80,20 @@ class Dispatcher:
                 return
 
 
+def _at_sigterm(act: Callable[[], None]) -> None:
+    """Do this on the loop when the server is asked to end: it sends `shutdown` only after its last answer, and some of those wait."""
+    before = signal.getsignal(signal.SIGTERM)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        before(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
 def _start() -> None:
     """Open this process's line to the gate."""
     from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- Django is ready only now
@@ -76,12 +102,19 @@ def _start() -> None:
 
 
 def _stop() -> None:
-    """Let go who waits; send what is gathered, a few seconds at most."""
+    """Send what is gathered, a few seconds at most."""
     from rateguard.jobs.follow import stop_following  # noqa: PLC0415 -- as above
     from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- as above
 
     stop_following()
     process_pump().stop(STOP_S)
+
+
+def _leave() -> None:
+    """Who waits gets the answer as it is now, and asks another process."""
+    from rateguard.jobs.follow import let_waiters_go  # noqa: PLC0415 -- as above
+
+    let_waiters_go()
 
 
 def _django() -> Application:
@@ -92,4 +125,4 @@ def _django() -> Application:
     return waits(django)
 
 
-application = Dispatcher(_django(), {}, on_start=_start, on_stop=_stop)
+application = Dispatcher(_django(), {}, on_start=_start, on_stop=_stop, on_leave=_leave)

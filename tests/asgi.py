@@ -1,4 +1,4 @@
-"""A caller of an ASGI application in this process: `async with` nothing, one request each."""
+"""A caller of an ASGI application in this process, one a request: `caller = await Caller(application, "GET", "/x").done()`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Caller"]
 class Caller:
     """One request and what it gets. `leave` hangs up; `done` waits for the end of the application's work."""
 
-    def __init__(self, application, method, path, body=b"", **headers):
+    def __init__(self, application, method, path, body=b"", *, has_more=False, **headers):
         path, _, query = path.partition("?")
         named = {"host": "127.0.0.1", **{name.replace("_", "-").lower(): value for name, value in headers.items()}}
         self._scope = {
@@ -28,7 +28,7 @@ class Caller:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
         }
-        self._pending = [{"type": "http.request", "body": body, "more_body": False}]
+        self._pending = [{"type": "http.request", "body": body, "more_body": has_more}]
         self._left = asyncio.Event()
         self.messages = []
         self.task = asyncio.ensure_future(application(self._scope, self._receive, self._send))

@@ -34,8 +34,10 @@ KEY = "rateguard.waits"
 """In an ASGI scope: where a view leaves what is to be waited for."""
 FIRST_METHOD = "rateguard.first_method"
 """In the scope of a question that the layer asks: the caller's own method."""
-ASKS_AT_ONCE = 8
-"""Many may be woken by one moment; each asks Django anew, which costs a thread and a connection."""
+AT_ONCE = 16
+"""Requests that Django works on at once; each has a thread and a connection. More at once are no faster, but many threads' memory stays."""
+ASKS_AT_ONCE = 4
+"""Of these, questions of the layer: many may be woken at one moment, and others shall not stand behind them."""
 OF_THE_FIRST = (
     "accept-encoding",
     "connection",
@@ -117,6 +119,7 @@ class Waits:
 
     def __init__(self, application: Application) -> None:
         self._application = application
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._asks = asyncio.Semaphore(ASKS_AT_ONCE)
         self._asked: set[asyncio.Future[None]] = set()
         self.waiting = 0
@@ -132,7 +135,7 @@ class Waits:
         async def send_or_hold(message: Message) -> None:
             await (held.first.take(message) if left else send(message))
 
-        await self._application({**scope, KEY: left}, receive, send_or_hold)
+        await self._in_turn({**scope, KEY: left}, receive, send_or_hold)
         if not left or not held.first.is_whole:
             return
         if self.waiting >= conf().max_waiters:
@@ -143,6 +146,25 @@ class Waits:
             await _until_gone(held, left[0], receive)
         finally:
             self.waiting -= 1
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Django work on it when it is its turn: from the end of the body, however slowly that comes, to the answer's beginning."""
+        turn = _Turn(self._turns)
+
+        async def receive_then_wait() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                await turn.begin()
+            return message
+
+        async def end_then_send(message: Message) -> None:
+            turn.end()
+            await send(message)
+
+        try:
+            await self._application(scope, receive_then_wait, end_then_send)
+        finally:
+            turn.end()
 
     async def _ask(self, scope: Scope, gone: asyncio.Event) -> Answer:
         """Ask the application. A caller who leaves meanwhile is its to notice: cancelled from without, Django leaves tasks behind."""
@@ -156,11 +178,30 @@ class Waits:
             return {"type": "http.disconnect"}
 
         async with self._asks:
-            asked = asyncio.ensure_future(self._application(scope, receive, answer.take))
+            asked = asyncio.ensure_future(self._in_turn(scope, receive, answer.take))
             self._asked.add(asked)
             asked.add_done_callback(self._asked.discard)
             await asyncio.shield(asked)
         return answer
+
+
+class _Turn:
+    """One request's place among those that Django works on: taken once and given back once."""
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns = turns
+        self._has_begun = self._is_held = False
+
+    async def begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            await self._turns.acquire()
+            self._is_held = True
+
+    def end(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._turns.release()
 
 
 async def _until_gone(held: Held, later: Later, receive: Receive) -> None:

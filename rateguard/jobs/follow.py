@@ -89,14 +89,18 @@ class Follower:
                 return await future
         return False
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Close the subscription; who waits still is let go."""
+    def let_go(self) -> None:
+        """Whoever waits, or comes to wait from now on, waits no longer; the threads end. Returns at once."""
         with self._changed:
             self._is_stopping.set()
             left = [wake for waiting in self._waiters.values() for wake in waiting]
             self._changed.notify_all()
         for wake in left:
             wake(False)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """The same, and wait until the subscription is closed."""
+        self.let_go()
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -218,6 +222,11 @@ def wait_for_end(job_id: uuid.UUID, timeout_s: float) -> bool:
 async def ended(job_id: uuid.UUID, timeout_s: float) -> bool:
     """The same on an event loop; holds no thread and no connection."""
     return await _follower.ended(job_id, timeout_s)
+
+
+def let_waiters_go() -> None:
+    """Let go who waits, now and from now on; returns at once. For a process that was asked to end."""
+    _follower.let_go()
 
 
 def stop_following(timeout_s: float = 5.0) -> None:

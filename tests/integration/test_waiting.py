@@ -15,7 +15,7 @@ from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.test import override_settings
 
-from rateguard.api.waiting import KEY, Waits
+from rateguard.api.waiting import AT_ONCE, KEY, Waits
 from rateguard.engine.keys import finished_channel
 from rateguard.jobs import follow
 from rateguard.jobs.cancel import cancel
@@ -340,3 +340,31 @@ class TestLayer:
         caller.leave()
         await caller.done()
         assert (caller.body, ended, layer.waiting) == (b"one", [True], 0)
+
+    async def test_django_works_on_a_few_at_once_and_who_is_slow_to_send_or_to_read_is_none_of_them(self):
+        at_work, most, free, slow_reader = 0, 0, asyncio.Event(), asyncio.Event()
+
+        async def application(scope, receive, send):
+            nonlocal at_work, most
+            while (await receive()).get("more_body"):
+                pass
+            at_work += 1
+            most = max(most, at_work)
+            await free.wait()
+            at_work -= 1
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await (slow_reader.wait() if scope["path"] == "/slow" else asyncio.sleep(0))
+            await send({"type": "http.response.body", "body": b""})
+
+        layer = Waits(application)
+        unsent = [Caller(layer, "POST", "/x", has_more=True) for _ in range(AT_ONCE)]
+        unread = [Caller(layer, "GET", "/slow") for _ in range(AT_ONCE)]
+        await until(lambda: at_work == AT_ONCE)
+        others = [Caller(layer, "GET", "/x") for _ in range(AT_ONCE)]
+        free.set()
+        await asyncio.gather(*(caller.done() for caller in others))
+        assert most == AT_ONCE
+        slow_reader.set()
+        await asyncio.gather(*(caller.done() for caller in unread))
+        for caller in unsent:
+            caller.task.cancel()
