@@ -20,7 +20,7 @@ ROWS = [
     ["rateguard.jobs"],
     ["rateguard.worker", "rateguard.api", "rateguard.gateway", "dashboard"],
     ["rateguard.embedded"],
-    ["rateguard.demo", "rateguard.bench", "rateguard.proofs"],
+    ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.testing"],
     ["rateguard.doctor"],
     ["rateguard.up"],
     ["rateguard.management"],

@@ -19,7 +19,7 @@ from asgiref.sync import sync_to_async
 from celery import Task, shared_task
 from django.db import IntegrityError, transaction
 
-from rateguard.engine.errors import ConfigurationError, InvalidRequest
+from rateguard.engine.errors import ConfigurationError, InvalidRequest, JobFailed
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs import inplace, mapping, uncommitted
 from rateguard.jobs.canvas import canvas_of
@@ -61,6 +61,7 @@ class JobTask(Task[Any, Any]):
     track_started = False
     ignore_result = False
     typing = False
+    throws = (JobFailed,)
     endpoint: ClassVar[Endpoint]
 
     # ---- submit

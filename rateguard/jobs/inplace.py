@@ -32,7 +32,7 @@ from rateguard.jobs.settle import settle
 from rateguard.jobs.states import EXPIRE, REFUSE, RELEASE, TERMINAL, State
 from rateguard.jobs.transition import end
 from tenants.directory import Place
-from tenants.models import GateEpoch
+from tenants.models import GateEpoch, Tenant
 
 MOST_ROUNDS = 120
 """Attempts of one job, those that a provider's limit sent back among them; max_tries ends it much earlier."""
@@ -42,10 +42,14 @@ LONGEST_PAUSE_S = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """How a call is made here: `call` gives the answer or raises ProviderError; `pause` waits so many seconds before another attempt."""
+    """How a call is made here: `call` gives the answer or raises ProviderError; `pause` waits so many seconds before another attempt.
+
+    make_tenant: gives a tenant where there is none of that name, or none is named; None: that is an error.
+    """
 
     call: Callable[[Place, Request, Job], Outcome]
     pause: Callable[[float], object]
+    make_tenant: Callable[[str | None], Tenant] | None = None
 
 
 def _call_provider(place: Place, request: Request, _: Job) -> Outcome:

@@ -22,6 +22,7 @@ from asgiref.sync import sync_to_async
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.money import NANO
+from rateguard.jobs import inplace
 from rateguard.jobs.inherit import current_run, enter, leave, said_around
 from rateguard.jobs.lineage import lineage_of
 from rateguard.jobs.runs import start_run, stop_run
@@ -187,9 +188,12 @@ def paying_tenant(given: Tenant | str | None, run_id: uuid.UUID | None) -> Tenan
             return found
         raise InvalidRequest(f"there is no run {run_id} of an active tenant", code="unknown_run", pointer="/job/run")
     name = given or conf().default_tenant
+    found = None if name is None else Tenant.objects.filter(name=name).first()
+    here = inplace.caller()
+    if found is None and here is not None and here.make_tenant is not None:
+        return here.make_tenant(name)
     if name is None:
         raise ConfigurationError('say tenant=…, or set RATEGUARD["DEFAULT_TENANT"] to the name of the tenant who pays')
-    found = Tenant.objects.filter(name=name, status=TenantStatus.ACTIVE).first()
-    if found is None:
+    if found is None or found.status != TenantStatus.ACTIVE:
         raise InvalidRequest(f"there is no active tenant {name!r}", code="unknown_tenant")
     return found
