@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
@@ -21,7 +23,7 @@ MOST_OUTPUT_TOKENS = 10_000_000
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
-def header(name: str, description: str, statuses: list[int], schema: object = str) -> OpenApiParameter:
+def header(name: str, description: str, statuses: list[int], schema: Any = str) -> OpenApiParameter:
     """A header of the answers with these statuses."""
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=description, response=statuses)
 
@@ -54,15 +56,12 @@ WAIT = OpenApiParameter(
 )
 
 
-def _name(text: str = "") -> serializers.CharField:
-    """A name of who or what is charged."""
-    field = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=MOST_NAME_CHARS, help_text=text)
-    return extend_schema_field({"type": ["string", "null"], "maxLength": MOST_NAME_CHARS, "pattern": _NO_CONTROLS, "description": text})(
-        field
-    )
-
-
 # ---- what a caller sends
+
+
+@extend_schema_field({"type": "string", "maxLength": MOST_NAME_CHARS, "pattern": _NO_CONTROLS})
+class NameField(serializers.CharField):
+    """A name of who or what is charged."""
 
 
 @extend_schema_field(
@@ -87,11 +86,11 @@ class JobOptionsShape(Shape):
     """How the work is to be done, and whom it charges."""
 
     lane = serializers.ChoiceField(LANES, required=False, allow_null=True, help_text="The urgency; `normal`, or the key's, where absent.")
-    user = _name("The end user; users of a tenant take turns.")
-    team = _name()
-    rolegroup = _name()
-    role = _name()
-    cost_center = _name("A dimension of cost.")
+    user = NameField(required=False, allow_null=True, allow_blank=True, help_text="The end user; users of a tenant take turns.")
+    team = NameField(required=False, allow_null=True, allow_blank=True)
+    rolegroup = NameField(required=False, allow_null=True, allow_blank=True)
+    role = NameField(required=False, allow_null=True, allow_blank=True)
+    cost_center = NameField(required=False, allow_null=True, allow_blank=True, help_text="A dimension of cost.")
     labels = LabelsField(required=False)
     metadata = MetadataField(required=False)
     run = serializers.UUIDField(required=False, allow_null=True, help_text="The run that it belongs to.")

@@ -20,14 +20,14 @@ _FIGURES = ("jobs", "succeeded", "failed", "input_tokens", "cached_tokens", "cac
 _TIMES = {Measure.LATENCY_MS: "latency", Measure.QUEUE_WAIT_MS: "wait"}
 _SHARES = (0.5, 0.95, 0.99)
 
-_Found = tuple[Period, Group, dict[str, int]]
-_Times = Mapping[tuple[Period, Group], Mapping[str, Percentiles]]
+_Found = tuple[Period, Group, dict[str, Any]]
+_Times = Mapping[tuple[Period, Group], Mapping[str, Any]]
 
 
 def read_quarters(question: Question) -> Answer:
     """Answer, with two statements."""
     found: list[_Found] = []
-    times: dict[tuple[Period, Group], Mapping[str, Percentiles]] = {}
+    times: dict[tuple[Period, Group], Mapping[str, Any]] = {}
     for stretch in stretches(question.per, question.zone, question.span):
         lines = list(itertools.islice(_sums(question, stretch), question.limit + 1 - len(found)))
         shown = lines[: question.limit - len(found)]
@@ -76,7 +76,8 @@ def _grouped(rows: QuerySet[Any], question: Question, stretch: Stretch, prefix: 
     """Rows by period and group."""
     piece = piece_of(f"{prefix}starts_at", question.per, question.zone, stretch)
     columns = [prefix + column for column in _columns(question)]
-    return rows.annotate(piece=piece or Value(None, DateField())).values("piece", *columns, *further)
+    found: QuerySet[Any, dict[str, Any]] = rows.annotate(piece=piece or Value(None, DateField())).values("piece", *columns, *further)
+    return found
 
 
 def _wanted(question: Question, stretch: Stretch, prefix: str) -> Q:
