@@ -12,7 +12,7 @@ from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed
 from rateguard.jobs.errbacks import ERRBACK, call_errback
 from rateguard.jobs.publisher import EXECUTE, Entry
 from rateguard.jobs.received import revive_arguments
-from rateguard.worker import lifecycle, revoking, runtime
+from rateguard.worker import lifecycle, revoking, runtime, tracing
 
 lifecycle.at_start(runtime.start)
 lifecycle.at_drain(runtime.drain)
@@ -46,6 +46,7 @@ def errback(signature: dict[str, Any], request: dict[str, Any], error: dict[str,
 
 
 signals.task_prerun.connect(revive_arguments, weak=False, dispatch_uid="rateguard.revive")
+tracing.at_decode(revive_arguments)
 signals.worker_init.connect(revoking.install, weak=False, dispatch_uid="rateguard.revoking")
 
 

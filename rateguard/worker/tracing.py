@@ -11,7 +11,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery, Task
 from celery.app.autoretry import add_autoretry_behaviour
@@ -20,9 +20,9 @@ from celery.app.trace import build_tracer
 from celery.local import Proxy
 from kombu.serialization import loads, prepare_accept_content
 
-from rateguard.jobs.received import revive_arguments
 from rateguard.worker.delivery import Delivery
 
+_at_decode: Final[list[Callable[..., object]]] = []
 _LINKS = ("callbacks", "errbacks", "chain", "chord")
 
 
@@ -74,6 +74,12 @@ class RequestStack:
         return self.stack.pop()
 
 
+def at_decode(hook: Callable[..., object]) -> None:
+    """Call `hook(args=…, kwargs=…)` with what a coroutine is to get, before it begins; Celery's own `task_prerun` comes after the await."""
+    if hook not in _at_decode:
+        _at_decode.append(hook)
+
+
 def decode(delivery: Delivery, app: Celery, hostname: str) -> Call:
     """Decode a message as Celery's `trace_task_ret` does. Raises kombu's errors on content that is not accepted or not readable."""
     _, task_id, request, body, content_type, encoding = delivery.payload
@@ -81,7 +87,8 @@ def decode(delivery: Delivery, app: Celery, hostname: str) -> Call:
         # The setting itself (["json"]) names serialisers; `loads` wants content types.
         body = loads(body, content_type, encoding, accept=prepare_accept_content(app.conf.accept_content))
     args, kwargs, embed = body
-    revive_arguments(args=args, kwargs=kwargs)
+    for hook in _at_decode:
+        hook(args=args, kwargs=kwargs)
     request.update({"args": args, "kwargs": kwargs, "hostname": hostname, "is_eager": False}, **embed or {})
     context = Context(request, id=task_id, args=args, called_directly=False, kwargs=kwargs)
     return Call(args, kwargs, context, is_hot=_is_hot(delivery.task, context))

@@ -15,7 +15,7 @@ from celery.__main__ import main
 django.setup()
 
 from rateguard.engine.gate.redis import RedisGate  # noqa: E402 - Django is ready only now
-from rateguard.jobs import execute, recover  # noqa: E402
+from rateguard.jobs import execute, moving, outbox, recover  # noqa: E402
 from rateguard.jobs.execute import Executor  # noqa: E402
 from rateguard.jobs.publisher import Publisher  # noqa: E402
 from rateguard.worker import commit  # noqa: E402
@@ -36,6 +36,8 @@ POINTS = {
     "settled": (RedisGate, "step", "after", lambda _, __, step: any(one.used for one in step.settle)),
     "rebuilding": (RedisGate, "open", "before", always),
     "reaping": (recover, "settle", "after", always),
+    "telling": (outbox, "deliver_one", "before", always),
+    "told": (moving, "move", "after", always),
 }
 """Where it dies: owner and name of a function, before or after it, and of which calls (of its result and arguments)."""
 

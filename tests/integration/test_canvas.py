@@ -7,12 +7,9 @@ import orjson
 import pytest
 from celery import chain, chord, group, shared_task, states
 from celery.exceptions import ChordError, TaskRevokedError
-from celery.result import GroupResult
-from django.db import transaction
-from kombu.exceptions import OperationalError as BrokerError
 
 from rateguard import complete
-from rateguard.engine.errors import InvalidRequest, JobFailed
+from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs import moving, outbox
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.canvas import canvas_of
@@ -24,7 +21,7 @@ from rateguard.jobs.runs import start_run, stop_run
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, REFUSE, STOP, AttemptState, State
 from rateguard.jobs.transition import end
 from rateguard.worker.caretaker import Caretaker
-from tests.line import MODEL, events_of, wait_for
+from tests.line import MODEL, wait_for
 
 WAIT_S = 20
 
