@@ -151,6 +151,8 @@ class Conf:
     """What a synchronous call gets while the gate is away: `reject` refuses it with a time to come back."""
     default_tenant: str | None = _word(None, r"[-a-zA-Z0-9_]{1,64}", "a tenant's name, or None", is_optional=True)
     """The tenant of `.delay()` calls that name none."""
+    request_context: str | None = _word(None, r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "the dotted path of a function, or None", is_optional=True)
+    """A function of a web request that says the context of what it submits, as `rateguard.context` does; None: who is signed in."""
     max_waiting: int = _whole(1_000_000, 1, 100_000_000, "jobs")
     """Jobs of one tenant that may wait at once, unless the tenant has a number of its own; the next is refused with `queue_full`."""
     max_waiters: int = _whole(10_000, 0, 1_000_000, "requests")

@@ -260,12 +260,13 @@ def _submit_once(submission: Submission, job_id: uuid.UUID) -> uuid.UUID:
 
 def _run(self: JobTask, *args: Any, **kwargs: Any) -> Completion:
     """What Celery calls. In place the job has run already and this is its outcome; as a message from elsewhere it is submitted."""
-    if self.request.is_eager:
-        _, outcome = outcome_of(Job.objects.get(pk=self.request.id))
+    job_id = self.request.id
+    if self.request.is_eager and job_id is not None:
+        _, outcome = outcome_of(Job.objects.get(pk=job_id))
         if isinstance(outcome, Exception):
             raise outcome
         return cast("Completion", outcome)
-    if self.request.id is None:
+    if job_id is None:
         raise ConfigurationError(f"{self.name} is not called but submitted: write .delay(…)")
     from rateguard.jobs.received import submit_received  # noqa: PLC0415 -- it needs the worker's part of Celery
 

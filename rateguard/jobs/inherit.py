@@ -82,6 +82,17 @@ def leave_context() -> None:
     _layers.set(_layers.get()[:-1])
 
 
+@contextlib.contextmanager
+def inside_context(said: Said | Callable[[], Said]) -> Iterator[None]:
+    """Work inside is done with these words; afterwards it is as it was before, whatever was entered and not left."""
+    before = _layers.get()
+    enter_context(said)
+    try:
+        yield
+    finally:
+        _layers.set(before)
+
+
 def said_around() -> dict[str, Any]:
     """What all contexts around the code say together: the inner one wins, labels are gathered.
 

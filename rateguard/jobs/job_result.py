@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from celery import Celery, current_app, states
@@ -26,6 +26,14 @@ LOOK_AGAIN_S = 5.0
 
 class JobResult(AsyncResult[Completion]):
     """The result of a job. It goes by its id: pickled, as JSON, or made anew by `complete.AsyncResult(id)`."""
+
+    if TYPE_CHECKING:  # what the stubs of Celery leave out
+        backend: JobResultBackend
+        _cache: dict[str, Any] | None
+
+        def _maybe_set_cache(self, meta: dict[str, Any]) -> dict[str, Any]: ...
+        def _maybe_reraise_parent_error(self) -> None: ...
+        def _parents(self) -> Iterator[AsyncResult[Any] | GroupResult]: ...
 
     @property
     def job(self) -> Job:
@@ -79,7 +87,7 @@ class JobResult(AsyncResult[Completion]):
         """Celery's word for `cancel`, whatever else is said."""
         self.cancel()
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., JobResult], tuple[Any, ...]]:
         return _again, (type(self), self.id, self.parent)
 
     # ---- inside
@@ -90,9 +98,9 @@ class JobResult(AsyncResult[Completion]):
     def _get_task_meta(self) -> dict[str, Any]:
         """From the row, also where Celery is eager and keeps nothing."""
         if self._cache is not None:
-            return self._cache  # type: ignore[no-any-return]  # Celery's, without types
+            return self._cache
         read = self.backend._get_task_meta_for  # noqa: SLF001 -- what a backend is written by; the public one warns where Celery is eager
-        return self._maybe_set_cache(read(self.id))  # type: ignore[no-any-return]  # as above
+        return self._maybe_set_cache(read(self.id))
 
     def _look(self) -> None:
         """Read the row if the job has ended; else see that its end can come. Raises JobNotCommitted, JobDoesNotExist."""
@@ -106,7 +114,7 @@ class JobResult(AsyncResult[Completion]):
     def _steps(self) -> Iterator[uuid.UUID]:
         """The jobs that must end: itself and the steps before it."""
         for node in (self, *self._parents()):
-            for result in node.results if isinstance(node, GroupResult) else (node,):
+            for result in (node.results or ()) if isinstance(node, GroupResult) else (node,):
                 if isinstance(result, JobResult):
                     yield uuid.UUID(str(result.id))
 
@@ -136,6 +144,6 @@ def job_result(app: Celery, job_id: uuid.UUID | str, **kwargs: Any) -> JobResult
 
 
 def _again(kind: type[JobResult], job_id: str, parent: Any) -> JobResult:
-    app = current_app._get_current_object()  # noqa: SLF001 -- Celery's own way to the app behind the proxy
+    app: Celery = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 -- Celery's own way to the app behind it
     made = job_result(app, job_id, parent=parent)
     return made if type(made) is kind else kind(job_id, backend=made.backend, app=made.app, parent=parent)

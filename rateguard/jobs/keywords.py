@@ -55,6 +55,7 @@ def submission_of(
     return Submission(
         tenant=paying_tenant(tenant, run_id),
         endpoint=endpoint,
+        lane=None if lane is None else parse_lane(lane),
         body={"model": model, **asked, **options},
         timeout_s=timeout,
         run=run_id,
@@ -62,7 +63,6 @@ def submission_of(
         via="delay",
         id=id,
         canvas=canvas,
-        **({} if lane is None else {"lane": parse_lane(lane)}),
         **carried_along,
     )
 

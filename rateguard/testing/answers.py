@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
@@ -38,7 +38,7 @@ class Answers(contextlib.ContextDecorator):
 
     def __init__(self, *, default: Answer | None = None, input_usd: float = 0, output_usd: float = 0) -> None:
         """default: the answer where no rule fits. input_usd, output_usd: dollars per million tokens of models that are made up."""
-        self._first_default = default
+        self._first_default: Answer | None = default
         self._usd = (input_usd, output_usd)
         self._blocks = contextlib.ExitStack()
         self._forget()
@@ -109,9 +109,8 @@ class Answers(contextlib.ContextDecorator):
         asked = _asked(request, job)
         self._calls.append(asked)
         sent_at = time.monotonic()
-        answer = self._answer_to(asked)
-        if callable(answer):
-            answer = answer(asked)
+        said = self._answer_to(asked)
+        answer = said(asked) if callable(said) else said
         if isinstance(answer, Exception):
             raise answer
         body, usage = (embedding if asked.endpoint == Endpoint.EMBEDDINGS else chat)(asked, answer, place.target.upstream_model)
