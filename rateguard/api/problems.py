@@ -35,8 +35,10 @@ GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same req
 
 _STATUSES = {
     "budget_exhausted": 402,
+    "not_found": 404,
     "name_taken": 409,
     "in_use": 409,
+    "key_revoked": 409,
     "not_retryable": 409,
     "run_stopped": 409,
     "run_deadline_passed": 409,

@@ -17,7 +17,7 @@ MOST_DEPLOYMENTS = 100
 
 def deployments_of(row: ModelRoute) -> list[Deployment]:
     """Where a model leads, the first one first."""
-    return [target.deployment for target in row.targets.select_related("deployment__account").order_by("position")]
+    return [target.deployment for target in sorted(row.targets.all(), key=lambda target: target.position)]
 
 
 def _shown(row: ModelRoute) -> dict[str, Any]:

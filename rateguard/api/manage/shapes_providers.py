@@ -1,0 +1,174 @@
+"""The shapes of accounts, deployments, models, prices and the audit."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from rateguard.api.manage.reading import NAME_CHARS, DollarsField, FlagField, MomentField, NameField, RequestShape, TextField
+from rateguard.api.manage.shapes import BREAKER_OF_NAME, next_cursor, of_tenant, whole
+from rateguard.api.schema import Shape, constant, list_of
+from rateguard.engine.providers.registry import PROVIDERS
+from tenants.changes import accounts, models
+from tenants.models import AuditAction
+from tenants.models.tenant import MAX_WEIGHT
+
+MODEL_CHARS = 128
+REGION_CHARS = 32
+PROVIDER_CHARS = 32
+
+
+class AccountChangesShape(RequestShape):
+    """An account: credentials and base URL belong together."""
+
+    name = NameField()
+    provider = serializers.ChoiceField(sorted(PROVIDERS))
+    base_url = TextField(max_length=accounts.MOST_URL_CHARS, help_text="http or https; of a tenant's own account https.")
+    credentials = TextField(max_length=accounts.MOST_CREDENTIALS_CHARS, help_text="Never shown again.")
+
+
+class NewAccountShape(AccountChangesShape):
+    """An account of a tenant, or of all."""
+
+    tenant = of_tenant()
+
+
+class AccountShape(Shape):
+    """An account, without its credentials."""
+
+    id = serializers.IntegerField()
+    object = constant("account")
+    name = serializers.CharField()
+    tenant = serializers.CharField(allow_null=True, help_text="null: of all tenants.")
+    provider = serializers.CharField()
+    base_url = serializers.CharField()
+    has_credentials = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+
+ACCOUNTS = list_of(AccountShape, next_cursor=next_cursor())
+
+
+class DeploymentChangesShape(RequestShape):
+    """A model at an account. breaker_…: null is as the settings say."""
+
+    name = NameField()
+    upstream_model = TextField(max_length=MODEL_CHARS, help_text="What the provider calls it.")
+    region = TextField(required=False, allow_blank=True, max_length=REGION_CHARS)
+    weight = whole(1, MAX_WEIGHT, required=False)
+    is_enabled = FlagField(required=False)
+    breaker_failures = whole(*BREAKER_OF_NAME["breaker_failures"], required=False, allow_null=True)
+    breaker_failure_permille = whole(*BREAKER_OF_NAME["breaker_failure_permille"], required=False, allow_null=True)
+    breaker_window_ms = whole(*BREAKER_OF_NAME["breaker_window_ms"], required=False, allow_null=True)
+    breaker_open_ms = whole(*BREAKER_OF_NAME["breaker_open_ms"], required=False, allow_null=True)
+    breaker_slow_ms = whole(*BREAKER_OF_NAME["breaker_slow_ms"], required=False, allow_null=True)
+    breaker_slow_permille = whole(*BREAKER_OF_NAME["breaker_slow_permille"], required=False, allow_null=True)
+    breaker_probes = whole(*BREAKER_OF_NAME["breaker_probes"], required=False, allow_null=True)
+
+
+class NewDeploymentShape(DeploymentChangesShape):
+    """A deployment that is to be made."""
+
+    account = TextField(max_length=NAME_CHARS, help_text="By name or id.")
+
+
+class DeploymentShape(Shape):
+    """A deployment."""
+
+    id = serializers.IntegerField()
+    object = constant("deployment")
+    name = serializers.CharField()
+    account = serializers.CharField()
+    tenant = serializers.CharField(allow_null=True)
+    upstream_model = serializers.CharField()
+    region = serializers.CharField()
+    weight = serializers.IntegerField()
+    is_enabled = serializers.BooleanField()
+    breaker_failures = serializers.IntegerField(allow_null=True)
+    breaker_failure_permille = serializers.IntegerField(allow_null=True)
+    breaker_window_ms = serializers.IntegerField(allow_null=True)
+    breaker_open_ms = serializers.IntegerField(allow_null=True)
+    breaker_slow_ms = serializers.IntegerField(allow_null=True)
+    breaker_slow_permille = serializers.IntegerField(allow_null=True)
+    breaker_probes = serializers.IntegerField(allow_null=True)
+
+
+DEPLOYMENTS = list_of(DeploymentShape, next_cursor=next_cursor())
+
+
+class RouteChangesShape(RequestShape):
+    """A model as callers name it, and where it leads."""
+
+    name = TextField(max_length=MODEL_CHARS)
+    deployments = serializers.ListField(
+        child=TextField(max_length=NAME_CHARS),
+        allow_empty=False,
+        max_length=models.MOST_DEPLOYMENTS,
+        help_text="By name or id, the first one first; a change names all of them.",
+    )
+    is_enabled = FlagField(required=False)
+
+
+class RouteShape(Shape):
+    """A model as callers name it."""
+
+    id = serializers.IntegerField()
+    object = constant("model")
+    name = serializers.CharField()
+    deployments = serializers.ListField(child=serializers.CharField())
+    is_enabled = serializers.BooleanField()
+
+
+ROUTES = list_of(RouteShape, next_cursor=next_cursor())
+
+
+class PriceChangesShape(RequestShape):
+    """What a model costs, in dollars per million tokens. Without prices of their own tokens of the cache cost what input costs."""
+
+    valid_from = MomentField()
+    input_usd = DollarsField()
+    output_usd = DollarsField()
+    cached_input_usd = DollarsField(required=False)
+    cache_write_usd = DollarsField(required=False)
+
+
+class NewPriceShape(PriceChangesShape):
+    """A price that is to be in force from a moment on."""
+
+    provider = TextField(max_length=PROVIDER_CHARS)
+    model = TextField(max_length=MODEL_CHARS, help_text="What the provider calls it.")
+
+
+class PriceShape(Shape):
+    """A price, in dollars per million tokens."""
+
+    id = serializers.IntegerField()
+    object = constant("price")
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    valid_from = serializers.DateTimeField()
+    input_usd = serializers.CharField()
+    output_usd = serializers.CharField()
+    cached_input_usd = serializers.CharField()
+    cache_write_usd = serializers.CharField()
+
+
+PRICES = list_of(PriceShape, next_cursor=next_cursor())
+
+
+class AuditEntryShape(Shape):
+    """A change: who made it, and by field what was before and after. A secret is told as `changed`."""
+
+    id = serializers.IntegerField()
+    object = constant("audit_entry")
+    at = serializers.DateTimeField()
+    tenant = serializers.CharField(allow_null=True)
+    by = serializers.CharField()
+    action = serializers.ChoiceField(AuditAction.values)
+    kind = serializers.CharField()
+    object_id = serializers.CharField()
+    name = serializers.CharField()
+    changes = serializers.DictField()
+    request_id = serializers.CharField()
+
+
+AUDIT = list_of(AuditEntryShape, next_cursor=next_cursor())
