@@ -124,18 +124,26 @@ def _key(options: dict[str, Any]) -> ApiKey:
 
 
 def _add_rights(parser: CommandParser) -> None:
-    several = {"action": "append", "default": None}
     parser.add_argument(
-        "--permission", dest="permissions", choices=Permission.values, help="may be repeated; read and submit by default", **several
-    )  # type: ignore[arg-type]  # argparse's own keywords
+        "--permission",
+        dest="permissions",
+        action="append",
+        choices=Permission.values,
+        help="may be repeated; read and submit by default",
+    )
     parser.add_argument(
-        "--model", dest="allowed_models", metavar="MODEL", help="a model that it may use; may be repeated; all by default", **several
-    )  # type: ignore[arg-type]  # as above
+        "--model", dest="allowed_models", action="append", metavar="MODEL", help="a model that it may use; may be repeated; all by default"
+    )
     parser.add_argument("--default-lane", type=_lane, metavar="LANE", help="where a request names none; normal by default")
     parser.add_argument("--highest-lane", type=_lane, metavar="LANE", help="the most urgent that it may use")
     parser.add_argument(
-        "--bind", dest="bound", type=_pair, metavar="KIND=NAME", help="team=ml: its requests are charged there; may be repeated", **several
-    )  # type: ignore[arg-type]  # as above
+        "--bind",
+        dest="bound",
+        action="append",
+        type=_pair,
+        metavar="KIND=NAME",
+        help="team=ml: its requests are charged there; may be repeated",
+    )
     until = parser.add_mutually_exclusive_group()
     until.add_argument("--expires-at", type=moment, help="a time with its zone, such as 2030-01-31T12:00:00Z")
     until.add_argument("--expires-in", type=span, help="90s, 10m, 24h, 90d from now")
