@@ -9,7 +9,7 @@ import pytest
 from celery import shared_task, states
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as WaitedTooLong
-from celery.result import AsyncResult
+from celery.result import AsyncResult, GroupResult
 from django.db import connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
@@ -47,7 +47,7 @@ def move(result, state, /, **columns):
         (State.RUNNING, states.STARTED),
         (State.SUCCEEDED, states.SUCCESS),
         (State.FAILED, states.FAILURE),
-        (State.EXPIRED, states.FAILURE),
+        (State.EXPIRED, states.REVOKED),
         (State.CANCELLED, states.REVOKED),
     ],
 )
@@ -56,10 +56,11 @@ def test_a_jobs_state_is_told_in_celerys_words(result, state, status):
     assert AsyncResult(result.id).status == status
 
 
-def test_the_result_is_the_whole_answer(result):
+def test_the_result_is_a_completion_with_the_whole_answer(result):
     move(result, State.SUCCEEDED, result=ANSWER)
-    assert result.get(timeout=5)["choices"][0]["message"]["content"] == "Hi"
-    assert (result.successful(), result.date_done is not None, result.children) == (True, True, [])
+    answer = AsyncResult(result.id).get(timeout=5)
+    assert (answer.text, answer.response["id"]) == ("Hi", "c-1")
+    assert (result.successful(), result.date_done is not None, result.children, result.traceback) == (True, True, [], None)
 
 
 def test_a_failed_job_raises_its_error(result):
@@ -70,11 +71,10 @@ def test_a_failed_job_raises_its_error(result):
     assert isinstance(result.get(propagate=False), JobFailed)
 
 
-def test_an_expired_job_raises_that(result):
+def test_an_expired_job_is_a_revoked_task(result):
     move(result, State.EXPIRED)
-    with pytest.raises(JobFailed) as caught:
+    with pytest.raises(TaskRevokedError, match="expired"):
         result.get(timeout=5)
-    assert caught.value.code == "expired"
 
 
 def test_a_cancelled_job_is_a_revoked_task(result):
@@ -85,7 +85,7 @@ def test_a_cancelled_job_is_a_revoked_task(result):
 
 def test_a_job_that_does_not_end_in_time_is_a_timeout(result):
     with pytest.raises(WaitedTooLong):
-        result.get(timeout=0.1)
+        AsyncResult(result.id).get(timeout=0.1)
 
 
 def test_nothing_is_stored_for_a_job(result):
@@ -100,6 +100,25 @@ def test_other_tasks_are_stored_and_answered_as_ever(db, task_id):
     backend.store_result(task_id, {"other": 1}, states.SUCCESS)
     assert backend.get_task_meta(task_id, cache=False)["result"] == {"other": 1}
     assert AsyncResult(task_id, backend=backend).get(timeout=5) == {"other": 1}
+
+
+def test_forgetting_a_jobs_result_leaves_its_row_alone(result):
+    move(result, State.SUCCEEDED, result=ANSWER)
+    result.forget()
+    assert AsyncResult(result.id).get(timeout=5).text == "Hi"
+
+
+def test_a_saved_group_of_jobs_and_ordinary_tasks_is_found_again(result):
+    JobResultBackend(app=complete.app).store_result("ordinary", 7, states.SUCCESS)
+    GroupResult("both", [result, AsyncResult("ordinary")]).save()
+    move(result, State.SUCCEEDED, result=ANSWER)
+    answer, number = GroupResult.restore("both").get(timeout=5)
+    assert (answer.text, number) == ("Hi", 7)
+
+
+def test_a_waiting_job_is_revoked_without_any_worker(result):
+    result.revoke()
+    assert (Job.objects.get(pk=result.id).state, result.state) == (State.CANCELLED, states.REVOKED)
 
 
 def test_an_unknown_id_is_pending(db):
@@ -127,5 +146,5 @@ def test_who_waits_for_a_result_is_woken_by_its_end(redis_url, acme, follower, l
 
     thread = threading.Thread(target=end)
     thread.start()
-    assert result.get(timeout=4)["id"] == "c-1"
+    assert result.get(timeout=4).text == "Hi"
     thread.join()
