@@ -1,6 +1,7 @@
 """The shape of the project: who may import whom, how large a module may be, and what no committed file may hold."""
 
 import ast
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -54,6 +55,7 @@ def is_for_types_alone(node):
     return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 
 
+@functools.cache
 def imported_by(path, *, at_load_alone=False):
     """The dotted names that a module imports; inside functions too, unless only what happens at load is asked for."""
     found = set()
@@ -116,6 +118,25 @@ def test_the_engine_knows_neither_django_nor_celery(path):
     assert not {
         name for name in imported_by(path) if name.split(".")[0] in {"django", "rest_framework", "celery", "kombu", "environ", "tenants"}
     }
+
+
+# What only our own project has; and who may know it: what starts that project's processes.
+OUR_PROJECT = {"rateguard.settings", "rateguard.celery", "rateguard.asgi", "rateguard.project"}
+ITS_STARTERS = ("rateguard.settings", "rateguard.project", "rateguard.demo", "rateguard.up", "rateguard.bench", "rateguard.proofs")
+
+
+def importers_of(names, depth):
+    """Who imports one of these: module → what. depth: parts of a name that tell."""
+    found = {dotted(path): {name for name in imported_by(path) if ".".join(name.split(".")[:depth]) in names} for path in MODULES}
+    return {name: imported for name, imported in found.items() if imported}
+
+
+def test_the_apps_know_no_project_of_ours():
+    assert not {name for name in importers_of(OUR_PROJECT, depth=2) if not name.startswith(ITS_STARTERS)}
+
+
+def test_nothing_else_imports_the_dashboard():
+    assert not {name for name in importers_of({"dashboard"}, depth=1) if not name.startswith("dashboard")}
 
 
 def test_rateguard_imports_nothing_by_being_imported():
