@@ -7,6 +7,7 @@ A fence says what becomes of its block:
     ```sh commands              the two commands; compared, not run
     ```python                   runs in this process, in the page's one namespace
     ```python file=shop/ask.py  is written to that file, in the folder where the page's shell blocks run
+    ```python append=shop/a.py  is added to the end of that file
     ```json                     is JSON
     ```text, console, shell     is looked at by people alone; so is whatever says needs-docker
 """
@@ -50,7 +51,15 @@ class Block:
     @property
     def file(self) -> str | None:
         """The file that it is to become."""
-        return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
+        return self._named("file=")
+
+    @property
+    def end_of(self) -> str | None:
+        """The file that it is added to."""
+        return self._named("append=")
+
+    def _named(self, prefix: str) -> str | None:
+        return next((word.removeprefix(prefix) for word in self.words if word.startswith(prefix)), None)
 
     @property
     def runs(self) -> bool:
@@ -93,12 +102,16 @@ class Reader:
         self.namespace: dict[str, Any] = {"__name__": "__docs__"}
         self._served: list[subprocess.Popen[bytes]] = []
 
-    def follow(self, page: Path) -> None:
-        """Do all of it. Raises what a block raises."""
-        for block in (block for block in blocks_of(page) if block.runs):
+    def follow(self, page: Path, before: str = "") -> None:
+        """Do all of it, or what stands before a line that is `before`. Raises what a block raises."""
+        lines = page.read_text(encoding="utf-8").splitlines()
+        end = lines.index(before) if before else len(lines)
+        for block in (block for block in blocks_of(page) if block.runs and block.line <= end):
             where = f"{page.relative_to(PROJECT)}:{block.line}"
             if block.file:
                 self._write(block.file, block.text)
+            elif block.end_of:
+                self._append(block.end_of, block.text)
             elif block.language == "python":
                 exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), self.namespace)
             elif "serves" in block.words:
@@ -115,6 +128,10 @@ class Reader:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+    def _append(self, name: str, text: str) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{text}")
 
     def _run(self, text: str, where: str) -> None:
         kept = self.folder / ".environment"
