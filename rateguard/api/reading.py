@@ -65,6 +65,23 @@ def read_submission(request: Request, caller: Caller, request_id: str) -> Submis
     return submission
 
 
+def read_retry(request: Request) -> dt.datetime | None:
+    """The new deadline that a body names; there need be no body. Raises InvalidRequest."""
+    if not _has_body(request):
+        return None
+    body = read_object(request)
+    if unknown := [name for name in body if name != "deadline"]:
+        place = unknown[0].replace("~", "~0").replace("/", "~1")[:100]
+        raise InvalidRequest("there is the field deadline, and no other", code="unknown_field", pointer=f"/{place}")
+    deadline = body.get("deadline")
+    return None if deadline is None else read_time(deadline, "/deadline")
+
+
+def _has_body(request: Request) -> bool:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return length != "0" or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+
+
 def read_wait(request: Request) -> int:
     """The seconds of `?wait=`; 0 where it is absent. Raises InvalidRequest."""
     text = request.query_params.get("wait", "0")

@@ -28,9 +28,12 @@ class JsonRenderer(BaseRenderer):
 _AS_THEY_ARE = ("model", "endpoint", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "deployment", "request_id")
 
 
-def render_job(job: Job) -> dict[str, Any]:
-    """The job's representation. Times are RFC 3339 in UTC; cost_usd is exact, cost_nano_usd the same as a whole number."""
-    return {
+def render_job(job: Job, *, attempts: int | None = None, has_result: bool = True) -> dict[str, Any]:
+    """The job's representation. Times are RFC 3339 in UTC; cost_usd is exact, cost_nano_usd the same as a whole number.
+
+    attempts: where they are counted already. has_result: False leaves the field out, and the column unread.
+    """
+    shown = {
         "id": str(job.pk),
         "object": "job",
         "status": job.state,
@@ -48,9 +51,9 @@ def render_job(job: Job) -> dict[str, Any]:
         "timeout": job.timeout_s,
         "max_tries": job.max_tries,
         "tries": job.tries,
-        "attempts": job.attempts.count() if job.attempt else 0,
+        "attempts": _attempts(job) if attempts is None else attempts,
         "cancel_requested": job.cancel_requested,
-        "result": None if job.result is None else orjson.Fragment(job.result),
+        "result": orjson.Fragment(job.result) if has_result and job.result is not None else None,
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "usage": _usage(job),
         "cost_usd": usd(job.nano_usd),
@@ -58,6 +61,13 @@ def render_job(job: Job) -> dict[str, Any]:
         "queue_ms": job.queue_ms,
         "latency_ms": job.latency_ms,
     }
+    if not has_result:
+        del shown["result"]
+    return shown
+
+
+def _attempts(job: Job) -> int:
+    return job.attempts.count() if job.attempt else 0
 
 
 def _usage(job: Job) -> dict[str, int]:

@@ -13,19 +13,33 @@ from rest_framework.response import Response
 from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
 from rateguard.api.job_end import at_end
+from rateguard.api.job_list import list_jobs
 from rateguard.api.middleware import request_id_of
-from rateguard.api.reading import read_preferred_wait, read_submission, read_wait
+from rateguard.api.reading import read_preferred_wait, read_retry, read_submission, read_wait
 from rateguard.api.rendering import render_job
 from rateguard.api.schema import extend_schema, problems
 from rateguard.api.shapes import IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
+from rateguard.api.shapes_jobs import JOB_FILTERS, JOBS, RetryShape
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Job
+from rateguard.jobs.retry import retry
 from rateguard.jobs.states import TERMINAL
 from rateguard.jobs.submit import submit
 
 
 class Jobs(ApiView):
-    """POST: submit a job."""
+    """GET: the tenant's jobs. POST: submit a job."""
+
+    @extend_schema(
+        operation_id="list_jobs",
+        summary="Jobs, newest first",
+        tags=["jobs"],
+        parameters=JOB_FILTERS,
+        responses={200: JOBS},
+    )
+    def get(self, request: Request) -> Response:
+        """A page of them. Parameters that stand beside each other must all hold; `next_cursor` leads to older jobs, until it is null."""
+        return list_jobs(request, caller_of(request).tenant)
 
     @extend_schema(
         operation_id="submit_job",
@@ -69,6 +83,24 @@ class CancelJob(ApiView):
         caller = caller_of(request)
         job = cancel(_job(caller, job_id), by=f"key {caller.key.prefix}")
         return Response(render_job(job), status=200 if job.state in TERMINAL else 202)
+
+
+class RetryJob(ApiView):
+    """POST: try a job again."""
+
+    @extend_schema(
+        operation_id="retry_job",
+        summary="Try a job again",
+        tags=["jobs"],
+        request=RetryShape,
+        responses={202: JobShape, **problems(402, 409, 429)},
+    )
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """202 with a job that failed, was cancelled or expired and waits again, under its id. A body may give it a new `deadline`."""
+        caller = caller_of(request)
+        deadline = read_retry(request)
+        job = retry(_job(caller, job_id), by=f"key {caller.key.prefix}", deadline=deadline, key=caller.key)
+        return Response(render_job(job), status=202, headers={"Location": reverse("rateguard:job", args=[job.pk])})
 
 
 class Nothing(ApiView):

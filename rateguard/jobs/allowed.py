@@ -47,7 +47,7 @@ def under_key(submission: Submission) -> Submission:
     """
     rules = _rules_for(submission)
     _check_model(submission.body.get("model"), rules)
-    filled = {name: _bound_name(name, getattr(submission, name), value) for name, value in rules.bound}
+    filled: dict[str, Any] = {name: _bound_name(name, getattr(submission, name), value) for name, value in rules.bound}
     return dataclasses.replace(submission, lane=_lane(submission.lane, rules), **filled)
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
 from rateguard.jobs.allowed import under_key
@@ -33,7 +34,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
     request_hash = fingerprint(submission)
     submission = under_key(submission)
     model = str(submission.body["model"])
-    places = _places(model, submission.tenant.pk)
+    places = places_for_work(model, submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
     now = timezone.now()
     lineage = _lineage(submission, {} if known is None else known)
@@ -42,7 +43,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         tenant=submission.tenant,
         model=model,
         endpoint=submission.endpoint.value,
-        lane=submission.lane,
+        lane=submission.lane or Lane.NORMAL,
         state=State.SCHEDULED if submission.run_at and submission.run_at > now else State.QUEUED,
         request=orjson.dumps(body).decode(),
         path=_path(submission, lineage),
@@ -109,8 +110,8 @@ def _carried(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in _CARRIED}
 
 
-def _places(model: str, tenant_id: int) -> tuple[Place, ...]:
-    """Where the model's work may go; at least one place."""
+def places_for_work(model: str, tenant_id: int) -> tuple[Place, ...]:
+    """Where the model's work may go; at least one place. Raises InvalidRequest: `unknown_model`, `no_deployment`."""
     mine = places_of(model, tenant_id, "/model")
     if not mine:
         raise InvalidRequest(f"model {model!r} has no deployment that this tenant may use", code="no_deployment", pointer="/model")

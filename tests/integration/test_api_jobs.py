@@ -194,7 +194,7 @@ class TestWhatIsRefused:
     def test_another_content_type_is_unsupported(self, api, content_type):
         problem_of(api.send("post", "/api/v1/jobs", orjson.dumps(HELLO), content_type=content_type), 415, "unsupported_media_type")
 
-    @pytest.mark.parametrize(("method", "path"), [("get", "/api/v1/jobs"), ("put", "/api/v1/jobs"), ("options", "/api/v1/jobs")])
+    @pytest.mark.parametrize(("method", "path"), [("delete", "/api/v1/jobs"), ("put", "/api/v1/jobs"), ("options", "/api/v1/jobs")])
     def test_another_method_is_not_allowed_and_the_allowed_are_named(self, api, method, path):
         response = api.send(method, path)
         problem_of(response, 405, "method_not_allowed")
