@@ -11,7 +11,7 @@ from rateguard.api.pauses import OnePause, Pauses
 from rateguard.api.runs import OneRun, Runs, StopRun
 from rateguard.api.swagger import SwaggerFile, SwaggerPage
 from rateguard.api.usage import Usage
-from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob
+from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob, RetryJob
 
 app_name = "rateguard"
 """Addresses are found as `rateguard:job`: a host project may have names like ours."""
@@ -20,6 +20,7 @@ urlpatterns = [
     path("v1/jobs", Jobs.as_view(), name="jobs"),
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
+    path("v1/jobs/<uuid:job_id>/retry", RetryJob.as_view(), name="job-retry"),
     path("v1/limits", Limits.as_view(), name="limits"),
     path("v1/scopes/global", GlobalScope.as_view(), name="scope-global"),
     path("v1/scopes/<str:kind>/<path:name>", OneScope.as_view(), name="scope"),
