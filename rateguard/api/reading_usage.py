@@ -140,7 +140,7 @@ def _read_cursor(text: str, dimensions: tuple[str, ...]) -> tuple[Period, Place]
     except (ValueError, TypeError, KeyError, binascii.Error):
         is_good = False
     if not is_good:
-        _refuse("cursor is `next` of the page before, with the same group_by")
+        _refuse("cursor is `next_cursor` of the page before, with the same group_by")
     return Period(first, last), Place(Period(start, end), group)
 
 

@@ -153,8 +153,11 @@ def _headers_of(status: int) -> Mapping[str, Any]:
     headers = {"X-Request-ID": {"schema": _TEXT, "description": "The caller's own, or one of ours; it stands in our logs."}}
     if status == 401:
         headers["WWW-Authenticate"] = {"schema": _TEXT, "description": "The scheme to use."}
-    if status in {429, 503}:
+    if status in {402, 429, 503}:
         headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds until it is worth trying again."}
+    if status in {402, 429}:
+        headers["RateLimit-Policy"] = {"schema": _TEXT, "description": "The limit in the way: its amount and window."}
+        headers["RateLimit"] = {"schema": _TEXT, "description": "What is left of it, and in how many seconds there is more."}
     return headers
 
 

@@ -32,7 +32,7 @@ USAGE_PARAMETERS = [
     whole("key", 0, MOST_PK, "A key's id; 0: what came in without one."),
     name_of("user"),
     OpenApiParameter("label", {"type": "string", "maxLength": 384}, description="`key=value`, or `key` for all its values."),
-    OpenApiParameter("cursor", {"type": "string"}, description="`next` of the page before."),
+    OpenApiParameter("cursor", {"type": "string"}, description="`next_cursor` of the page before."),
     whole("limit", 1, MOST_LINES, "Lines a page; 100 where absent."),
 ]
 
@@ -79,8 +79,7 @@ class UsageShape(Shape):
     per = serializers.ChoiceField(list(Per))
     time_zone = serializers.CharField()
     to = serializers.DateTimeField()
-    has_more = serializers.BooleanField()
-    next = serializers.CharField(allow_null=True, help_text="`cursor` of the next page.")
+    next_cursor = serializers.CharField(allow_null=True, help_text="`cursor` of the next page.")
 
     def get_fields(self) -> dict[str, serializers.Field]:  # type: ignore[type-arg]  # of all types
         """`from` is a word of Python's, and `data` one of DRF's: both stand here."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
 from rateguard.api.breakers import Breakers, Events, OneBreaker
 from rateguard.api.document import JSON, YAML, SchemaDocument
+from rateguard.api.estimate import Estimates
 from rateguard.api.limits import Capacities, GlobalScope, Limits, OneScope
+from rateguard.api.models import Models, OneModel
 from rateguard.api.pauses import OnePause, Pauses
 from rateguard.api.runs import OneRun, Runs, StopRun
 from rateguard.api.swagger import SwaggerFile, SwaggerPage
@@ -21,6 +23,7 @@ urlpatterns = [
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
     path("v1/jobs/<uuid:job_id>/retry", RetryJob.as_view(), name="job-retry"),
+    path("v1/estimate", Estimates.as_view(), name="estimate"),
     path("v1/limits", Limits.as_view(), name="limits"),
     path("v1/scopes/global", GlobalScope.as_view(), name="scope-global"),
     path("v1/scopes/<str:kind>/<path:name>", OneScope.as_view(), name="scope"),
@@ -33,7 +36,10 @@ urlpatterns = [
     path("v1/runs", Runs.as_view(), name="runs"),
     path("v1/runs/<uuid:run_id>", OneRun.as_view(), name="run"),
     path("v1/runs/<uuid:run_id>/stop", StopRun.as_view(), name="run-stop"),
+    path("v1/models", Models.as_view(), name="models"),
+    path("v1/models/<path:name>", OneModel.as_view(), name="model"),
     path("v1/usage", Usage.as_view(), name="usage"),
+    path("v1/manage/", include("rateguard.api.manage.urls")),
     path("v1/schema", SchemaDocument.as_view(), name="schema"),
     path("v1/schema.json", SchemaDocument.as_view(media_type=JSON, schema=None), name="schema-json"),
     path("v1/schema.yaml", SchemaDocument.as_view(media_type=YAML, schema=None), name="schema-yaml"),

@@ -50,8 +50,7 @@ def render_usage(question: Question, answer: Answer) -> dict[str, Any]:
         "from": _moment(question.span.start.astimezone(question.zone)),
         "to": _moment(question.span.end.astimezone(question.zone)),
         "data": [_line(question, line, names) for line in answer.lines],
-        "has_more": not answer.is_last,
-        "next": None if answer.is_last else cursor_of(question.span, Place(answer.lines[-1].period, answer.lines[-1].group)),
+        "next_cursor": None if answer.is_last else cursor_of(question.span, Place(answer.lines[-1].period, answer.lines[-1].group)),
     }
 
 

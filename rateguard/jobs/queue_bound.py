@@ -61,7 +61,12 @@ def take_places(rows: Iterable[Job]) -> None:
         _take(tenants[tenant_id], count)
 
 
-def _take(tenant: Tenant, count: int) -> None:
+def check_place(tenant: Tenant) -> None:
+    """Whether one more could wait; it takes no place. Raises LimitInTheWay: `queue_full`."""
+    _take(tenant, 1, is_kept=False)
+
+
+def _take(tenant: Tenant, count: int, *, is_kept: bool = True) -> None:
     most = tenant.max_waiting or conf().max_waiting
     figure = _figures.get(tenant.pk)
     if figure is None or figure.is_due(count, most):
@@ -70,7 +75,7 @@ def _take(tenant: Tenant, count: int) -> None:
         figure = _figures.get(tenant.pk, figure)
         waiting = figure.total
         if waiting + count <= most:
-            figure.since += count
+            figure.since += count if is_kept else 0
             return
     raise _refusal(tenant, waiting, count, most)
 

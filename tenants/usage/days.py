@@ -16,7 +16,6 @@ from tenants.usage.question import Answer, Line, Per, Period, Place, Question
 
 COLUMNS = {"tenant": "tenant__name", "user": "value", "label": "value"}
 _FIGURES = ("jobs", "input_tokens", "output_tokens", "nano_usd")
-"""In the order of a Line's fields."""
 
 
 def read_days(question: Question) -> Answer:
@@ -30,7 +29,10 @@ def read_days(question: Question) -> Answer:
         Line(
             period_of(row["piece"], question.per, question.zone, stretch),
             tuple(row[column] for column in columns),
-            *(int(row[f"sum_{name}"]) for name in _FIGURES),
+            int(row["sum_jobs"]),
+            int(row["sum_input_tokens"]),
+            int(row["sum_output_tokens"]),
+            int(row["sum_nano_usd"]),
         )
         for row in found[: question.limit]
     )
