@@ -7,7 +7,7 @@
 | rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
 | rateguard.W004 | always | a foreign package takes the name of one that we can do without: ours is left out |
 | rateguard.E010 to E013 | `check --deploy`, and each start with RATEGUARD_ENV=production | settings that are fit for development alone |
-| rateguard.E020 to E028 | always; some at each start | what a host project must have: `rateguard.hosting` |
+| rateguard.E020 to E029 | always; some at each start | what a host project must have: `rateguard.hosting` |
 """
 
 from __future__ import annotations

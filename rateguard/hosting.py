@@ -11,6 +11,7 @@
 | rateguard.E026 | always | Celery's app is not the project's |
 | rateguard.W027 | always | the Celery app has a result backend that does not know jobs |
 | rateguard.E028 | always | a lane has no queue |
+| rateguard.E029 | always | DEBUG is off and there is no key to store credentials with |
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from django.conf import settings
 from django.db import connection, router
 
 from rateguard.checks import Rule
+from rateguard.conf import conf
 from rateguard.embedding import LANE_QUEUES
+from rateguard.engine.errors import ConfigurationError
 
 _APPS = ("rateguard", "tenants", "rateguard.jobs", "django_celery_results")
 _SQLITE_OPTIONS = '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL;"}'
@@ -64,6 +67,13 @@ def _knows_no_jobs() -> bool:
 def _has_lane_without_queue() -> bool:
     app = _celery()
     return app is not None and not app.conf.task_create_missing_queues and not set(LANE_QUEUES) <= set(app.amqp.queues)
+
+
+def _cannot_store_secrets() -> bool:
+    try:
+        return not conf().encryption_keys
+    except ConfigurationError:  # rateguard.E001 tells
+        return False
 
 
 RULES_AT_START = (
@@ -123,5 +133,11 @@ RULES = (
         _has_lane_without_queue,
         "task_create_missing_queues is off and a lane has no queue in task_queues: its jobs could not be published.",
         "Call app.conf.update(rateguard.celery_settings()), which adds them.",
+    ),
+    Rule(
+        "rateguard.E029",
+        _cannot_store_secrets,
+        'DEBUG is off and RATEGUARD["ENCRYPTION_KEYS"] is empty: no provider\'s credentials can be stored.',
+        "Add a Fernet key to it, the same on every machine, from an environment variable.",
     ),
 )

@@ -155,6 +155,14 @@ def test_a_host_whose_celery_does_not_do_is_told(rules, app, monkeypatch):
     assert found() == rules
 
 
+def test_a_host_without_debug_and_without_keys_is_told_before_it_stores_a_secret(settings):
+    del settings.RATEGUARD_ENV
+    settings.DEBUG = False
+    settings.RATEGUARD = {}
+    refuse_at_start()
+    assert found() == {"rateguard.E029"}
+
+
 def test_sqlite_without_its_options_and_other_databases_are_told_of(monkeypatch):
     monkeypatch.setattr("rateguard.hosting.connection", types.SimpleNamespace(vendor="sqlite", settings_dict={"OPTIONS": {}}))
     assert found() == {"rateguard.W025"}
