@@ -119,7 +119,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - exists only inside
 
-    execute_from_command_line(sys.argv)
+    from rateguard.engine.errors import ConfigurationError  # noqa: PLC0415 - as above
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ConfigurationError as error:
+        sys.exit(str(error))  # it names the setting and the remedy
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class VerbCommand(ShellCommand):
     `examples` stands below the help of the command.
     """
 
+    requires_system_checks = ("rateguard",)  # not the addresses of REST, which a shell does not need, and which take long to load
     verbs: dict[str, str] = {}  # noqa: RUF012 - each command says its own once, and nobody writes to it
     examples = ""
 

@@ -43,7 +43,7 @@ def model_to_try(found: list[Account]) -> str | None:
     """A model that chats, a small one where the names tell; None where there is none at all."""
     models = [model for account in found for model in account.models if "embed" not in model]
     small = [model for model in models if "mini" in model]
-    return (small or models or [None])[0]
+    return next(iter(small or models), None)
 
 
 def _account(row: ProviderAccount) -> Account:

@@ -18,6 +18,7 @@ from rateguard import wiring
 from rateguard.doctor.listing import TIMEOUT_S, Listing, list_models
 from rateguard.doctor.within import Look
 from rateguard.embedded import children, logs
+from rateguard.embedded.lines import in_lines
 from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Supervisor
@@ -125,6 +126,7 @@ class Up:
             accounts=overview.accounts(),
             keys=self._keys,
             asked=asked,
+            has_sim=self._place.provider_port is not None,
             fresh=frozenset(fresh),
         )
 
@@ -145,7 +147,7 @@ class Up:
         self._console.print()
         self._console.print(title)
         self._console.print()
-        self._console.print(telling.page(told))
+        print(in_lines(telling.page(told), sys.stdout))
         self._console.print()
         for line in telling.commands(told):
             print(line)

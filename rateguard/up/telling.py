@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rateguard.doctor.listing import Listing
+from rateguard.up.accounts import SIM
 from rateguard.up.catalogue import PROVIDERS, Found, Keys
 from rateguard.up.door import Door
 from rateguard.up.overview import Account, Served, model_to_try
@@ -21,7 +22,7 @@ COMMAND = "python3 manage.py"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """All that there is to say. asked: what each provider answered. fresh: accounts that this start made."""
+    """All that there is to say. asked: what each provider answered. fresh: accounts made by this start. has_sim: the simulated one runs."""
 
     url: str
     state: Path
@@ -32,10 +33,12 @@ class Told:
     keys: Keys
     asked: dict[str, Listing]
     fresh: frozenset[str]
+    has_sim: bool
 
-    def account_of(self, found: Found) -> Account | None:
-        """The account that a key became."""
-        return next((one for one in self.accounts if one.name == found.provider.name), None)
+    def model_to_try(self) -> str | None:
+        """One that answers, as far as is known."""
+        answering = {name for name, listing in self.asked.items() if listing.is_good} | ({SIM} if self.has_sim else set())
+        return model_to_try([one for one in self.accounts if one.name in answering]) or model_to_try(self.accounts)
 
 
 def as_json(told: Told) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def page(told: Told) -> Table:
 
 def commands(told: Told) -> Iterator[str]:
     """What to type next, to be pasted as it stands."""
-    model = model_to_try(told.accounts)
+    model = told.model_to_try()
     bearer = f'-H "Authorization: Bearer $(cat {shlex.quote(str(told.door.key_file))})"'
     if model is None:
         yield f"curl -sS {told.url}/api/v1/limits \\"
@@ -118,6 +121,8 @@ def _account(told: Told, account: Account) -> Text:
     if found is not None:
         text.append(f"  from {found.provider.key_variable}", "dim")
         _append_answer(text, found, told.asked.get(account.name))
+    elif account.name == SIM and not told.has_sim:
+        text.append(f"\nthe simulated provider does not run: {COMMAND} up --sim", "yellow")
     if account.limits:
         text.append(f"\nthe account: {', '.join(account.limits)}")
     for served in account.served:
