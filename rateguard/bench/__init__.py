@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-BENCHES = {"gate": "rateguard.bench.gate:run", "jobs": "rateguard.bench.jobs:run"}
+BENCHES = {"doors": "rateguard.bench.doors:run", "gate": "rateguard.bench.gate:run", "jobs": "rateguard.bench.jobs:run"}
 """name → where its `run(*, is_quick: bool) -> Report` is."""

@@ -23,6 +23,7 @@ import redis
 
 from rateguard.bench.cpu import cpu_ms, tree_cpu_ms
 from rateguard.bench.report import Figures, Report, versions
+from rateguard.bench.scene import KEY, MODEL, body, django_on, make_tenant, postgres_version, quantile
 from rateguard.bench.servers import POSTGRES, bench_valkey, server_version
 from rateguard.embedded.postgres import PostgresServer, start_postgres
 from rateguard.embedded.process import end
@@ -30,8 +31,6 @@ from rateguard.embedded.valkey import ValkeyServer
 from rateguard.engine.providers.sim.config import ModelPrice
 from rateguard.engine.providers.sim.process import SimHandle, start_simprovider
 
-MODEL = "bench-model"
-KEY = "sk-bench"
 ROUNDS = 3
 WARM_UP = 2_000
 LIGHT_JOBS = 300
@@ -54,10 +53,10 @@ def run(*, is_quick: bool = False) -> Report:
 def measure(*, is_quick: bool) -> dict[str, Any]:
     """All rounds on servers of our own. Returns the metrics and the servers' versions."""
     count = 1_000 if is_quick else 5_000
-    with _servers() as servers, _django(servers):
+    with _servers() as servers, django_on(servers.environment):
         scene = _Scene(servers)
         ours, noops, light = _rounds(servers, scene, count, 1 if is_quick else ROUNDS)
-        names = {"server": _valkey_version(servers), "postgresql": _postgres_version()}
+        names = {"server": _valkey_version(servers), "postgresql": postgres_version()}
     cpu, noop = (statistics.median(found["cpu_ms_per_job"] for found in rounds) for rounds in (ours, noops))
     metrics = {
         "jobs_per_s": round(statistics.median(found["jobs_per_s"] for found in ours), 1),
@@ -89,14 +88,6 @@ def _rounds(servers: _Servers, scene: _Scene, count: int, rounds: int) -> tuple[
 def _valkey_version(servers: _Servers) -> str:
     with redis.Redis.from_url(servers.valkey.url) as client:
         return server_version(client)
-
-
-def _postgres_version() -> str:
-    from django.db import connection  # noqa: PLC0415 - Django is ready by now
-
-    with connection.cursor() as cursor:
-        cursor.execute("show server_version")
-        return str(cursor.fetchone()[0])
 
 
 _NOOP = ["-A", "rateguard.bench.noop", "-P", "prefork", "-c", str(os.cpu_count() or 2)]
@@ -132,27 +123,6 @@ def _servers() -> Iterator[_Servers]:
 
 
 @contextlib.contextmanager
-def _django(servers: _Servers) -> Iterator[None]:
-    """Django on the benchmark's database, for submitting. Settings are read once, so a benchmark is a process of its own."""
-    os.environ.update(servers.environment)
-    import django  # noqa: PLC0415 - after the environment is set
-
-    django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
-    from django.db import connections  # noqa: PLC0415
-
-    call_command("migrate", verbosity=0)
-    try:
-        yield
-    finally:
-        for connection in connections.all():
-            connection.close()
-            close_pool = getattr(connection, "close_pool", None)
-            if close_pool is not None:
-                close_pool()
-
-
-@contextlib.contextmanager
 def _worker(servers: _Servers, app: list[str], extra: dict[str, str]) -> Iterator[int]:
     """A Celery worker's process id, ready."""
     log = servers.state / f"worker-{len(list(servers.state.glob('worker-*')))}.log"
@@ -171,23 +141,8 @@ class _Scene:
     """One tenant with a budget, one account with limits that do not bind, one model: every station does its work."""
 
     def __init__(self, servers: _Servers) -> None:
-        from rateguard import wiring  # noqa: PLC0415 - Django is ready by now
-        from rateguard.jobs.rebuild import rebuild  # noqa: PLC0415
-        from tenants import models  # noqa: PLC0415
-
         self._servers = servers
-        self._tenant = models.Tenant.objects.create(name="bench")
-        scope = models.Scope.objects.create(kind="tenant", tenant=self._tenant)
-        models.Budget.objects.create(scope=scope, amount=10**15)
-        models.Limit.objects.create(scope=scope, metric="requests", kind="window", amount=10_000_000, window_ms=60_000)
-        account = models.ProviderAccount.objects.create(name="bench", provider="sim", base_url=servers.provider.base_url, credentials=KEY)
-        for metric in ("requests", "tokens"):
-            models.Limit.objects.create(account=account, metric=metric, kind="window", amount=4_000_000_000, window_ms=60_000)
-        deployment = models.Deployment.objects.create(account=account, name=MODEL, upstream_model=MODEL)
-        route = models.ModelRoute.objects.create(name=MODEL)
-        models.RouteTarget.objects.create(route=route, deployment=deployment)
-        models.Price.objects.create(provider="sim", model=MODEL, valid_from="2020-01-01T00:00Z", input_pico=150_000, output_pico=600_000)
-        rebuild(wiring.gate())
+        self._tenant = make_tenant(servers.provider.base_url)
 
     def run_jobs(self, worker: int, count: int) -> dict[str, float]:
         """Submit behind a closed door, open it, and measure until the last job has ended."""
@@ -221,18 +176,16 @@ class _Scene:
         arrived = {arrival.attempt_id.partition(".")[0]: arrival.arrived_ms for arrival in self._servers.provider.control.log()}
         dispatch = [arrived[job] - at for job, at in committed.items()]
         return {
-            "accept_p99_ms": _quantile(accepts, 0.99),
-            "dispatch_p50_ms": _quantile(dispatch, 0.50),
-            "dispatch_p99_ms": _quantile(dispatch, 0.99),
+            "accept_p99_ms": quantile(accepts, 0.99),
+            "dispatch_p50_ms": quantile(dispatch, 0.50),
+            "dispatch_p99_ms": quantile(dispatch, 0.99),
         }
 
     def _submission(self, number: int) -> Any:
         from rateguard.engine.providers.base import Endpoint  # noqa: PLC0415
         from rateguard.jobs.submission import Submission  # noqa: PLC0415
 
-        prompts = _prompts()
-        body = {"model": MODEL, "messages": [{"role": "user", "content": prompts[number % len(prompts)]}], "max_tokens": 64}
-        return Submission(tenant=self._tenant, endpoint=Endpoint.CHAT, body=body, user=f"user-{number % 50}")
+        return Submission(tenant=self._tenant, endpoint=Endpoint.CHAT, body=body(number), user=f"user-{number % 50}")
 
     def _close_door(self, for_ms: int) -> None:
         """A cooldown of the account: jobs wait in the room until it ends, then the worker's timer opens it."""
@@ -281,21 +234,6 @@ def _noops_done() -> int:
         for stats in answers.values():
             return int(stats["total"].get(noop.name, 0))
     raise TimeoutError("the worker of the no-ops does not answer")
-
-
-def _prompts() -> list[str]:
-    if not _loaded:
-        path = Path(__file__).parent.parent / "demo" / "data" / "gsm8k_questions.jsonl"
-        _loaded.extend(json.loads(line)["prompt"] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("{"))
-    return _loaded
-
-
-_loaded: list[str] = []
-
-
-def _quantile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
 
 
 if __name__ == "__main__":
