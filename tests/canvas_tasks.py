@@ -5,7 +5,6 @@ from celery import shared_task
 from django.conf import settings
 
 
-
 def report(*told):
     """Say it where the test looks; a JSON text would hide of which class something is."""
     with redis.Redis.from_url(settings.REDIS_URL) as client:
@@ -56,5 +55,3 @@ def wait_here(key):
     """Takes its time."""
     with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=None) as client:
         client.blpop([key], timeout=60)
-
-

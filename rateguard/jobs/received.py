@@ -46,14 +46,13 @@ def submit_received(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[s
         "chord": request.chord,
         "group_id": request.group,
         "group_index": request.group_index,
-        "root_id": request.root_id,
-        "parent_id": request.parent_id,
         "eta": request.eta,
         "expires": request.expires,
         "time_limit": (request.timelimit or (None,))[0],
         "add_to_parent": False,
     }
-    _outlast(task, args, kwargs, {name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    _outlast(task, args, kwargs, {**given, "root_id": request.root_id, "parent_id": request.parent_id})
     raise Ignore("it is a job now")
 
 

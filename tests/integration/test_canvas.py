@@ -1,34 +1,57 @@
 """What hangs on a job's end goes on: once, whoever ends it and whoever dies."""
 
-import json
+import base64
+import datetime as dt
+import threading
 import uuid
 
 import orjson
 import pytest
 from celery import chain, chord, group, shared_task, states
 from celery.exceptions import ChordError, TaskRevokedError
+from django.db import connection
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
 
 from rateguard import complete
-from rateguard.engine.errors import InvalidRequest
-from rateguard.jobs import moving, outbox
+from rateguard.engine.errors import InvalidRequest, LimitInTheWay
+from rateguard.engine.money import Usage
+from rateguard.jobs import outbox
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.canvas import canvas_of
+from rateguard.jobs.errbacks import ERRBACK
 from rateguard.jobs.models import Job, OutboxRow
 from rateguard.jobs.outbox import process_teller
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.results import JobResultBackend
 from rateguard.jobs.runs import start_run, stop_run
-from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, REFUSE, STOP, AttemptState, State
+from rateguard.jobs.settle import Ended, settle
+from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, REFUSE, RETRY, STOP, AttemptState, State, Transition
 from rateguard.jobs.transition import end
 from rateguard.worker.caretaker import Caretaker
 from tests.line import MODEL, wait_for
 
 WAIT_S = 20
+ANSWERED = Transition("succeeded", frozenset({State.QUEUED}), State.SUCCEEDED)
 
 
 def ask(text="hello", **options):
     """A call of the simulated model, as a step of a canvas."""
     return complete.s(text, model=MODEL, tenant="acme", max_tokens=20, **options)
+
+
+def in_an_hour():
+    return timezone.now() + dt.timedelta(hours=1)
+
+
+def answered(job):
+    """The job has succeeded, without a provider."""
+    Job.objects.filter(pk=job.pk).update(result='{"choices": []}')
+    end(Job.objects.filter(pk=job.pk), ANSWERED)
+
+
+def settled(claimed, transition, state):
+    settle([Ended(job=claimed.job, attempt=claimed.attempt, state=state, transition=transition, usage=Usage(), nano_usd=0)])
 
 
 def asked(result):
@@ -53,9 +76,9 @@ def published(line):
     def published():
         found = []
         for raw in reversed(line.redis.lrange("celery", 0, -1)):
-            message = json.loads(raw)
-            body = orjson.loads(__import__("base64").b64decode(message["body"]))
-            found.append((message["headers"]["task"], message["headers"]["id"], body[0][0]))
+            message = orjson.loads(raw)
+            arguments, *_ = orjson.loads(base64.b64decode(message["body"]))
+            found.append((message["headers"]["task"], message["headers"]["id"], arguments[0]))
         return found
 
     return published
@@ -92,6 +115,7 @@ def test_a_chords_body_gets_all_answers_in_order_and_once(line, station):
     assert Job.objects.count() == 6
 
 
+@pytest.mark.long
 def test_chains_and_groups_lie_in_each_other(line, station):
     result = chain(ask("first"), group(chain(ask("a {previous}"), ask("aa {previous}")), ask("b {previous}")), ask("last {previous}"))()
     result.get(timeout=WAIT_S)
@@ -99,6 +123,7 @@ def test_chains_and_groups_lie_in_each_other(line, station):
     assert asked(result).startswith("last ")
 
 
+@pytest.mark.long
 def test_a_link_that_is_a_job_gets_the_answer(line, station):
     linked = ask("After: {previous}").set(task_id=str(uuid.uuid4()))
     result = ask("first").apply_async(link=linked)
@@ -108,13 +133,15 @@ def test_a_link_that_is_a_job_gets_the_answer(line, station):
     assert asked(after) == f"After: {answer}"
 
 
+@pytest.mark.long
 def test_an_ordinary_step_is_published_with_the_answer_under_its_own_id(line, station, published):
     result = chain(ask("first"), tell.s())()
     answer = result.parent.get(timeout=WAIT_S)
-    wait_for(lambda: published())
+    wait_for(published)
     assert published() == [(tell.name, result.id, answer)]
 
 
+@pytest.mark.long
 def test_an_immutable_step_gets_nothing(line, station):
     result = chain(ask("first"), complete.si("second", model=MODEL, tenant="acme"))()
     result.get(timeout=WAIT_S)
@@ -124,9 +151,10 @@ def test_an_immutable_step_gets_nothing(line, station):
 # ---- what fails
 
 
+@pytest.mark.long
 def test_a_failed_part_fails_the_chord_and_what_comes_after_it(line, station, published):
     body = ask("All: {previous}").set(link_error=[tell.s()])
-    result = chain(chord([ask("part"), ask("late", run_at=_far())], body), ask("never"))()
+    result = chain(chord([ask("part"), ask("late", run_at=in_an_hour())], body), ask("never"))()
     late = Job.objects.get(state=State.SCHEDULED)
     cancel(late)
     with pytest.raises(ChordError, match=str(late.pk)):
@@ -138,7 +166,7 @@ def test_a_failed_part_fails_the_chord_and_what_comes_after_it(line, station, pu
 
 
 def test_a_failed_job_calls_its_errbacks_and_fails_the_rest_of_its_chain(line, published):
-    first = ask("first", run_at=_far())
+    first = ask("first", run_at=in_an_hour())
     result = chain(first, ask("second"), ask("third")).apply_async(link_error=[tell.s(), explain.s()])
     job = Job.objects.get()
     cancel(job)
@@ -149,9 +177,10 @@ def test_a_failed_job_calls_its_errbacks_and_fails_the_rest_of_its_chain(line, p
         result.get(timeout=WAIT_S)
     told, explained = published()
     assert told[::2] == (tell.name, str(job.pk))
-    assert (explained[0], explained[2]["task"]) == (moving.ERRBACK if hasattr(moving, "ERRBACK") else "rateguard.errback", explain.name)
+    assert (explained[0], explained[2]["task"]) == (ERRBACK, explain.name)
 
 
+@pytest.mark.long
 def test_a_step_that_cannot_be_submitted_fails_and_nothing_waits_for_it(line, station):
     result = chain(ask("first"), complete.s("second", model="nobody-knows", tenant="acme"), ask("third"))()
     result.parent.parent.get(timeout=WAIT_S)
@@ -160,6 +189,7 @@ def test_a_step_that_cannot_be_submitted_fails_and_nothing_waits_for_it(line, st
     assert Job.objects.count() == 1
 
 
+@pytest.mark.long
 def test_a_step_that_was_revoked_before_its_turn_does_not_begin(line, station):
     result = chain(ask("first"), ask("second"), ask("third"))()
     JobResultBackend(app=complete.app).mark_as_revoked(result.parent.id)
@@ -171,60 +201,37 @@ def test_a_step_that_was_revoked_before_its_turn_does_not_begin(line, station):
 # ---- whoever ends a job writes it down
 
 
-def _ends():
-    def settled(transition, state):
-        def ends(line, claimed):
-            from tests.line import Ended, Usage, settle
-
-            settle([Ended(job=claimed.job, attempt=claimed.attempt, state=state, transition=transition, usage=Usage(), nano_usd=0)])
-
-        return ends
-
-    return {
-        "failed": settled(FAIL, AttemptState.FAILED),
-        "stopped": settled(STOP, AttemptState.CANCELLED),
-    }
-
-
-@pytest.mark.parametrize("how", ["cancelled", "expired", "refused", "its run stopped"])
-def test_whoever_ends_a_waiting_job_writes_what_hangs_on_it(line, untold, how):
+def test_whoever_ends_a_waiting_job_writes_what_hangs_on_it_and_nothing_for_others(line, untold):
     run = start_run(line.acme)
-    hung = {"link": [dict(tell.s())]}
-    with_canvas, without = line.submit(run=run.pk, canvas=hung), line.submit(run=run.pk)
-    mine = Job.objects.filter(pk__in=[with_canvas.pk, without.pk])
-    match how:
-        case "cancelled":
-            end(mine, CANCEL)
-        case "expired":
-            end(mine, EXPIRE)
-        case "refused":
-            end(mine, REFUSE, error_code="exceeds_limit")
-        case _:
-            stop_run(run)
-    assert list(OutboxRow.objects.values_list("job", flat=True)) == [with_canvas.pk]
+    ways = {
+        "cancelled": lambda jobs: end(jobs, CANCEL),
+        "expired": lambda jobs: end(jobs, EXPIRE),
+        "refused": lambda jobs: end(jobs, REFUSE, error_code="exceeds_limit"),
+        "its run stopped": lambda _: stop_run(run),
+    }
+    for how, ends in ways.items():
+        hung, other = line.submit(run=run.pk, canvas={"link": [dict(tell.s())]}), line.submit(run=run.pk)
+        ends(Job.objects.filter(pk__in=[hung.pk, other.pk]))
+        assert list(OutboxRow.objects.values_list("job", flat=True)) == [hung.pk], how
+        OutboxRow.objects.all().delete()
 
 
-@pytest.mark.parametrize("how", _ends())
-def test_an_attempt_that_ends_its_job_writes_what_hangs_on_it(line, untold, how):
-    claimed = line.run(canvas={"link": [dict(tell.s())]})
-    _ends()[how](line, claimed)
-    assert list(OutboxRow.objects.values_list("job", flat=True)) == [claimed.job]
-
-
-def test_an_attempt_whose_job_waits_again_writes_nothing(line, untold):
-    from rateguard.jobs.states import RETRY
-    from tests.line import Ended, Usage, settle
-
-    claimed = line.run(canvas={"link": [dict(tell.s())]})
-    settle([Ended(job=claimed.job, attempt=claimed.attempt, state=AttemptState.FAILED, transition=RETRY, usage=Usage(), nano_usd=0)])
-    assert not OutboxRow.objects.exists()
+def test_an_attempt_that_ends_its_job_writes_what_hangs_on_it(line, untold):
+    line.submit_many(4, canvas={"link": [dict(tell.s())]})
+    line.settled()
+    line.beat()
+    failed, stopped, again, _ = line.claim(line.next_message())
+    settled(failed, FAIL, AttemptState.FAILED)
+    settled(stopped, STOP, AttemptState.CANCELLED)
+    settled(again, RETRY, AttemptState.FAILED)
+    assert set(OutboxRow.objects.values_list("job", flat=True)) == {failed.job, stopped.job}
 
 
 # ---- once
 
 
 def test_of_many_who_tell_one_does(line, untold):
-    result = chord([ask("a", run_at=_far()), ask("b", run_at=_far())])(ask("All: {previous}"))
+    result = chord([ask("a", run_at=in_an_hour()), ask("b", run_at=in_an_hour())])(ask("All: {previous}"))
     first, second = Job.objects.all()
     for job in (first, second):
         cancel(job)
@@ -237,8 +244,7 @@ def test_of_many_who_tell_one_does(line, untold):
 
 def test_what_is_told_and_that_it_was_told_commit_together(line, untold, monkeypatch):
     job = line.submit(canvas=canvas_of({"link": ask("next"), "chain": None}))
-    Job.objects.filter(pk=job.pk).update(result='{"choices": []}')
-    end(Job.objects.filter(pk=job.pk), _SUCCEED_FROM_QUEUED)
+    answered(job)
     untold.setattr(outbox, "_told", _die)
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver([job.pk])
@@ -252,27 +258,89 @@ def _die(_):
     raise KeyboardInterrupt
 
 
-def _far():
-    import datetime as dt
-
-    from django.utils import timezone
-
-    return timezone.now() + dt.timedelta(hours=1)
-
-
-from rateguard.jobs.states import Transition  # noqa: E402
-
-_SUCCEED_FROM_QUEUED = Transition("succeeded", frozenset({State.QUEUED}), State.SUCCEEDED)
-
-
 def test_what_a_dead_process_left_the_caretaker_tells(line, untold, monkeypatch):
     job = line.submit(canvas=canvas_of({"link": ask("next")}))
-    Job.objects.filter(pk=job.pk).update(result='{"choices": []}')
-    end(Job.objects.filter(pk=job.pk), _SUCCEED_FROM_QUEUED)
+    answered(job)
     untold.undo()
-    monkeypatch.setattr(outbox, "LEFT_BEHIND_AFTER", __import__("datetime").timedelta())
+    monkeypatch.setattr(outbox, "LEFT_BEHIND_AFTER", dt.timedelta())
     caretaker = Caretaker(line.gate, process_pump(), "w1", 1.0)
     caretaker._has_lease()
     caretaker.round()
     assert process_teller().flush(WAIT_S)
     assert Job.objects.count() == 2
+
+
+def test_racing_tellers_ring_a_chord_once(line, untold):
+    result = chord([ask(f"{n}", run_at=in_an_hour()) for n in range(6)])(ask("All: {previous}"))
+    parts = list(Job.objects.values_list("pk", flat=True))
+    Job.objects.update(state=State.QUEUED, run_at=None)
+    for job in Job.objects.all():
+        answered(job)
+    together = threading.Barrier(4)
+
+    def tell_all():
+        together.wait()
+        outbox.deliver(parts)
+        connection.close()
+
+    threads = [threading.Thread(target=tell_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(Job.objects.exclude(pk__in=parts).values_list("pk", flat=True)) == {uuid.UUID(result.id)}
+    assert not OutboxRow.objects.exists()
+
+
+# ---- what is in the way
+
+
+def test_while_the_broker_is_away_nothing_is_told_by_halves_and_later_all_of_it(line, published, monkeypatch):
+    monkeypatch.setattr(outbox, "FIRST_PAUSE_S", 0.01)
+    send, is_away = tell.app.amqp.send_task_message, threading.Event()
+
+    def send_or_fail(*args, **kwargs):
+        if not is_away.is_set():
+            is_away.set()
+            raise BrokerError("away")
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(tell.app.amqp, "send_task_message", send_or_fail)
+    job = line.submit(canvas=canvas_of({"link": [ask("next"), tell.s()]}))
+    answered(job)
+    assert process_teller().flush(WAIT_S)
+    assert (is_away.is_set(), Job.objects.count(), len(published())) == (True, 2, 1)
+
+
+@pytest.mark.long
+def test_a_canvas_that_cannot_be_read_is_kept_and_holds_up_no_other(line):
+    bad, good = line.submit(canvas={"link": [{"kwargs": {}}]}), line.submit(canvas=canvas_of({"link": ask("next")}))
+    for job in (bad, good):
+        answered(job)
+    assert process_teller().flush(WAIT_S)
+    assert Job.objects.count() == 3
+    assert OutboxRow.objects.get().job_id == bad.pk
+    assert process_teller().known() == [bad.pk]
+    assert outbox.sweep() == 0
+
+
+@pytest.mark.long
+def test_a_step_waits_until_the_tenants_queue_has_room(line, untold):
+    job = line.submit(canvas=canvas_of({"link": ask("next")}))
+    answered(job)
+    line.acme.max_waiting = 1
+    line.acme.save()
+    line.submit()
+    with pytest.raises(LimitInTheWay):
+        outbox.deliver([job.pk])
+    line.acme.max_waiting = 10
+    line.acme.save()
+    outbox.deliver([job.pk])
+    assert Job.objects.filter(state=State.QUEUED).count() == 2
+
+
+@pytest.mark.long
+def test_what_no_json_can_hold_is_refused_before_anything_is_written(line):
+    with pytest.raises(InvalidRequest) as caught:
+        ask("first").apply_async(link=tell.s(object()))
+    assert (caught.value.code, Job.objects.exists()) == ("invalid_canvas", False)
