@@ -13,7 +13,7 @@ from rateguard.api.reading import read_submission
 from rateguard.api.rendering import usd
 from rateguard.api.rendering_limits import render_limit, render_obstacle, render_place, time_of
 from rateguard.api.schema import extend_schema, problems
-from rateguard.api.shapes import RUN, SUBMISSION
+from rateguard.api.shapes import EXAMPLES, RUN, SUBMISSION
 from rateguard.api.shapes_estimate import EstimateShape
 from rateguard.engine.errors import LimitInTheWay
 from rateguard.engine.lanes import Lane
@@ -33,6 +33,7 @@ class Estimates(ApiView):
         tags=["limits"],
         parameters=[RUN],
         request=SUBMISSION,
+        examples=EXAMPLES,
         responses={200: EstimateShape, **problems(409)},
     )
     def post(self, request: Request) -> Response:

@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from drf_spectacular.utils import extend_schema as extend_any_schema
 from rest_framework import serializers
 
-from rateguard.api.problems import PROBLEM_TYPE
+from rateguard.api.problems import PROBLEM_TYPE, Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -45,6 +45,28 @@ MEANINGS = {
     422: "The Idempotency-Key came with another request before.",
     429: "There is no room now: `scope`, `limit` and `Retry-After` say where and when.",
     503: "The database or the gate does not answer: send the same request again.",
+}
+EXAMPLES = {
+    400: ("unknown_model", "there is no model 'gpt-9'; the models are: gpt-5.4-mini, text-embedding-3-small"),
+    401: ("unauthenticated", "send Authorization: Bearer and an API key that is in force"),
+    402: (
+        "budget_exhausted",
+        "this request reserves $0.20, and the budget (tenant acme: $5.00 a day), of which $0.13 is left, cannot pay it",
+    ),
+    403: ("model_not_allowed", "this key may not use the model 'gpt-5.4'; it may use gpt-5.4-mini"),
+    404: ("not_found", "there is nothing here"),
+    405: ("method_not_allowed", "this address takes other methods, see Allow"),
+    409: ("run_stopped", "this run was stopped"),
+    413: ("body_too_large", "the body has more than 8388608 bytes"),
+    415: ("unsupported_media_type", "send the body as application/json"),
+    422: ("idempotency_mismatch", "this Idempotency-Key came with another request before: use a new key for a new request"),
+    429: ("queue_full", "10,000 jobs of tenant acme wait, and 10,000 may: send it again when some have started"),
+    503: ("unavailable", "the database does not answer: send the same request again in a moment"),
+}
+"""By status, one of the codes and what it says."""
+_LIMITS: dict[int, dict[str, Any]] = {
+    402: {"limit": "tenant acme: $5.00 a day", "amount": 5_000_000_000, "left": 130_000_000, "unit": "nano_usd"},
+    429: {"limit": "tenant acme: 10,000 waiting jobs", "amount": 10_000, "left": 0, "unit": "jobs"},
 }
 _COMMON = (400, 401, 403, 503)
 _WITH_BODY = (413, 415)
@@ -88,11 +110,24 @@ class ProblemShape(Shape):
     scope_kind = serializers.CharField(required=False, help_text="With 402 and 429: the kind of node whose limit is in the way.")
     scope = serializers.CharField(required=False, help_text="With 402 and 429: its name.")
     limit = serializers.CharField(required=False, help_text="With 402 and 429: the limit in words.")
+    amount = serializers.IntegerField(required=False, allow_null=True, help_text="Its amount; null where the key may not see it.")
+    left = serializers.IntegerField(required=False, allow_null=True, help_text="What is left of it.")
+    unit = serializers.CharField(required=False, help_text="Of both: `requests`, `tokens`, `nano_usd`, `jobs`.")
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     """The refusals with these statuses, for `responses` of `@extend_schema`."""
-    return {(status, PROBLEM_TYPE): OpenApiResponse(ProblemShape, description=MEANINGS[status]) for status in statuses}
+    return {(status, PROBLEM_TYPE): _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> OpenApiResponse:
+    code, detail = EXAMPLES[status]
+    errors = (("/model", detail),) if status == 400 else ()
+    value = Problem(status, code, detail, errors).as_dict("5f0c2f7be9e04f0d9b1f4e3c2a1d0b9e")
+    if status in {402, 429}:
+        value |= {"scope_kind": "tenant", "scope": "acme", **_LIMITS[status]}
+    example = OpenApiExample(code, value, media_type=PROBLEM_TYPE, status_codes=[str(status)], response_only=True)
+    return OpenApiResponse(ProblemShape, description=MEANINGS[status], examples=[example])
 
 
 class ApiSchema(AutoSchema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
 from rateguard.api.params import MOST_SECONDS
@@ -59,7 +59,7 @@ WAIT = OpenApiParameter(
 # ---- what a caller sends
 
 
-@extend_schema_field({"type": "string", "maxLength": MOST_NAME_CHARS, "pattern": _NO_CONTROLS})
+@extend_schema_field({"type": "string", "maxLength": MOST_NAME_CHARS, "pattern": _NO_CONTROLS, "examples": ["ml"]})
 class NameField(serializers.CharField):
     """A name of who or what is charged."""
 
@@ -171,6 +171,24 @@ SUBMISSION = PolymorphicProxySerializer(
     component_name="Submission", serializers=[ChatShape, EmbeddingsShape], resource_type_field_name=None
 )
 """`messages` make a chat completion, `input` makes embeddings; not both."""
+
+EXAMPLES = [
+    OpenApiExample(
+        "A chat completion",
+        {
+            "model": "gpt-5.4-mini",
+            "messages": [{"role": "user", "content": "Say hello"}],
+            "max_tokens": 50,
+            "job": {"lane": "high", "user": "ada", "team": "support", "labels": {"feature": "greeting"}},
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
+        "Embeddings",
+        {"model": "text-embedding-3-small", "input": ["Say hello", "Say goodbye"], "job": {"lane": "background"}},
+        request_only=True,
+    ),
+]
 
 
 # ---- what we answer

@@ -18,7 +18,7 @@ from rateguard.api.middleware import request_id_of
 from rateguard.api.reading import read_preferred_wait, read_retry, read_submission, read_wait
 from rateguard.api.rendering import render_job
 from rateguard.api.schema import extend_schema, problems
-from rateguard.api.shapes import IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
+from rateguard.api.shapes import EXAMPLES, IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
 from rateguard.api.shapes_jobs import JOB_FILTERS, JOBS, RetryShape
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.models import Job
@@ -47,13 +47,11 @@ class Jobs(ApiView):
         tags=["jobs"],
         parameters=[IDEMPOTENCY_KEY, PREFER, RUN, *SUBMITTED_HEADERS],
         request=SUBMISSION,
+        examples=EXAMPLES,
         responses={200: JobShape, 202: JobShape, **problems(402, 409, 422, 429)},
     )
     def post(self, request: Request) -> Response:
-        """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header.
-
-        Only the web process can wait (`rateguard.api.waiting`).
-        """
+        """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header."""
         submitted = submit(read_submission(request, caller_of(request), request_id_of(request)))
         job = submitted.job
         headers = {"Location": reverse("rateguard:job", args=[job.pk])}
