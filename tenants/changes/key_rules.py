@@ -35,7 +35,8 @@ def check_fields(fields: Fields, given: set[str]) -> None:
             check(fields[name])
         except InvalidRequest as error:
             wrong += [(pointer.removeprefix("/"), said) for pointer, said in error.errors]
-    if not wrong and {"default_lane", "highest_lane"} & given:
+    lanes = {"default_lane", "highest_lane"}
+    if lanes & given and not lanes & {name for name, _ in wrong}:
         wrong += _lanes_that_do_not_fit(fields)
     if wrong:
         raise as_invalid(wrong)

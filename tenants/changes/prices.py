@@ -68,13 +68,10 @@ def create_price(
     """What a provider's model costs from a moment on. Where no price for the cache is named, such tokens cost what input costs."""
     actor.check_operator("prices")
     check_text(model, "/model")
-    given = {
-        "input_usd": input_usd,
-        "output_usd": output_usd,
-        "cached_input_usd": input_usd if cached_input_usd is None else cached_input_usd,
-        "cache_write_usd": input_usd if cache_write_usd is None else cache_write_usd,
-    }
-    return insert(actor, KIND, Price(provider=provider, model=model, valid_from=valid_from, **_columns(given)))
+    given = {"input_usd": input_usd, "output_usd": output_usd, "cached_input_usd": cached_input_usd, "cache_write_usd": cache_write_usd}
+    columns = _columns({name: value for name, value in given.items() if value is not None})
+    of_input = dict.fromkeys(("cached_input_pico", "cache_write_pico"), columns["input_pico"])
+    return insert(actor, KIND, Price(provider=provider, model=model, valid_from=valid_from, **{**of_input, **columns}))
 
 
 @in_one_transaction

@@ -24,29 +24,30 @@ TENANT = name_of("tenant", "Of this tenant alone, by name or id.")
 
 
 def lists(things: str, answer: type[Shape], *filters: OpenApiParameter) -> Callable[[View], View]:
-    """GET of a list."""
-    return _says(f"list_{things}", f"The {_words(things)}", parameters=[*filters, *PAGE], responses={200: answer})
+    """GET of a list. The tenant that it is asked of may not be there."""
+    missing = problems(404) if TENANT in filters else {}
+    return _says(f"list_{things}", f"The {things}", parameters=[*filters, *PAGE], responses={200: answer, **missing})
 
 
 def creates(thing: str, body: type[RequestShape], answer: type[Shape]) -> Callable[[View], View]:
     """POST of a new one."""
-    return _says(f"create_{thing}", f"Make a {thing}", parameters=[LOCATION], request=body, responses={201: answer, **problems(409)})
+    return _says(f"create_{thing}", f"Make {_one(thing)}", parameters=[LOCATION], request=body, responses={201: answer, **problems(409)})
 
 
 def shows(thing: str, answer: type[Shape]) -> Callable[[View], View]:
     """GET of one."""
-    return _says(f"get_{thing}", f"A {thing}", responses={200: answer})
+    return _says(f"get_{thing}", f"{_one(thing).capitalize()}", responses={200: answer})
 
 
 def changes(thing: str, body: type[RequestShape], answer: type[Shape]) -> Callable[[View], View]:
     """PATCH of one: the fields that are named, and no other."""
-    return _says(f"change_{thing}", f"Change a {thing}", request=body, responses={200: answer, **problems(409)})
+    return _says(f"change_{thing}", f"Change {_one(thing)}", request=body, responses={200: answer, **problems(409)})
 
 
 def deletes(thing: str, summary: str = "") -> Callable[[View], View]:
     """DELETE of one."""
     done = OpenApiResponse(description="It is done.")
-    return _says(f"delete_{thing}", summary or f"Delete a {thing}", responses={204: done, **problems(409)})
+    return _says(f"delete_{thing}", summary or f"Delete {_one(thing)}", responses={204: done, **problems(409)})
 
 
 def describes(operation_id: str, summary: str, **said: Any) -> Callable[[View], View]:
@@ -58,5 +59,5 @@ def _says(operation_id: str, summary: str, *, parameters: Sequence[OpenApiParame
     return extend_schema(operation_id=f"manage_{operation_id}", summary=summary, tags=["management"], parameters=list(parameters), **said)
 
 
-def _words(things: str) -> str:
-    return things.replace("_", " ")
+def _one(thing: str) -> str:
+    return f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"

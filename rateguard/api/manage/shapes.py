@@ -87,7 +87,7 @@ TENANTS = list_of(TenantShape, next_cursor=next_cursor())
 class MemberChangesShape(RequestShape):
     """What may change of a member."""
 
-    role = serializers.ChoiceField(MemberRole.values)
+    role = serializers.ChoiceField(MemberRole.values, required=False, help_text="`member` where nothing is said.")
 
 
 class NewMemberShape(MemberChangesShape):
