@@ -53,7 +53,7 @@ def _celery() -> Any:
     """The app that every thread of this process sees; None where that is Celery's own stopgap."""
     from celery import _state  # noqa: PLC0415 -- Celery's app reads Django's settings
 
-    app = _state.default_app
+    app = getattr(_state, "default_app", None)
     return None if app is None or (app.main == "default" and not app.fixups) else app
 
 

@@ -25,6 +25,7 @@ from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.commit import GroupCommit
 from rateguard.worker.database import DatabaseThread
 from rateguard.worker.heartbeat import CancelListener, Heartbeat
+from rateguard.worker.serving import served_lanes
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ FLUSH_S = 2.0
 
 
 class Runtime:
-    """One a process. Made on the event loop that runs the calls. slots: jobs that it can run at once."""
+    """One a process. Made on the event loop that runs the calls. slots: jobs that it can run at once. lanes: those that it serves."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, lanes: tuple[Lane, ...] = tuple(Lane)) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         gate = wiring.gate()
         self._publisher = Publisher()
@@ -47,7 +48,7 @@ class Runtime:
         self._http = HttpClient()
         self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
         self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump)
-        self._heartbeat = Heartbeat(gate, self.holder, slots, tuple(Lane), conf().heartbeat_ms / 1000)
+        self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
         self._listener = CancelListener(wiring.redis_client(), cancel_channel(conf().partition), self._on_cancel)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
         self._loop = asyncio.get_running_loop()
@@ -99,15 +100,16 @@ _private_loop: asyncio.AbstractEventLoop | None = None
 
 
 async def start() -> None:
-    """Start the runtime on this loop, once."""
-    await started()
+    """Start the runtime on this loop, once; a worker that serves no lane has none."""
+    if served_lanes():
+        await started()
 
 
 async def started(slots: int | None = None) -> Runtime:
     """The runtime of this process, started on this loop where none runs yet. slots: RATEGUARD["WORKER_SLOTS"] by default."""
     global _runtime  # noqa: PLW0603 - one a process
     if _runtime is None:
-        _runtime = Runtime(slots or conf().worker_slots)
+        _runtime = Runtime(slots or conf().worker_slots, served_lanes())
         await _runtime.start()
     return _runtime
 
@@ -137,8 +139,12 @@ def private_loop() -> asyncio.AbstractEventLoop:
 
 
 def start_apart(slots: int) -> None:
-    """Start the runtime on a loop of its own, before any message: a worker that nobody hears is granted nothing."""
-    asyncio.run_coroutine_threadsafe(started(slots), private_loop()).result(START_S)
+    """Start the runtime on a loop of its own, before any message: a worker that nobody hears is granted nothing.
+
+    A worker that serves no lane has none: as many processes as a host has for its own tasks would count as room for jobs.
+    """
+    if served_lanes():
+        asyncio.run_coroutine_threadsafe(started(slots), private_loop()).result(START_S)
 
 
 def has_private_loop() -> bool:

@@ -165,6 +165,7 @@ def test_a_project_with_its_own_users_tables_and_celery_follows_the_page(host, s
 
     assert str(PROJECT) not in in_shell(reader, "import sys, rateguard, tenants; print(sys.path, rateguard.__file__, tenants.__file__)")
     reader._run("python manage.py check --fail-level WARNING", "the check has nothing to say")
+    assert in_shell(reader, HOLDERS) == "[5]"  # the host's own worker counts for no lane
     assert in_shell(reader, ASK_TWICE) == '[1, "succeeded", "ada", ["done"]]'
     sim.control.configure(latency={"base_ms": 3_000})  # longer than the host's time limit
     assert in_shell(reader, ASK_TWICE.replace("done", "slow")) == '[1, "succeeded", "ada", ["done", "slow"]]'
@@ -174,6 +175,11 @@ def test_a_project_with_its_own_users_tables_and_celery_follows_the_page(host, s
     reader._serve('uvicorn shop.asgi:application --port "$PORT"', "the host's web process")
     assert in_shell(reader, OVER_HTTP) == "200 True succeeded Person"
 
+
+HOLDERS = """
+    from rateguard.wiring import gate
+    print([len(holder.lanes) for holder in gate().inspect().holders if holder.slots])
+    """
 
 MEASURE = """
     from celery.result import AsyncResult

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rateguard.engine.lanes import Lane
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from tenants.models import LedgerEntry
@@ -47,3 +48,18 @@ def test_a_worker_that_is_told_to_leave_loses_nothing(live, pool):
     wait_for(all_ended, 40)
     assert states() == {State.SUCCEEDED: 50}
     assert_books_close()
+
+
+@pytest.mark.long
+def test_a_worker_has_room_for_the_lanes_that_it_consumes_and_for_no_other(live):
+    """A worker of a host's own tasks counts for nothing: jobs granted on its account would lie until their grants come back."""
+    live.worker("-Q", "celery", "-c", "2", RATEGUARD_WORKER_POOL="prefork")
+    live.worker("-Q", "celery")
+    live.line.submit_many(5)
+    live.line.submit_many(5, lane=Lane.LOW)
+    live.worker("-Q", "llm.low,celery")
+    wait_for(lambda: states() == {State.SUCCEEDED: 5, State.QUEUED: 5}, 40)
+    (holder,) = live.line.gate.inspect().holders
+    assert holder.lanes == (Lane.LOW,)
+    assert set(Job.objects.filter(state=State.SUCCEEDED).values_list("lane", flat=True)) == {Lane.LOW}
+    assert live.line.gate.inspect().reservations == 0
