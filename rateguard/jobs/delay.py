@@ -33,7 +33,7 @@ from rateguard.jobs.models import Job
 from rateguard.jobs.previous import PLACE, is_answer, put, text_of
 from rateguard.jobs.results import outcome_of
 from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit, submit_many
+from rateguard.jobs.submit import Submitted, submit, submit_many
 from rateguard.jobs.within import as_run_id, paying_tenant
 
 Given = Any
@@ -202,9 +202,12 @@ class JobTask(Task[Any, Any]):
         if "model" not in keywords:
             raise InvalidRequest("name a model", code="missing_model", pointer="/model")
         submission = self._submission(self._given(list(args or ())), **filled(keywords), id=job_id, canvas=canvas)
-        made = _submit_once(submission, job_id) if job_id else submit(submission).job.pk
-        uncommitted.note([made])
-        return job_result(self.app, made)
+        if job_id is not None and Job.objects.filter(pk=job_id, tenant=submission.tenant).exists():
+            return job_result(self.app, job_id)
+        submitted = _submit_once(submission, job_id) if job_id else submit(submission)
+        if submitted.is_new:
+            uncommitted.note([submitted.job.pk])
+        return job_result(self.app, submitted.job.pk)
 
     def _submission(self, given: Given, /, **keywords: Any) -> Submission:
         return submission_of(self.endpoint, self.body_of(given), **keywords)
@@ -244,18 +247,16 @@ class EmbedTask(JobTask):
         return super().with_last(given, text) if isinstance(given, str) else [*given, text]
 
 
-def _submit_once(submission: Submission, job_id: uuid.UUID) -> uuid.UUID:
+def _submit_once(submission: Submission, job_id: uuid.UUID) -> Submitted:
     """A canvas's own id: its task may come again when its predecessor was run twice, and is then the same job."""
-    mine = Job.objects.filter(pk=job_id, tenant=submission.tenant)
-    if mine.exists():
-        return job_id
     try:
         with transaction.atomic():
-            return submit(submission).job.pk
+            return submit(submission)
     except IntegrityError:
-        if not mine.exists():
+        found = Job.objects.filter(pk=job_id, tenant=submission.tenant).first()
+        if found is None:
             raise
-        return job_id
+        return Submitted(found, is_new=False)
 
 
 def _run(self: JobTask, *args: Any, **kwargs: Any) -> Completion:

@@ -29,13 +29,13 @@ from rateguard.jobs.models import Job
 from rateguard.jobs.outcome import Finished, failed, succeeded
 from rateguard.jobs.places import places_of
 from rateguard.jobs.settle import settle
-from rateguard.jobs.states import EXPIRE, REFUSE, RELEASE, TERMINAL, State
+from rateguard.jobs.states import EXPIRE, HOLD_BACK, REFUSE, RELEASE, TERMINAL
 from rateguard.jobs.transition import end
 from tenants.directory import Place
 from tenants.models import GateEpoch, Tenant
 
-MOST_ROUNDS = 120
-"""Attempts of one job, those that a provider's limit sent back among them; max_tries ends it much earlier."""
+MOST_HELD_BACK = 20
+"""So often a provider's limit may send a job back."""
 LONGEST_PAUSE_S = 5.0
 """Before another attempt, whatever the provider asks for: somebody sits before it."""
 
@@ -117,7 +117,8 @@ def run_here(rows: Sequence[Job], by: Caller) -> None:
 
 
 def _run(job_id: uuid.UUID, by: Caller) -> None:
-    for number in range(MOST_ROUNDS):
+    number = held_back = 0
+    while held_back < MOST_HELD_BACK:
         end(Job.objects.filter(pk=job_id), RELEASE)
         job = Job.objects.get(pk=job_id)
         place, claimed = _claim(job, number)
@@ -127,9 +128,11 @@ def _run(job_id: uuid.UUID, by: Caller) -> None:
         finished = _attempt(job, claimed, place, by)
         if finished.ended.transition.target in TERMINAL:
             return
+        number += 1
+        held_back += finished.ended.transition is HOLD_BACK
         by.pause(min(_pause_s(finished), LONGEST_PAUSE_S))
-    message = f"the provider's limit was in the way {MOST_ROUNDS} times"
-    end(Job.objects.filter(pk=job_id, state=State.QUEUED), REFUSE, error_code=ErrorKind.RATE_LIMITED.value, error_message=message)
+    message = f"the provider's limit was in the way {MOST_HELD_BACK} times"
+    end(Job.objects.filter(pk=job_id), REFUSE, error_code=ErrorKind.RATE_LIMITED.value, error_message=message)
 
 
 def _claim(job: Job, number: int) -> tuple[Place, Claimed | None]:

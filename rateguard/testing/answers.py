@@ -36,6 +36,8 @@ class _Rule:
 class Answers(contextlib.ContextDecorator):
     """The test's provider. Rules are tried in the order in which they were said; the first that fits answers."""
 
+    _default: Answer | None
+
     def __init__(self, *, default: Answer | None = None, input_usd: float = 0, output_usd: float = 0) -> None:
         """default: the answer where no rule fits. input_usd, output_usd: dollars per million tokens of models that are made up."""
         self._first_default: Answer | None = default

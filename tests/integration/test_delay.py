@@ -178,19 +178,75 @@ class TestCelery:
         assert job.state == State.SCHEDULED
         assert dt.timedelta(minutes=58) < job.deadline_at - job.run_at < dt.timedelta(minutes=60)
 
-    def test_what_cannot_hang_on_a_job_yet_is_refused(self, acme):
-        with pytest.raises(InvalidRequest) as caught:
-            complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, link=complete.s(model=CHAT_MODEL))
-        assert (caught.value.code, Job.objects.exists()) == ("unsupported_canvas", False)
+    @pytest.mark.parametrize("option", ["queue", "routing_key", "exchange", "priority"])
+    def test_a_queue_and_a_priority_are_refused_and_the_lane_is_named(self, acme, option):
+        with pytest.raises(InvalidRequest, match=f"{option}=.*lane=") as caught:
+            complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, **{option: "high"})
+        assert (caught.value.pointer, Job.objects.exists()) == ("/job/lane", False)
 
-    def test_a_worker_that_gets_it_as_a_message_refuses_clearly(self):
-        assert isinstance(complete.apply(("Hello",), {"model": CHAT_MODEL}).result, ConfigurationError)
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"task_id": "no-uuid"}, "no UUID"),
+            ({"countdown": "soon"}, "a number of seconds"),
+            ({"eta": "tomorrow"}, "a datetime"),
+            ({"lane": "high"}, "among its keywords"),
+        ],
+    )
+    def test_an_option_that_means_nothing_is_refused(self, acme, options, said):
+        with pytest.raises(InvalidRequest, match=said):
+            complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, **options)
+
+    def test_what_concerns_a_message_alone_is_passed_over(self, acme):
+        harmless = {
+            "retry": False,
+            "retry_policy": {},
+            "serializer": "json",
+            "compression": "zlib",
+            "headers": {"a": "b"},
+            "ignore_result": True,
+        }
+        result = complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, **harmless)
+        assert submitted(result).state == State.QUEUED
+
+    def test_times_and_limits_are_the_jobs_own(self, acme):
+        eta = timezone.now() + dt.timedelta(hours=1)
+        options = {"eta": eta.replace(tzinfo=None), "expires": eta + dt.timedelta(hours=1), "time_limit": 9, "soft_time_limit": 7.5}
+        job = submitted(complete.apply_async(("Hello",), {"model": CHAT_MODEL, "tenant": "acme"}, **options))
+        assert (job.run_at, job.deadline_at, job.timeout_s) == (eta, eta + dt.timedelta(hours=1), 8)
+
+    @pytest.mark.parametrize(
+        ("given", "messages"),
+        [
+            ("Summarise: {previous}!", ["Summarise: It rains.!"]),
+            ("Summarise:", ["Summarise:\n\nIt rains."]),
+            ([{"role": "system", "content": "Of {previous}"}, {"role": "user", "content": "Why?"}], ["Of It rains.", "Why?"]),
+            ([{"role": "user", "content": "Why?"}], ["Why?", "It rains."]),
+            (None, ["It rains."]),
+        ],
+    )
+    def test_a_step_gets_what_the_step_before_it_came_to(self, acme, given, messages):
+        previous = {"object": "rateguard.completion", "text": "It rains."}
+        args = (previous,) if given is None else (previous, given)
+        job = submitted(complete.apply_async(args, {"model": CHAT_MODEL, "tenant": "acme"}))
+        assert [message["content"] for message in orjson.loads(job.request)["messages"]] == messages
+
+    def test_of_many_answers_all_texts_are_asked_and_each_is_embedded(self, acme):
+        many = [{"object": "rateguard.completion", "text": text} for text in "ab"]
+        asked = submitted(complete.apply_async((many, "All: {previous}"), {"model": CHAT_MODEL, "tenant": "acme"}))
+        embedded = submitted(embed.apply_async((many,), {"model": EMBEDDING_MODEL, "tenant": "acme"}))
+        assert orjson.loads(asked.request)["messages"][0]["content"] == "All: a\n\nb"
+        assert orjson.loads(embedded.request)["input"] == ["a", "b"]
+
+    def test_retry_says_that_a_job_tries_by_itself(self):
+        with pytest.raises(ConfigurationError, match="max_tries"):
+            complete.retry()
 
     def test_the_result_knows_the_job_whatever_backend_the_project_has(self, acme, follower):
         job = submitted(complete.delay("Hello", model=CHAT_MODEL, tenant="acme"))
         Job.objects.update(state=State.SUCCEEDED, finished_at=timezone.now(), result='{"a": 1}')
         elsewhere: Celery = TestApp(backend="cache+memory://", broker="memory://", set_as_current=False)
-        assert job_result(elsewhere, job.pk).get(timeout=5) == {"a": 1}
+        assert job_result(elsewhere, job.pk).get(timeout=5).response == {"a": 1}
 
 
 @pytest.mark.parametrize(
