@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import redis
+from django.conf import settings
 
 from rateguard import wiring
 from rateguard.conf import conf
@@ -17,6 +20,8 @@ OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 PINGS = 20
 SLOW_MS = 5.0
 FULL = 0.8
+_START = "start it, or set REDIS_URL to one that runs; jobs are accepted and wait meanwhile"
+_START_UP = "it is the one of `manage.py up`, which does not run: python3 manage.py up"
 
 
 def look() -> list[Finding]:
@@ -29,6 +34,12 @@ def look() -> list[Finding]:
             fail(f"Redis does not answer: {error}", "start it, or set REDIS_URL to one that runs; jobs are accepted and wait meanwhile")
         ]
     return [_latency(client, *_version(facts)), *_age(facts), *_memory(facts), _persistence(facts), *_role(facts), _gate()]
+
+
+def _is_ups() -> bool:
+    """Whether the server is a Valkey that `up` starts."""
+    state = os.environ.get("RATEGUARD_STATE_DIR")
+    return state is not None and (Path(state) / "valkey.conf").exists() and "@127.0.0.1:" in settings.REDIS_URL
 
 
 def _version(facts: dict[str, Any]) -> tuple[str, str]:

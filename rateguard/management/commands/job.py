@@ -47,6 +47,14 @@ class Command(VerbCommand):
   manage.py job list --tenant acme --status failed
   manage.py job wait 01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e --timeout 30s"""
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """From a shell; this process ends with the command, so what it has for the gate goes out now."""
+        try:
+            super().run_from_argv(argv)
+        finally:
+            if process_pump.cache_info().currsize:
+                process_pump().stop(HAND_OVER_S)
+
     # ---- submit
 
     def add_submit(self, parser: CommandParser) -> None:
@@ -60,11 +68,10 @@ class Command(VerbCommand):
         """Submit it; wait for it if asked to."""
         submitted = submit(submission_of(options))
         job = find_job(str(submitted.job.pk))
-        is_told = process_pump().flush(HAND_OVER_S)
         if options["wait"] is not None:
             self._wait(options, job, options["wait"].total_seconds())
             return
-        process_pump().stop(HAND_OVER_S)
+        is_told = process_pump().flush(HAND_OVER_S)
         told = "" if is_told else "; Redis does not answer, it moves as soon as that does"
         known = "" if submitted.is_new else " (by an earlier request with this key)"
         self.show(options, as_values(job), f"submitted job {job.pk}{known}{told}")
@@ -115,7 +122,6 @@ class Command(VerbCommand):
     def _wait(self, options: dict[str, Any], job: Job, timeout_s: float) -> None:
         """Print the answer. Raises CommandError where there is none."""
         wait_for_end(job.pk, timeout_s)
-        process_pump().stop(HAND_OVER_S)
         job.refresh_from_db()
         if options["json"]:
             self.show(options, as_values(job), "")
@@ -147,7 +153,6 @@ class Command(VerbCommand):
         self._each(options, [retry(job, by=who()) for job in [find_job(text) for text in options["jobs"]]])
 
     def _each(self, options: dict[str, Any], jobs: list[Job]) -> None:
-        process_pump().stop(HAND_OVER_S)
         lines = (f"job {job.pk} {'is asked to end' if job.state == State.RUNNING else f'is {job.state}'}" for job in jobs)
         self.show(options, listed(as_values(job) for job in jobs), "\n".join(lines))
 
