@@ -121,10 +121,11 @@ def _dispatcher() -> Dispatcher:
     """Django, whose answers may wait, and beside it what must answer while all of Django is busy."""
     django = cast("Application", get_asgi_application())
     from rateguard.api import health  # noqa: PLC0415 -- as above
+    from rateguard.api.bounded import bounded  # noqa: PLC0415 -- as above
     from rateguard.api.waiting import waits  # noqa: PLC0415 -- as above
 
     mounts: dict[str, Application] = {health.ALIVE: health.health, health.READY: health.health}
-    return Dispatcher(waits(django), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)
+    return Dispatcher(waits(bounded(django)), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)
 
 
 application = _dispatcher()

@@ -93,19 +93,19 @@ class HasLabel(Func):
     def __init__(self, key: str, value: str) -> None:
         super().__init__(F("labels"), Value(key), Value(value))
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
         """As a row of the object's pairs: a path into it could not hold every key."""
         template = "EXISTS (SELECT 1 FROM json_each(%(labels)s) AS pair WHERE pair.key = %%s AND pair.value = %%s)"
         return self._compiled(compiler, template)
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
         """As the value of the key."""
         return self._compiled(compiler, "(jsonb_extract_path_text(%(labels)s, %%s) = %%s)")
 
-    def _compiled(self, compiler: Any, template: str) -> tuple[str, list[Any]]:
+    def _compiled(self, compiler: Any, template: str) -> tuple[str, tuple[Any, ...]]:
         labels, key, value = self.get_source_expressions()
         sql, params = compiler.compile(labels)
-        return template % {"labels": sql}, [*params, cast("Any", key).value, cast("Any", value).value]
+        return template % {"labels": sql}, (*params, cast("Any", key).value, cast("Any", value).value)
 
 
 def filtered(rows: QuerySet[Job], given: QueryDict) -> QuerySet[Job]:

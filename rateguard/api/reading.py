@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
 from rateguard.api.authentication import Caller
+from rateguard.api.strict_json import read_json_object
 from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
@@ -39,6 +37,7 @@ RUN_HEADER = "Rateguard-Run"
 
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _STRICT = re.compile(r"(?:^|[,;])\s*handling\s*=\s*\"?strict\"?\s*(?=$|[,;])", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
@@ -108,38 +107,21 @@ def read_strict_wait(request: Request) -> int | None:
 
 def read_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object, of at most MOST_BODY_BYTES. Raises InvalidRequest."""
-    if (request.content_type or "").partition(";")[0].strip().lower() != "application/json":
-        raise InvalidRequest("send the body as application/json", code="unsupported_media_type")
+    _check_kind(request)
     raw = request.read(MOST_BODY_BYTES + 1)
     if len(raw) > MOST_BODY_BYTES:
         raise InvalidRequest(f"the body has more than {MOST_BODY_BYTES} bytes", code="body_too_large")
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not JSON in UTF-8: {error}", code="invalid_json", pointer="") from None
-    if not isinstance(body, dict):
-        raise InvalidRequest("the body is a JSON object", code="invalid_field", pointer="")
-    _refuse_twins(raw)
-    return body
+    return read_json_object(raw)
 
 
-def _refuse_twins(raw: bytes) -> None:
-    """A name that stands twice in an object: which one counts, every reader decides for himself."""
-    try:
-        _NAMES_ONCE.decode(raw.decode())
-    except RecursionError:
-        raise InvalidRequest("the request is nested too deeply", code="too_deep") from None
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) == len(pairs):
-        return
-    twin = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-    raise InvalidRequest(f"the name {twin[:100]!r} stands twice in one object: send it once", code="invalid_json")
-
-
-_NAMES_ONCE = json.JSONDecoder(object_pairs_hook=_without_twins, parse_int=str, parse_float=str)
-"""Reads nothing but the names: numbers stay texts, however long."""
+def _check_kind(request: Request) -> None:
+    """JSON is UTF-8 (RFC 8259) and comes as it is."""
+    kind, _, parameters = (request.content_type or "").partition(";")
+    charset = _CHARSET.search(parameters)
+    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+        raise InvalidRequest("send the body as application/json, in UTF-8", code="unsupported_media_type")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise InvalidRequest("send the body as it is, without a Content-Encoding", code="unsupported_media_type")
 
 
 def _endpoint(body: Mapping[str, Any]) -> Endpoint:
