@@ -12,7 +12,7 @@ import orjson
 from celery import Celery, current_app
 from celery.canvas import Signature, maybe_signature
 from celery.utils.functional import maybe_list
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 from rateguard.engine.errors import InvalidRequest
 
@@ -37,6 +37,12 @@ def canvas_of(options: Mapping[str, Any]) -> dict[str, Any] | None:
     if not canvas:
         return None  # a group by itself moves nothing
     return {**canvas, **{name: options[name] for name in _PLACES if options.get(name) is not None}}
+
+
+def read(canvas: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A stored canvas as a worker would read it from a message: times and the like are no texts any more."""
+    found: dict[str, Any] = loads(orjson.dumps(canvas or {}))
+    return found
 
 
 def signature_of(step: Any, app: Celery) -> Signature[Any]:

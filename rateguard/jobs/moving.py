@@ -24,7 +24,7 @@ from django_celery_results.models import ChordCounter  # type: ignore[attr-defin
 from kombu.exceptions import OperationalError as BrokerError
 
 from rateguard.engine.errors import LimitInTheWay
-from rateguard.jobs.canvas import leaves, signature_of, the_app
+from rateguard.jobs.canvas import leaves, read, signature_of, the_app
 from rateguard.jobs.errbacks import know_all_tasks, send_errback
 from rateguard.jobs.models import Job
 from rateguard.jobs.results import JobResultBackend, outcome_of
@@ -72,7 +72,7 @@ def move(job: Job) -> None:
 
 def _request(job: Job) -> Context:
     """The job as Celery's backend and errbacks see a task's message."""
-    canvas = job.canvas or {}
+    canvas = read(job.canvas)
     return Context(
         id=str(job.pk),
         task="rateguard.embed" if job.endpoint == "embeddings" else "rateguard.complete",
@@ -183,6 +183,18 @@ class MovingBackend(JobResultBackend):
         self._fail_step(body, error, body.options.get("chain") if body.subtask_type else None)
 
     # ---- failure
+
+    def _fail_chain(
+        self, chain: Any, exc: Exception, _traceback: Any = None, store_result: bool = True, state: str = states.FAILURE
+    ) -> None:
+        """What was to come has failed too: all of it, also in groups, where Celery marks nothing and who waits waits for ever."""
+        for leaf in (leaf for step in chain or () for leaf in leaves(signature_of(step, self.app))):
+            request = _of_step(leaf, None)
+            was_told = bool(request.chord and leaf.id) and self.get_state(leaf.id) in states.PROPAGATE_STATES
+            if store_result and leaf.id:
+                self.store_result(leaf.id, exc, state, request=request)
+            if request.chord and not was_told:
+                self.on_chord_part_return(request, state, exc)
 
     def _call_task_errbacks(self, request: Context, exc: Exception, _traceback: Any) -> None:
         for errback in maybe_list(request.errbacks) or ():
