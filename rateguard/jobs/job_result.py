@@ -17,7 +17,7 @@ from rateguard.jobs import follow, uncommitted
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.completion import Completion, revive
 from rateguard.jobs.models import Job
-from rateguard.jobs.results import JobResultBackend, outcome_of
+from rateguard.jobs.results import JobResultBackend, outcome_of, revoke
 from rateguard.jobs.whereabouts import whereabouts
 
 LOOK_AGAIN_S = 5.0
@@ -83,9 +83,10 @@ class JobResult(AsyncResult[Completion]):
         """Cancel the job; its row as it is then. One that runs is asked to end; one that ended stays. Raises JobDoesNotExist."""
         return cancel(self.job, by=by)
 
-    def revoke(self, *_: Any, **__: Any) -> None:
-        """Celery's word for `cancel`, whatever else is said."""
-        self.cancel()
+    def revoke(self, *args: Any, **kwargs: Any) -> None:
+        """Celery's word for `cancel`. A step of a chain that has no job yet is revoked as any task: the workers remember it."""
+        if not revoke(self._uuid()):
+            super().revoke(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Callable[..., JobResult], tuple[Any, ...]]:
         return _again, (type(self), self.id, self.parent)
