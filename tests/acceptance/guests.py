@@ -5,16 +5,20 @@ The environment holds the wheel, the locked packages and nothing else: a package
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import textwrap
+import uuid
 import venv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, EntryPoint, distribution
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).parents[2]
@@ -84,6 +88,17 @@ def start_project(folder: Path, shell: Mapping[str, str], files: Mapping[str, st
         written.write("\n" + "\n".join(settings) + "\n")
 
 
+@contextlib.contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """A line of settings for a database of the project's own on this PostgreSQL server."""
+    name = f"host_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        place = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        yield f"import environ\nDATABASES['default'] = environ.Env.db_url_config({place!r})"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def run_script(folder: Path, shell: Mapping[str, str], script: str, **variables: str) -> str:
     """What a script in the project's shell prints; the test fails with what it says where it fails."""
     done = subprocess.run(
@@ -92,7 +107,7 @@ def run_script(folder: Path, shell: Mapping[str, str], script: str, **variables:
         env={**shell, "DJANGO_SETTINGS_MODULE": "shop.settings", **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -102,11 +102,11 @@ class Reader:
         self.namespace: dict[str, Any] = {"__name__": "__docs__"}
         self._served: list[subprocess.Popen[bytes]] = []
 
-    def follow(self, page: Path, before: str = "") -> None:
-        """Do all of it, or what stands before a line that is `before`. Raises what a block raises."""
+    def follow(self, page: Path, *, after: str = "", before: str = "") -> None:
+        """Do all of it, or what stands after and before these lines of it. Raises what a block raises."""
         lines = page.read_text(encoding="utf-8").splitlines()
-        end = lines.index(before) if before else len(lines)
-        for block in (block for block in blocks_of(page) if block.runs and block.line <= end):
+        begin, end = lines.index(after) if after else 0, lines.index(before) if before else len(lines)
+        for block in (block for block in blocks_of(page) if block.runs and begin < block.line <= end):
             where = f"{page.relative_to(PROJECT)}:{block.line}"
             if block.file:
                 self._write(block.file, block.text)

@@ -1,5 +1,6 @@
 """rateguard as a guest: the wheel in projects of other people, which follow docs/django.md to the letter."""
 
+import contextlib
 import os
 import subprocess
 import textwrap
@@ -13,12 +14,22 @@ from packaging.requirements import Requirement
 
 import rateguard
 from rateguard.embedded.process import free_port
-from tests.acceptance.guests import PROJECT, build_wheel, locked_packages, make_environment, run_script, shell_of, start_project
+from tests.acceptance.guests import (
+    PROJECT,
+    build_wheel,
+    locked_packages,
+    make_environment,
+    own_database,
+    run_script,
+    shell_of,
+    start_project,
+)
 from tests.acceptance.pages import Reader
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 PAGE = PROJECT / "docs" / "django.md"
+TABLES = "## Tables, a tenant, a model"
 SHIPPED = {"rateguard": "rateguard", "tenants": "tenants", "dashboard": "dashboard", "templates": "rateguard/templates"}
 """Where in the wheel the folders of the checkout lie."""
 
@@ -151,7 +162,7 @@ ASK_TWICE = """
     with transaction.atomic():
         User.objects.create(username="done")
         asked = complete.delay("done", model="gpt-5.4-mini", user="ada")
-    asked.get(timeout=30)
+    asked.get(timeout=60)
     job = Job.objects.get(pk=asked.id)
     print(json.dumps([Job.objects.count() - before, job.state, job.user, sorted(User.objects.values_list("username", flat=True))]))
     """
@@ -217,7 +228,15 @@ OVER_HTTP = """
     """
 
 
-def test_a_project_with_a_dashboard_of_its_own_keeps_it_and_all_else_works(host):
+@pytest.fixture
+def database():
+    """The host's settings of its database: with --postgres one on that server, else none, and the page's SQLite stays."""
+    server = os.environ["DATABASE_URL"]
+    with own_database(server) if server.startswith("postgres") else contextlib.nullcontext("") as line:
+        yield line
+
+
+def test_a_project_with_a_dashboard_of_its_own_keeps_it_and_all_else_works(database, host):
     reader = host(
         {
             "dashboard/__init__.py": "",
@@ -228,7 +247,10 @@ def test_a_project_with_a_dashboard_of_its_own_keeps_it_and_all_else_works(host)
     )
     reader._run("python manage.py makemigrations dashboard --verbosity 0", "the host's own tables")
 
-    reader.follow(PAGE, before="## Call it")
+    reader.follow(PAGE, before=TABLES)
+    with (reader.folder / "shop" / "settings.py").open("a") as settings:
+        settings.write(database)
+    reader.follow(PAGE, after=TABLES, before="## Call it")
 
     told = subprocess.run(
         ["python", "manage.py", "check"], cwd=reader.folder, env=reader.environment, capture_output=True, text=True, check=True
