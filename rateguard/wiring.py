@@ -31,7 +31,7 @@ from rateguard.engine.limits.limit import LimitRecord
 from rateguard.engine.scopes import NodeKind
 from tenants.directory import Directory, read_directory
 from tenants.events import delete_old, store_notices
-from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState
+from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState, Tenant
 from tenants.models.runs import runs_changed
 from tenants.records import configuration as parts
 from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
@@ -56,6 +56,7 @@ __all__ = [
     "push_run",
     "redis_client",
     "run_records",
+    "tenant_named",
     "tidy",
     "whole_configuration",
 ]
@@ -123,6 +124,20 @@ def forget_directory() -> None:
     _directory = None
     _known_nodes.cache_clear()
     _known_run.cache_clear()
+    _known_tenant.cache_clear()
+
+
+def tenant_named(name: str) -> Tenant | None:
+    """A tenant's row, as new as the directory: for reading alone. None where there is none; that is never remembered."""
+    try:
+        return _known_tenant(name, directory().version, _read_at)
+    except Tenant.DoesNotExist:
+        return None
+
+
+@functools.lru_cache(maxsize=10_000)
+def _known_tenant(name: str, version: int, read_at: float) -> Tenant:  # noqa: ARG001 - part of the key: an older answer is unreachable
+    return Tenant.objects.get(name=name)
 
 
 # ---- paths and their limits

@@ -2,6 +2,7 @@
 
 Asked only where such a budget is on the path: one call of the gate for all rows of a submit. If the gate does not answer, the row is
 taken and the gate decides later; it is not asked again for a moment, so that a long transaction does not wait once for each of its jobs.
+Nor is it asked again for a moment where a budget holds a hundred times what is asked for: only a fresh figure refuses anything.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError, LimitInTheWay
 from rateguard.engine.gate.contract import LimitUse
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric
+from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric, Need
 from rateguard.engine.money import format_usd
 from rateguard.jobs.effective import path_sources
 from rateguard.jobs.fits import need_of
@@ -23,14 +24,23 @@ from rateguard.jobs.states import State
 
 AWAY_S = 1.0
 
+FRESH_S = 0.25
+"""So long a figure serves where it is far from deciding."""
+FAR = 100
+MOST_KEPT = 10_000
+
 _away_until = 0.0
+_seen: dict[str, tuple[float, LimitUse]] = {}
+"""Budgets as the gate told them, and when (time.monotonic())."""
 
 
 def check_budgets(rows: Sequence[Job]) -> None:
     """Compare what rows reserve with the rest of the budgets on their paths. Raises LimitInTheWay: `budget_exhausted`."""
     asked = {path: _budgets_on(path) for path in {row.path for row in rows}}
     names = {record.id for records in asked.values() for record in records}
-    uses = _uses_of(names) if names else None
+    if all(_is_far(row, asked[row.path]) for row in rows):
+        return
+    uses = _uses_of(names)
     if uses is not None:
         for row in rows:
             _check(row, asked[row.path], *uses)
@@ -52,14 +62,34 @@ def _uses_of(names: Iterable[str]) -> tuple[dict[str, LimitUse], int] | None:
     except GateError:
         _away_until = time.monotonic() + AWAY_S
         return None
-    return {use.id: use for use in seen.limits}, seen.now_ms
+    uses = {use.id: use for use in seen.limits}
+    if len(_seen) + len(uses) > MOST_KEPT:
+        _seen.clear()
+    _seen.update({name: (time.monotonic(), use) for name, use in uses.items()})
+    return uses, seen.now_ms
+
+
+def _is_far(row: Job, records: Sequence[LimitRecord]) -> bool:
+    """Whether what was seen a moment ago pays the row a hundred times over."""
+    if not records:
+        return True
+    need, lane, fresh_at = _need(row), Lane(row.lane), time.monotonic() - FRESH_S
+    for record in records:
+        seen_at, use = _seen.get(record.id, (0.0, None))
+        if use is None or seen_at < fresh_at or use.used + FAR * need.of(record.metric) > record.amount_for(lane):
+            return False
+    return True
+
+
+def _need(row: Job) -> Need:
+    return need_of(row, wiring.directory().places_for(row.model, row.tenant_id) or ())
 
 
 def _check(row: Job, records: Sequence[LimitRecord], uses: Mapping[str, LimitUse], now_ms: int) -> None:
     """As the gate will judge: what only reservations are in the way of waits for them to settle."""
     if not records:
         return
-    need, lane = need_of(row, wiring.directory().places_for(row.model, row.tenant_id) or ()), Lane(row.lane)
+    need, lane = _need(row), Lane(row.lane)
     for record in records:
         use, wanted = uses.get(record.id), need.of(record.metric)
         if use is None or use.used - use.reserved + wanted <= record.amount_for(lane) or _starts_anew_before(row, record, now_ms):
@@ -108,3 +138,4 @@ def forget() -> None:
     """Ask the gate again."""
     global _away_until  # noqa: PLW0603 - as above
     _away_until = 0.0
+    _seen.clear()

@@ -19,6 +19,7 @@ from typing import Protocol, Self
 
 from asgiref.sync import sync_to_async
 
+from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.money import NANO
@@ -188,7 +189,7 @@ def paying_tenant(given: Tenant | str | None, run_id: uuid.UUID | None) -> Tenan
             return found
         raise InvalidRequest(f"there is no run {run_id} of an active tenant", code="unknown_run", pointer="/job/run")
     name = given or conf().default_tenant
-    found = None if name is None else Tenant.objects.filter(name=name).first()
+    found = None if name is None else wiring.tenant_named(name)
     here = inplace.caller()
     if found is None and here is not None and here.make_tenant is not None:
         return here.make_tenant(name)
