@@ -73,9 +73,10 @@ _WITH_BODY = (413, 415)
 
 
 class Shape(serializers.Serializer[Any]):
-    """The shape of an object, for the schema. As a request it takes no other fields, unless `is_open`."""
+    """The shape of an object, for the schema. As a request it takes no other fields, unless `is_open`, and has to be sent."""
 
     is_open = False
+    may_be_absent = False
 
 
 def constant(word: str) -> serializers.ChoiceField:
@@ -151,6 +152,12 @@ class ApiSchema(AutoSchema):
             schema["additionalProperties"] = False
         return schema
 
+    def _get_request_body(self, direction: Literal["request", "response"] = "request") -> dict[str, Any] | None:
+        found: dict[str, Any] | None = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        if found and not getattr(self.get_request_serializer(), "may_be_absent", False):
+            found["required"] = True
+        return found
+
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         found: dict[str, Any] = super()._get_response_bodies(direction)
         for status in self._statuses_of_all():
@@ -166,7 +173,7 @@ class ApiSchema(AutoSchema):
         if not self.view.authentication_classes:
             return ()
         has_name = "{" in self.path
-        has_body = self.method in {"POST", "PUT", "PATCH"} and self._get_request_body()  # type: ignore[no-untyped-call]
+        has_body = self.method in {"POST", "PUT", "PATCH"} and self._get_request_body()
         return (*_COMMON, *((404,) if has_name else ()), *(_WITH_BODY if has_body else ()))
 
 

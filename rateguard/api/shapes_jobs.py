@@ -63,4 +63,6 @@ JOBS = list_of(
 class RetryShape(Shape):
     """There need be no body."""
 
+    may_be_absent = True
+
     deadline = serializers.DateTimeField(required=False, allow_null=True, help_text="By when it must have started, instead of the old one.")

@@ -65,7 +65,7 @@ def _offers(directory: Directory, tenant_id: int, found: Mapping[str, tuple[Plac
 
 def _offer(name: str, places: tuple[Place, ...], facts: _Facts, room: ModelRoom | None) -> Offer:
     known = [facts.get((place.target.provider, place.target.upstream_model), {}) for place in places]
-    kinds = {one.get("kind") for one in known} & _ENDPOINTS.keys()
+    kinds = {str(one["kind"]) for one in known if one.get("kind") in _ENDPOINTS}
     states = {} if room is None else {one.state.id: one.closed_by is None for one in room.deployments}
     offered = tuple(OfferedPlace(place, states.get(place.id)) for place in places)
     return Offer(
