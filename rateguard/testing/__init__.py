@@ -11,22 +11,31 @@
 `llm` is a fixture for pytest with such a block around the test; `WithAnswers` gives a TestCase `self.llm`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from rateguard.testing.answers import Answers, Unanswered, answers
-from rateguard.testing.asked import Asked
-from rateguard.testing.cases import WithAnswers
-
 if TYPE_CHECKING:
+    from rateguard.testing.answers import Answers, Unanswered, answers
+    from rateguard.testing.asked import Asked
+    from rateguard.testing.cases import WithAnswers
     from rateguard.testing.plugin import llm
+
+_PLACES = {
+    "Answers": "rateguard.testing.answers",
+    "Asked": "rateguard.testing.asked",
+    "Unanswered": "rateguard.testing.answers",
+    "WithAnswers": "rateguard.testing.cases",
+    "answers": "rateguard.testing.answers",
+    "llm": "rateguard.testing.plugin",
+}
 
 __all__ = ["Answers", "Asked", "Unanswered", "WithAnswers", "answers", "llm"]
 
 
 def __getattr__(name: str) -> Any:
-    """The fixture is made when it is asked for: pytest need not be there."""
-    if name != "llm":
+    """Load a name at its first use: pytest loads the plugin in here before Django is set up, and need not be there itself."""
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rateguard.testing.plugin import llm  # noqa: PLC0415 -- see above
-
-    return llm
+    found = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = found
+    return found
