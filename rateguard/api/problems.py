@@ -2,8 +2,8 @@
 
     {type, title, status, detail, code, errors: [{pointer, detail}], request_id}
 
-`type` leads to the code's place in the docs, `pointer` (RFC 6901) to each field of the request that must change. A limit in the way is
-named by further members, and by headers (see `limit_headers`).
+`type` leads to the code's place on the page of all codes (`error_page`), `pointer` (RFC 6901) to each field of the request that must
+change. A limit in the way is named by further members, and by headers (see `limit_headers`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.urls import NoReverseMatch, reverse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -29,7 +30,6 @@ from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, No
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
-DOCS = "/docs/errors#"
 RETRY_AFTER_S = 1
 GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same request again in a moment"
 
@@ -91,7 +91,7 @@ class Problem:
     def as_dict(self, request_id: str) -> dict[str, Any]:
         """The body."""
         return {
-            "type": DOCS + self.code,
+            "type": f"{_page_of_codes()}#{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
             "status": self.status,
             "detail": self.detail,
@@ -100,6 +100,14 @@ class Problem:
             **self.members,
             "request_id": request_id,
         }
+
+
+def _page_of_codes() -> str:
+    """Where a host project put our addresses; while they are being read (the schema has examples), where ours are."""
+    try:
+        return reverse("rateguard:errors")
+    except (ImproperlyConfigured, NoReverseMatch):
+        return "/api/v1/errors"
 
 
 def as_http_response(problem: Problem, request_id: str) -> HttpResponse:

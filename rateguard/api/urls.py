@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 
 from rateguard.api.breakers import Breakers, Events, OneBreaker
 from rateguard.api.document import JSON, YAML, SchemaDocument
+from rateguard.api.error_page import error_page
 from rateguard.api.estimate import Estimates
 from rateguard.api.limits import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.models import Models, OneModel
@@ -45,5 +46,6 @@ urlpatterns = [
     path("v1/schema.yaml", SchemaDocument.as_view(media_type=YAML, schema=None), name="schema-yaml"),
     path("v1/docs", SwaggerPage.as_view(schema=None), name="swagger"),
     path("v1/docs/<str:name>", SwaggerFile.as_view(schema=None), name="swagger-file"),
+    path("v1/errors", error_page, name="errors"),
     re_path(r"", Nothing.as_view()),
 ]
