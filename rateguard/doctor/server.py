@@ -30,9 +30,7 @@ def look() -> list[Finding]:
         client = wiring.redis_client()
         facts: dict[str, Any] = client.info()  # type: ignore[assignment]  # the synchronous client gives a dict
     except (redis.RedisError, OSError, ConfigurationError) as error:
-        return [
-            fail(f"Redis does not answer: {error}", "start it, or set REDIS_URL to one that runs; jobs are accepted and wait meanwhile")
-        ]
+        return [fail(f"Redis does not answer: {error}", _START_UP if _is_ups() else _START)]
     return [_latency(client, *_version(facts)), *_age(facts), *_memory(facts), _persistence(facts), *_role(facts), _gate()]
 
 
