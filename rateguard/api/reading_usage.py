@@ -68,7 +68,7 @@ def _dimensions(query: Query) -> tuple[str, ...]:
 def _filters(query: Query) -> dict[str, str | int]:
     """What must hold. A key is named by its id."""
     texts = {name: query.text(name) for name in ("model", "deployment", "team", "user")}
-    texts["label"] = query.text("label", most=LONGEST_LABEL)
+    texts["label"] = query.text("label", most=LONGEST_LABEL).replace(":", "=", 1)  # as the rollups write it
     found: dict[str, str | int] = {name: text for name, text in texts.items() if text}
     key = query.whole("key", -1, 0, MOST_PK)
     return found if key < 0 else {**found, "key": key}

@@ -53,8 +53,16 @@ JOB_FILTERS = [
         "Link", str, OpenApiParameter.HEADER, response=[200], description="The pages beside this one, `rel` `next` (older) and `prev`."
     ),
 ]
+
+
+class ListedJobShape(JobShape):
+    """A job in a list."""
+
+    result = serializers.DictField(allow_null=True, required=False, help_text="With `include=result`: the provider's answer, verbatim.")
+
+
 JOBS = list_of(
-    JobShape,
+    ListedJobShape,
     next_cursor=serializers.CharField(allow_null=True, help_text="Of the page of older jobs."),
     previous_cursor=serializers.CharField(allow_null=True, help_text="Of the page of newer jobs."),
 )

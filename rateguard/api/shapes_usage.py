@@ -31,7 +31,7 @@ USAGE_PARAMETERS = [
     name_of("team"),
     whole("key", 0, MOST_PK, "A key's id; 0: what came in without one."),
     name_of("user"),
-    OpenApiParameter("label", {"type": "string", "maxLength": 384}, description="`key=value`, or `key` for all its values."),
+    OpenApiParameter("label", {"type": "string", "maxLength": 384}, description="`feature:search`, or `feature` for all its values."),
     OpenApiParameter("cursor", {"type": "string"}, description="`next_cursor` of the page before."),
     whole("limit", 1, MOST_LINES, "Lines a page; 100 where absent."),
 ]
@@ -56,7 +56,7 @@ class UsageLineShape(Shape):
     team = serializers.CharField(allow_null=True, help_text="Empty: of no team.")
     key = serializers.IntegerField(allow_null=True, help_text="The key's id; 0: it came in without one.")
     user = serializers.CharField(allow_null=True)
-    label = serializers.CharField(allow_null=True, help_text="`key=value`.")  # type: ignore[assignment]  # a field, off the class
+    label = serializers.CharField(allow_null=True, help_text="Such as `feature:search`.")  # type: ignore[assignment]  # a field, off the class
     key_name = serializers.CharField(allow_null=True)
     jobs = serializers.IntegerField(help_text="Jobs that ended.")
     succeeded = serializers.IntegerField(allow_null=True)

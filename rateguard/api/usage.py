@@ -65,6 +65,8 @@ def _key_names(question: Question, answer: Answer) -> dict[str | int, str]:
 def _line(question: Question, line: Line, key_names: dict[str | int, str]) -> dict[str, Any]:
     """Of what is not told apart: null."""
     group = dict(zip(question.dimensions, line.group, strict=True))
+    if "label" in group:
+        group["label"] = str(group["label"]).replace("=", ":", 1)  # as callers write it
     return {
         "starts_at": _moment(line.period.start),
         "ends_at": _moment(line.period.end),

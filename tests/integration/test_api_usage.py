@@ -167,7 +167,7 @@ class TestGroups:
             "feature=chat",
             "feature=chat/2",
         ]
-        assert [line["cost_nano_usd"] for line in lines(api, f"label=feature=chat&per=total&{span}")] == [11]
+        assert [line["cost_nano_usd"] for line in lines(api, f"label=feature:chat&per=total&{span}")] == [11]
 
         first = api.get(f"/api/v1/usage?group_by=label&limit=4&{span}").json()
         second = lines(api, f"group_by=label&limit=4&{span}&cursor={first['next_cursor']}")
