@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.urls import NoReverseMatch, reverse
@@ -88,10 +88,10 @@ class Problem:
         code, detail = _CODES.get(status, (phrase.lower().replace(" ", "_"), phrase))
         return cls(status, code, detail, headers=headers or {})
 
-    def as_dict(self, request_id: str) -> dict[str, Any]:
-        """The body."""
+    def as_dict(self, request_id: str, page: str | None = None) -> dict[str, Any]:
+        """The body. page: of all codes; by default where the project put it, which no module may ask for while addresses are read."""
         return {
-            "type": f"{_page_of_codes()}#{self.code}",
+            "type": f"{page or _page_of_codes()}#{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
             "status": self.status,
             "detail": self.detail,
@@ -103,10 +103,9 @@ class Problem:
 
 
 def _page_of_codes() -> str:
-    """Where a host project put our addresses; while they are being read (the schema has examples), where ours are."""
     try:
         return reverse("rateguard:errors")
-    except (ImproperlyConfigured, NoReverseMatch):
+    except NoReverseMatch:  # our answers, but not our addresses
         return "/api/v1/errors"
 
 

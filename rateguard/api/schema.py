@@ -124,7 +124,7 @@ def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
 def _problem(status: int) -> OpenApiResponse:
     code, detail = EXAMPLES[status]
     errors = (("/model", detail),) if status == 400 else ()
-    value = Problem(status, code, detail, errors).as_dict("5f0c2f7be9e04f0d9b1f4e3c2a1d0b9e")
+    value = Problem(status, code, detail, errors).as_dict("5f0c2f7be9e04f0d9b1f4e3c2a1d0b9e", page="/api/v1/errors")
     if status in {402, 429}:
         value |= {"scope_kind": "tenant", "scope": "acme", **_LIMITS[status]}
     example = OpenApiExample(code, value, media_type=PROBLEM_TYPE, status_codes=[str(status)], response_only=True)
