@@ -37,7 +37,7 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.process import SimHandle
-from rateguard.jobs import expect, rebuild
+from rateguard.jobs import affordable, expect, rebuild
 from rateguard.jobs import pump as pumps
 from rateguard.jobs.claim import Claimed, claim
 from rateguard.jobs.models import Attempt, Job, JobEvent
@@ -415,6 +415,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wiring.forget_directory()
     monkeypatch.setattr(wiring, "_known_version", 0)
     expect.forget()
+    affordable.forget()
     process_pump.cache_clear()
     process_teller.cache_clear()
     yield

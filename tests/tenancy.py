@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rateguard import wiring
-from rateguard.jobs import expect
+from rateguard.jobs import affordable, expect
 from rateguard.jobs.pump import process_pump
 from tenants.keys import issue_key
 from tenants.models import ApiKey, Deployment, ModelRoute, ProviderAccount, RouteTarget, Tenant
@@ -50,6 +50,7 @@ def _forget() -> None:
     """What this process knows of rows that are gone, and the line on which it would tell a later test's gate of them."""
     wiring.forget_directory()
     expect.forget()
+    affordable.forget()
     if process_pump.cache_info().currsize:
         process_pump().stop(0)
         process_pump.cache_clear()
