@@ -25,7 +25,8 @@ def at_end(request: Request, response: Response, job: Job, seconds: int) -> Resp
     if seconds and job.state not in TERMINAL:
         hand_over(request, _Ending(job.pk, reverse("rateguard:job", args=[job.pk]), seconds, is_preferred=request.method == "POST"))
     elif seconds and request.method == "POST":
-        response.headers[APPLIED] = f"wait={seconds}"
+        others = response.headers.get(APPLIED)
+        response.headers[APPLIED] = f"{others}, wait={seconds}" if others else f"wait={seconds}"
     return response
 
 

@@ -41,7 +41,11 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     description="The same key and body give the same job again; another body with it is refused. It is kept for 24 hours.",
 )
 PREFER = OpenApiParameter(
-    "Prefer", str, OpenApiParameter.HEADER, description=f"`wait=30`: answer when the job has ended, after at most {LONGEST_WAIT_S} seconds."
+    "Prefer",
+    str,
+    OpenApiParameter.HEADER,
+    description=f"`wait=30`: answer when the job has ended, after at most {LONGEST_WAIT_S} seconds. "
+    "`handling=strict, wait=30`: take it only if it can start within 30 seconds, else refuse it (429).",
 )
 RUN = OpenApiParameter(
     RUN_HEADER,

@@ -52,9 +52,12 @@ class Jobs(ApiView):
     )
     def post(self, request: Request) -> Response:
         """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header."""
-        submitted = submit(read_submission(request, caller_of(request), request_id_of(request)))
+        submission = read_submission(request, caller_of(request), request_id_of(request))
+        submitted = submit(submission)
         job = submitted.job
         headers = {"Location": reverse("rateguard:job", args=[job.pk])}
+        if submission.must_start_within_s is not None:
+            headers["Preference-Applied"] = "handling=strict"
         if not submitted.is_new:
             headers["Idempotent-Replayed"] = "true"
         response = Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)

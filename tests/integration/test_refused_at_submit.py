@@ -249,7 +249,8 @@ class TestNoRoomInTime:
 
     def test_where_there_is_room_it_is_taken(self, line, caller):
         line.limit("requests", 100, 60_000)
-        assert self.strictly(caller, 5).status_code == 202
+        response = self.strictly(caller, 5)
+        assert (response.status_code, response.headers["Preference-Applied"]) == (202, "handling=strict")
 
     def test_a_start_beyond_the_wait_contradicts_it(self, line, caller):
         problem = refused(self.strictly(caller, 5, run_at="2099-01-01T00:00:00Z"), 400, "invalid_field")
