@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from rateguard.doctor.finding import Finding, fail, ok, warn
 from rateguard.embedding import LANE_QUEUES
 
-CONNECT_S = 3.0
+CONNECT_S = 3
 MANY = 1_000
 """The gate lets at most 100 granted jobs a worker wait to be sent, in messages of 25: so many messages are nobody's."""
 
@@ -19,7 +19,7 @@ def look() -> list[Finding]:
     """Connect once, and look into the lanes' queues."""
     with current_app.connection_for_read(connect_timeout=CONNECT_S) as connection:
         connection.transport_options = {
-            **connection.transport_options,
+            **(connection.transport_options or {}),
             "socket_connect_timeout": CONNECT_S,
             "socket_timeout": CONNECT_S,
         }
@@ -27,10 +27,16 @@ def look() -> list[Finding]:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
             depths = {queue: _depth(connection.default_channel, queue) for queue in LANE_QUEUES}
-        except (OperationalError, *connection.connection_errors) as error:
+        except (OperationalError, OSError, *_errors_of(connection)) as error:
             told = f"the broker {address} does not answer: {error}"
             return [fail(told, "start it, or set BROKER_URL (REDIS_URL, where it is the same server)")]
     return [_pile(address, depths)]
+
+
+def _errors_of(connection: Any) -> tuple[type[Exception], ...]:
+    """What its transport raises where it cannot be reached."""
+    found: tuple[type[Exception], ...] = connection.connection_errors
+    return found
 
 
 def _depth(channel: Any, queue: str) -> int:

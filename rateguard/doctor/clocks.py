@@ -59,5 +59,5 @@ def _database_s() -> float:
 
 
 def _redis_s() -> float:
-    seconds, micros = wiring.redis_client().time()  # type: ignore[misc]  # the synchronous client gives a pair
+    seconds, micros = wiring.redis_client().time()
     return float(seconds) + float(micros) / 1_000_000

@@ -28,7 +28,7 @@ def look() -> list[Finding]:
     """Everything, in order; nothing further where it does not answer."""
     try:
         client = wiring.redis_client()
-        facts: dict[str, Any] = client.info()  # type: ignore[assignment]  # the synchronous client gives a dict
+        facts: dict[str, Any] = client.info()
     except (redis.RedisError, OSError, ConfigurationError) as error:
         return [fail(f"Redis does not answer: {error}", _START_UP if _is_ups() else _START)]
     return [_latency(client, *_version(facts)), *_age(facts), *_memory(facts), _persistence(facts), *_role(facts), _gate()]

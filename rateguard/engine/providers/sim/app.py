@@ -62,17 +62,27 @@ class SimApp:
         elif exchange.method == "POST" and exchange.path in {_CHAT, _EMBEDDINGS}:
             await self._serve(exchange)
         elif exchange.method == "GET" and exchange.path == _MODELS:
-            names = set(self._state.config.models) | set(self._state.config.prices) - {"*"}
-            await exchange.reply(200, [JSON], answers.models(names, _STARTED_S))
+            await self._list(exchange)
         else:
             await _refuse(exchange, 404, f"Invalid URL ({exchange.method} {exchange.path})", "invalid_request_error", None)
+
+    async def _list(self, exchange: Exchange) -> None:
+        """The models, to whoever has a key."""
+        if not self._knows(exchange):
+            await _refuse_key(exchange)
+            return
+        names = set(self._state.config.models) | set(self._state.config.prices) - {"*"}
+        await exchange.reply(200, [JSON], answers.models(names, _STARTED_S))
+
+    def _knows(self, exchange: Exchange) -> bool:
+        return not self._state.config.keys or exchange.key in self._state.config.keys
 
     async def _serve(self, exchange: Exchange) -> None:
         raw = await exchange.read_body()
         body = _parse(raw)
         config = self._state.config
-        if config.keys and exchange.key not in config.keys:
-            await _refuse(exchange, 401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
+        if not self._knows(exchange):
+            await _refuse_key(exchange)
         elif body is None:
             await _refuse(exchange, 400, "We could not parse the JSON body of your request.", "invalid_request_error", None)
         elif any(isinstance(body.get(name), int) and body[name] < 1 for name in MAX_TOKENS_FIELDS):
@@ -237,6 +247,10 @@ async def _sleep_until(call: _Call, after_ms: float) -> None:
     """Wait until so long after the request was counted; always let others run."""
     left_ms = call.exchange.counted_ms + call.wait_ms + after_ms - now_ms()
     await asyncio.sleep(max(0.0, left_ms / 1_000))
+
+
+async def _refuse_key(exchange: Exchange) -> None:
+    await _refuse(exchange, 401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
 
 
 async def _refuse(exchange: Exchange, status: int, message: str, kind: str, code: str | None) -> None:
