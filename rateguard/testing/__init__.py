@@ -15,17 +15,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rateguard.testing.answers import Answers, Unanswered, answers
+    from rateguard.testing.canned import Answers, Unanswered, answers
     from rateguard.testing.asked import Asked
     from rateguard.testing.cases import WithAnswers
     from rateguard.testing.plugin import llm
 
 _PLACES = {
-    "Answers": "rateguard.testing.answers",
+    "Answers": "rateguard.testing.canned",
     "Asked": "rateguard.testing.asked",
-    "Unanswered": "rateguard.testing.answers",
+    "Unanswered": "rateguard.testing.canned",
     "WithAnswers": "rateguard.testing.cases",
-    "answers": "rateguard.testing.answers",
+    "answers": "rateguard.testing.canned",
     "llm": "rateguard.testing.plugin",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from rateguard.testing.answers import Answers, answers
+from rateguard.testing.canned import Answers, answers
 
 
 class WithAnswers(unittest.TestCase):

@@ -16,7 +16,7 @@ from rateguard import wiring
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.money import Price
 from rateguard.engine.providers.base import Target
-from rateguard.jobs import expect
+from rateguard.jobs import affordable, expect
 from tenants.directory import Directory, Place, read_directory
 from tenants.models import ConfigVersion, Tenant
 
@@ -78,3 +78,4 @@ def _open_gate() -> MemoryGate:
 def _forget() -> None:
     wiring.forget_directory()
     expect.forget()
+    affordable.forget()
