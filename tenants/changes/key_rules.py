@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,13 +103,13 @@ def _lanes_that_do_not_fit(fields: Fields) -> list[tuple[str, str]]:
 
 
 def check_not_wider(actor: Actor, fields: Fields) -> None:
-    """Raise NotAllowed for a key that may do more than the acting one. An operator makes any."""
+    """Raise NotAllowed for a key that may do more than the acting one, of the fields that are given. An operator makes any."""
     if actor.is_operator:
         return
     wider = [("is_operator", "only an operator makes operators' keys")] if fields["is_operator"] else []
     if actor.key is not None:
-        own = {name: getattr(actor.key, name) for name in fields}
-        wider += [(name, said) for name, rule in _RULES.items() if (said := rule(own[name], fields[name]))]
+        asked = [(name, rule(getattr(actor.key, name), fields[name])) for name, rule in _RULES.items() if name in fields]
+        wider += [(name, said) for name, said in asked if said]
     if wider:
         errors = [(f"/{name}", said) for name, said in wider]
         raise NotAllowed("; ".join(said for _, said in wider), code="forbidden", pointer=errors[0][0], errors=errors)
@@ -137,9 +138,16 @@ def _less_bound(own: dict[str, str], wanted: dict[str, str]) -> str:
     return f"the key that makes this one is bound to {bound_text(own)}: bind this one to it, too"
 
 
+def _longer(own: dt.datetime | None, wanted: dt.datetime | None) -> str:
+    if own is None or (wanted is not None and wanted <= own):
+        return ""
+    return f"the key that makes this one expires at {own.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}: name that moment or an earlier one"
+
+
 _RULES: dict[str, Callable[[Any, Any], str]] = {
     "permissions": _more_permissions,
     "allowed_models": _more_models,
     "highest_lane": _more_urgent,
     "bound": _less_bound,
+    "expires_at": _longer,
 }

@@ -72,7 +72,7 @@ def change_key(actor: Actor, key: ApiKey, **fields: Any) -> ApiKey:
     row = _within_reach(actor, key)
     after = {name: fields.get(name, getattr(row, name)) for name in FIELDS}
     check_fields(after, set(fields))
-    check_not_wider(actor, after)
+    check_not_wider(actor, {name: value for name, value in after.items() if name in fields or name != "expires_at"})
     return change(actor, KIND, row, fields)
 
 
@@ -83,6 +83,7 @@ def rotate(actor: Actor, key: ApiKey, overlap: dt.timedelta) -> str:
     Raises InvalidRequest: `invalid_field` with the pointer /overlap, `key_revoked` for one that is revoked or expired.
     """
     row = _within_reach(actor, key)
+    check_not_wider(actor, {"is_operator": row.is_operator, "expires_at": row.expires_at})
     if not dt.timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise InvalidRequest(f"an overlap is from 0 to {LONGEST_OVERLAP.days} days", code="invalid_field", pointer="/overlap")
     in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
@@ -115,9 +116,9 @@ def _owner(actor: Actor, tenant: Tenant) -> Tenant:
 
 
 def _within_reach(actor: Actor, key: ApiKey) -> ApiKey:
-    """The key, locked; one that may do more than the acting key is left alone: its secret would be worth more than the actor's own."""
+    """The key, locked. One that may do more than the acting key is left alone; one that only lives longer may be changed and revoked."""
     row = fresh(key, KIND.name)
     if actor.tenant is not None and row.tenant_id != actor.tenant.pk:
         actor.check_of(row.tenant_id, KIND.name)
-    check_not_wider(actor, {name: getattr(row, name) for name in FIELDS})
+    check_not_wider(actor, {name: getattr(row, name) for name in FIELDS if name != "expires_at"})
     return row

@@ -65,7 +65,7 @@ def _locked(deployments: Sequence[Deployment]) -> list[Deployment]:
     pks = [one.pk for one in deployments]
     if len(set(pks)) != len(pks) or not 1 <= len(pks) <= MOST_DEPLOYMENTS:
         raise as_invalid([("deployments", f"name 1 to {MOST_DEPLOYMENTS} deployments, each one once")])
-    found = Deployment.objects.select_for_update().in_bulk(pks)
+    found = Deployment.objects.select_for_update().order_by("pk").in_bulk(pks)
     if len(found) != len(pks):
         raise gone("deployment")
     return [found[pk] for pk in pks]

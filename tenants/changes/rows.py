@@ -14,7 +14,8 @@ from rateguard.engine.errors import InvalidRequest
 from tenants.changes import audit
 from tenants.changes.actor import Actor, gone
 from tenants.changes.problems import check
-from tenants.models import AuditAction, Tenant
+from tenants.models import AuditAction, ConfigVersion, Tenant
+from tenants.models.versions import ONLY_ID
 
 Row = TypeVar("Row", bound=models.Model)
 Arguments = ParamSpec("Arguments")
@@ -41,12 +42,16 @@ class Kind:
 
 
 def in_one_transaction(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """All of it or nothing. What the database refuses at the very end (somebody was quicker) is `in_use`."""
+    """All of it or nothing, one after another. What the database refuses at the very end (somebody was quicker) is `in_use`.
+
+    Each change ends by raising the configuration's version; who holds it from the start never waits for another who waits for it.
+    """
 
     @functools.wraps(function)
     def inner(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             with transaction.atomic():
+                ConfigVersion.objects.select_for_update().filter(pk=ONLY_ID).first()
                 return function(*args, **kwargs)
         except IntegrityError:
             raise InvalidRequest("somebody changed what this hangs on in the same moment: look, and send it again", code="in_use") from None

@@ -397,6 +397,7 @@ def test_what_something_hangs_on_is_not_deleted_and_the_answer_says_what_to_do(o
 def narrow(acme):
     """A key of acme's that manages within bounds, and its secret's holder."""
     settings = {"permissions": ["read", "manage"], "allowed_models": [CHAT_MODEL], "highest_lane": 3, "bound": {"team": "ml"}}
+    settings["expires_at"] = dt.datetime(2040, 1, 1, tzinfo=dt.UTC)
     return Manager(issue_key(acme.tenant, "narrow", **settings)[1])
 
 
@@ -406,6 +407,7 @@ _WITHIN = {
     "allowed_models": [CHAT_MODEL],
     "highest_lane": "low",
     "bound": {"team": "ml", "user": "a"},
+    "expires_at": "2040-01-01T00:00:00Z",
 }
 
 
@@ -417,6 +419,8 @@ WIDER = [
     ({"highest_lane": None}, "/highest_lane"),
     ({"bound": {"user": "a"}}, "/bound"),
     ({"bound": {"team": "sales"}}, "/bound"),
+    ({"expires_at": None}, "/expires_at"),
+    ({"expires_at": "2040-01-01T00:00:01Z"}, "/expires_at"),
 ]
 
 
@@ -438,6 +442,13 @@ def test_a_key_leaves_alone_those_that_may_do_more_and_what_is_beyond_its_bound(
     ):
         problem_of(narrow.ask(method, path, body), 403, "forbidden")
     assert not AuditEntry.objects.exists()
+
+
+def test_a_key_that_expires_may_revoke_one_that_does_not_but_not_take_its_secret(acme):
+    brief = Manager(issue_key(acme.tenant, "brief", permissions=ALL, expires_at=timezone.now() + dt.timedelta(days=1))[1])
+    problem_of(brief.ask("post", f"keys/{acme.key.pk}/rotate", {}), 403, "forbidden")
+    assert brief.ask("patch", f"keys/{acme.key.pk}", {"name": "old"}).status_code == 200
+    assert brief.ask("delete", f"keys/{acme.key.pk}").status_code == 204
 
 
 def test_both_secrets_of_a_rotated_key_work_until_the_overlap_is_over(own, acme):

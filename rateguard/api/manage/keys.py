@@ -24,7 +24,7 @@ from rateguard.engine.errors import InvalidRequest
 from tenants.changes.keys import change_key, create_key, revoke, rotate
 from tenants.models import ApiKey
 
-USUAL_OVERLAP = dt.timedelta(hours=1)
+USUAL_OVERLAP = dt.timedelta(hours=24)
 NO_STORE = {"Cache-Control": "no-store"}
 _STATES = {
     "active": Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=Now())),
@@ -88,7 +88,7 @@ class RotateKey(ManageView):
         responses={200: KeyWithSecretShape, **problems(409)},
     )
     def post(self, request: Request, key: int) -> Response:
-        """200 with the new secret, this once. The old one is good for `overlap` more, an hour where nothing is said."""
+        """200 with the new secret, this once. The old one is good for `overlap` more, a day where nothing is said."""
         row, overlap = _row(request, key), _overlap(read(request, RotationShape))
         secret = rotate(reach_of(request).actor, row, overlap)
         return Response({**render_key(_row(request, key)), "secret": secret}, headers=NO_STORE)

@@ -23,8 +23,8 @@ NAME_CHARS = 64
 LONGEST_DOLLARS = 32
 _NAME = r"^[-a-zA-Z0-9_]*[-a-zA-Z_][-a-zA-Z0-9_]*$"
 _NAME_SAYS = "a name is letters, digits, - and _, and not a number alone"
-_UNITS = {"s": 1, "min": 60, "h": 3_600, "day": 86_400}
-_SPAN = r"([0-9]{1,6}) ?(s|min|h|day)"
+_UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "day": 86_400}
+_SPAN = r"([0-9]{1,6}) ?(s|min|h|d|day)"
 _LANES = [lane.label for lane in Lane]
 
 

@@ -148,7 +148,7 @@ class NewKeyShape(KeyChangesShape):
 
 
 class RotationShape(RequestShape):
-    """How long the old secret of a key is good: an hour, unless one of the two says otherwise."""
+    """How long the old secret of a key is good: a day, unless one of the two says otherwise."""
 
     overlap = SpanField(required=False)
     overlap_s = whole(0, MOST_OVERLAP_S, required=False)
