@@ -26,7 +26,7 @@ from celery import states
 from celery.exceptions import TaskRevokedError, TimeoutError  # noqa: A004 -- what callers of `get()` catch
 from django_celery_results.backends import DatabaseBackend
 
-from rateguard.engine.errors import JobFailed
+from rateguard.engine.errors import InvalidRequest, JobFailed
 from rateguard.jobs.cancel import cancel
 from rateguard.jobs.completion import Completion
 from rateguard.jobs.follow import wait_for_end
@@ -80,6 +80,20 @@ class JobResultBackend(DatabaseBackend):  # type: ignore[misc]  # the package sh
 
     def _store_result(self, task_id: str, result: Any, status: str, *args: Any, **kwargs: Any) -> Any:
         return result if _job_id(task_id) else super()._store_result(task_id, result, status, *args, **kwargs)
+
+    def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
+        """A refusal keeps its code and pointer on the way through JSON, where an exception is its class and its text alone."""
+        prepared = super().prepare_exception(exc, serializer)
+        if isinstance(exc, InvalidRequest) and isinstance(prepared, dict):
+            return {**prepared, "exc_type": InvalidRequest.__name__, "code": exc.code, "pointer": exc.pointer}
+        return prepared
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """The exception of what `prepare_exception` gave."""
+        error = super().exception_to_python(exc)
+        if isinstance(error, InvalidRequest) and isinstance(exc, dict):
+            error.code, error.pointer = exc.get("code", error.code), exc.get("pointer", error.pointer)
+        return error
 
     def _forget(self, task_id: str) -> None:
         if not _job_id(task_id):

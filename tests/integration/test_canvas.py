@@ -184,8 +184,9 @@ def test_a_failed_job_calls_its_errbacks_and_fails_the_rest_of_its_chain(line, p
 def test_a_step_that_cannot_be_submitted_fails_and_nothing_waits_for_it(line, station):
     result = chain(ask("first"), complete.s("second", model="nobody-knows", tenant="acme"), ask("third"))()
     result.parent.parent.get(timeout=WAIT_S)
-    with pytest.raises(InvalidRequest, match="nobody-knows"):
+    with pytest.raises(InvalidRequest, match="nobody-knows") as caught:
         result.get(timeout=WAIT_S)
+    assert caught.value.code == "unknown_model"
     assert Job.objects.count() == 1
 
 
