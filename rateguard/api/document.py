@@ -78,7 +78,7 @@ def _as_yaml(made: dict[str, Any]) -> bytes:
     return yaml.dump(made, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120).encode()
 
 
-class _PlainDumper(yaml.SafeDumper):
+class _PlainDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the quick one where libyaml is there
     """YAML without anchors: what is said twice is written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:

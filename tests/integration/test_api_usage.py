@@ -164,8 +164,8 @@ class TestGroups:
         assert (by_user["user"], by_user["cost_nano_usd"], by_user["starts_at"]) == ("ada", 5, "2026-03-01T00:00:00+00:00")
         assert (by_user["succeeded"], by_user["latency_ms"], next_day["cost_nano_usd"]) == (None, None, 6)
         assert [line["label"] for line in lines(api, f"group_by=label&label=feature&per=month&{span}")] == [
-            "feature=chat",
-            "feature=chat/2",
+            "feature:chat",
+            "feature:chat/2",
         ]
         assert [line["cost_nano_usd"] for line in lines(api, f"label=feature:chat&per=total&{span}")] == [11]
 
