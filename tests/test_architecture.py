@@ -41,7 +41,7 @@ ALSO = {
     ("retry", "providers"),
 }
 # The project's entry points belong to no row: Django, Celery and uvicorn load them by name and they bring all rows together.
-ENTRY_POINTS = {"settings", "urls", "asgi", "wsgi", "celery", "tasks", "apps", "checks", "project", "hosting", "__main__"}
+ENTRY_POINTS = {"settings", "urls", "asgi", "wsgi", "celery", "tasks", "apps", "checks", "middleware", "project", "hosting", "__main__"}
 LONGEST_MODULE = 400
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 

@@ -1,4 +1,4 @@
-"""A run goes with the work: through ordinary Celery tasks, on every pool, to the jobs that they submit."""
+"""A run and a context go with the work: through ordinary Celery tasks, on every pool, to the jobs that they submit."""
 
 import pytest
 
@@ -19,11 +19,15 @@ def runs_of(user):
     return list(Job.objects.filter(user=user).values_list("run", flat=True))
 
 
+def said_of(user):
+    return {(job.team, job.labels.get("a")) for job in Job.objects.filter(user=user)}
+
+
 @pytest.mark.parametrize("pool", [pytest.param(name, marks=[pytest.mark.long] if name != "ours" else []) for name in POOLS])
 def test_what_a_celery_task_submits_is_charged_to_the_run_in_which_it_was_published(live, pool):
     tasks = TASKS + COROUTINES if pool == "ours" else TASKS
     worker = live.worker("-I", "tests.run_tasks", "-c", "4", **POOLS[pool])
-    with rateguard.run(tenant="acme", max_calls=80) as run:
+    with rateguard.context(team="red", labels={"a": "b"}), rateguard.run(tenant="acme", max_calls=80) as run:
         for task in tasks:
             task.delay("inside")
         run_tasks.begin_inside.delay("inner")
@@ -31,6 +35,8 @@ def test_what_a_celery_task_submits_is_charged_to_the_run_in_which_it_was_publis
         task.delay("outside")
     wait_for(lambda: Job.objects.filter(state=State.SUCCEEDED).count() == 2 * len(tasks) + 1, 40)
     inner = Run.objects.get(name="inner")
+    assert said_of("inside") == said_of("inner") == {("red", "b")}
+    assert said_of("outside") == {("", None)}
     assert runs_of("inside") == [run.id] * len(tasks)
     assert runs_of("outside") == [None] * len(tasks)
     assert runs_of("inner") == [inner.pk]
