@@ -81,6 +81,8 @@ class JobFilters(FilterSet):  # type: ignore[misc]  # as above
 
 KNOWN = tuple(JobFilters.base_filters)
 _SEVERAL = {"status", "lane"}
+_TEXTS = {"user", "team", "model", "error"}
+"""Empty is as good as absent."""
 _PAIR = re.compile(r"([^:=]+)[:=](.*)", re.DOTALL)
 
 
@@ -126,6 +128,8 @@ def _one_each(given: QueryDict) -> dict[str, str]:
     for name, values in named.items():
         if len(values) > 1 and name not in _SEVERAL:
             raise InvalidRequest(f"{name} stands {len(values)} times: send it once", code="invalid_parameter")
+        if name not in _TEXTS and "" in values:
+            raise InvalidRequest(f"{name} is empty: write a value, or leave it out", code="invalid_parameter")
     return {name: ",".join(values) for name, values in named.items()}
 
 

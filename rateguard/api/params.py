@@ -48,10 +48,10 @@ class Query:
 
     def choice(self, name: str, options: Sequence[str]) -> str:
         """One of some words; empty where it is absent."""
-        value = self._given.get(name, "")
-        if value and value not in options:
+        value = self._given.get(name)
+        if value is not None and value not in options:
             _refuse(f"{name} is one of {', '.join(options)}")
-        return value
+        return value or ""
 
     def lane(self) -> Lane:
         """`lane`; normal where it is absent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -68,7 +69,7 @@ def _dimensions(query: Query) -> tuple[str, ...]:
 def _filters(query: Query) -> dict[str, str | int]:
     """What must hold. A key is named by its id."""
     texts = {name: query.text(name) for name in ("model", "deployment", "team", "user")}
-    texts["label"] = query.text("label", most=LONGEST_LABEL).replace(":", "=", 1)  # as the rollups write it
+    texts["label"] = re.sub(r"^([^:=]+):", r"\1=", query.text("label", most=LONGEST_LABEL))  # as the rollups write it
     found: dict[str, str | int] = {name: text for name, text in texts.items() if text}
     key = query.whole("key", -1, 0, MOST_PK)
     return found if key < 0 else {**found, "key": key}
