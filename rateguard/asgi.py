@@ -12,9 +12,9 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
 
@@ -119,13 +119,14 @@ def _leave() -> None:
 
 def _dispatcher() -> Dispatcher:
     """Django, whose answers may wait, and beside it what must answer while all of Django is busy."""
-    django = cast("Application", get_asgi_application())
+    django.setup(set_prefix=False)
     from rateguard.api import health  # noqa: PLC0415 -- as above
     from rateguard.api.bounded import bounded  # noqa: PLC0415 -- as above
+    from rateguard.api.one_thread import OneThread  # noqa: PLC0415 -- as above
     from rateguard.api.waiting import waits  # noqa: PLC0415 -- as above
 
     mounts: dict[str, Application] = {health.ALIVE: health.health, health.READY: health.health}
-    return Dispatcher(waits(bounded(django)), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)
+    return Dispatcher(waits(bounded(OneThread())), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)
 
 
 application = _dispatcher()
