@@ -8,7 +8,7 @@ Only what is away (broker, database) is raised, as one of `AWAY`: then nothing h
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
@@ -24,6 +24,7 @@ from django_celery_results.models import ChordCounter  # type: ignore[attr-defin
 from kombu.exceptions import OperationalError as BrokerError
 
 from rateguard.engine.errors import LimitInTheWay
+from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.canvas import leaves, read, signature_of, the_app
 from rateguard.jobs.errbacks import know_all_tasks, send_errback
 from rateguard.jobs.models import Job
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 AWAY = (BrokerError, redis.RedisError, OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """Nothing is wrong with the canvas: the broker or the database is away."""
 
+JOBS: dict[str, str] = {Endpoint.CHAT: "rateguard.complete", Endpoint.EMBEDDINGS: "rateguard.embed"}
+"""The task of each kind of job."""
 PROBE_S = 5
 
 
@@ -56,6 +59,8 @@ def is_broker_there() -> bool:
 
 def prepare() -> None:
     """What takes a while the first time; outside of any transaction."""
+    from rateguard.jobs import delay  # noqa: F401, PLC0415 - registers `complete` and `embed`; it uses what ends jobs, which uses this
+
     know_all_tasks(the_app())
 
 
@@ -75,7 +80,7 @@ def _request(job: Job) -> Context:
     canvas = read(job.canvas)
     return Context(
         id=str(job.pk),
-        task="rateguard.embed" if job.endpoint == "embeddings" else "rateguard.complete",
+        task=JOBS[job.endpoint],
         args=[],
         kwargs={},
         callbacks=canvas.get("link"),
@@ -99,15 +104,17 @@ class MovingBackend(JobResultBackend):
     # ---- success
 
     def go_on(self, request: Context, value: Any) -> None:
-        """Links, the next task of the chain, the chord: each with the value."""
-        for callback in request.callbacks or ():
-            self._apply(callback, (value,), request)
+        """Links, the next task of the chain, the chord: each with the value. What is published comes last: no rollback takes it back."""
+        steps: list[tuple[Any, dict[str, Any]]] = [(callback, {}) for callback in request.callbacks or ()]
         if request.chain:
-            steps: list[Any] = list(request.chain)
-            *rest, following = steps
-            self._apply(following, (value,), request, chain=rest)
+            *rest, following = list(request.chain)
+            steps.append((following, {"chain": rest}))
+        for step, options in (one for one in steps if _is_job(one[0])):
+            self._apply(step, (value,), request, **options)
         if request.chord:
             self.on_chord_part_return(request, states.SUCCESS, value)
+        for step, options in (one for one in steps if not _is_job(one[0])):
+            self._apply(step, (value,), request, **options)
 
     def _apply(self, step: Any, args: Sequence[Any], parent: Context, **options: Any) -> None:
         """Apply a step; one that cannot be applied has failed."""
@@ -215,6 +222,10 @@ class MovingBackend(JobResultBackend):
         if isinstance(self.app.backend, DatabaseBackend):
             return super()._store_result(task_id, result, status, *args, **kwargs)
         return self.app.backend.store_result(task_id, result, status)  # pragma: no cover - a host with another backend
+
+
+def _is_job(step: Any) -> bool:
+    return isinstance(step, Mapping) and step.get("task") in JOBS.values()
 
 
 class _PartFailed(Exception):

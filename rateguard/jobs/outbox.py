@@ -122,7 +122,7 @@ class Teller:
             for job in jobs:
                 if len(self._waiting) < MOST_KEPT:
                     self._waiting[job] = None
-            if self._thread is None and not self._is_stopping:
+            if not self._is_stopping and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._run, name="rateguard-teller", daemon=True)
                 self._thread.start()
             self._condition.notify_all()
@@ -154,10 +154,10 @@ class Teller:
                 self._is_busy = False
                 is_idle = not self._waiting
             if is_idle:
-                connection.close()
+                _close_quietly()
                 with self._condition:
                     self._condition.notify_all()
-        connection.close()
+        _close_quietly()
 
     def _next(self) -> uuid.UUID | None:
         with self._condition:
