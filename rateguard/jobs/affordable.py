@@ -17,6 +17,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric, Need
 from rateguard.engine.money import format_usd
 from rateguard.jobs.effective import path_sources
+from rateguard.jobs.exhausted import note_exhausted
 from rateguard.jobs.fits import need_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.naming import in_words
@@ -96,6 +97,7 @@ def _check(row: Job, records: Sequence[LimitRecord], uses: Mapping[str, LimitUse
             continue
         if record.on_exhausted == Exhausted.DOWNGRADE:
             return  # it goes to a cheaper model, at which the budgets are asked again
+        note_exhausted(record, use, wanted, now_ms)
         raise _refusal(record, use, wanted, lane, now_ms)
 
 

@@ -12,13 +12,13 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable, LimitInTheWay
 from rateguard.engine.providers.base import Endpoint
-from rateguard.jobs import affordable, queue_bound
+from rateguard.jobs import affordable, exhausted, queue_bound
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.runs import start_run
 from rateguard.jobs.submission import Submission
 from rateguard.jobs.submit import submit, submit_many
 from tenants.keys import issue_key
-from tenants.models import Budget, ModelRoute, Pause
+from tenants.models import Budget, GateEvent, ModelRoute, Pause
 from tests.api import Api
 from tests.line import MODEL
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
@@ -32,9 +32,11 @@ HELLO = {"model": CHAT_MODEL, "messages": [{"role": "user", "content": "Hello"}]
 def as_new():
     queue_bound.forget()
     affordable.forget()
+    exhausted.forget()
     yield
     queue_bound.forget()
     affordable.forget()
+    exhausted.forget()
 
 
 @pytest.fixture
@@ -160,6 +162,17 @@ class TestSpentBudget:
         spend(line, 999_000)
         refused(caller.submit(body(run_at=(timezone.now() + dt.timedelta(seconds=1)).isoformat())), 402, "budget_exhausted")
         assert caller.submit(body(run_at=(timezone.now() + dt.timedelta(hours=30)).isoformat())).status_code == 202
+
+    def test_people_hear_once_that_all_is_spent_whoever_finds_it(self, line, caller):
+        row = line.budget(1_000_000)
+        Budget.objects.filter(pk=row.pk).update(thresholds=[50, 100])
+        wiring.push_configuration()
+        wiring.forget_directory()
+        spend(line, 999_000)
+        for _ in range(2):
+            refused(caller.submit(body()), 402, "budget_exhausted")
+            assert sorted(GateEvent.objects.values_list("subject", "value")) == [(f"b{row.pk}", 50), (f"b{row.pk}", 100)]
+            wiring.collect_notices()  # the gate told of the first half
 
     def test_of_a_total_nobody_knows_when_it_opens(self, line, caller):
         line.budget(1_000_000)
