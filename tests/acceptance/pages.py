@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,7 +136,7 @@ class Reader:
 
     def _run(self, text: str, where: str) -> None:
         kept = self.folder / ".environment"
-        script = f"set -a\n{text}\nenv -0 > {kept}"
+        script = f"set -a\n{text}\nenv -0 > {shlex.quote(str(kept))}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,

@@ -33,8 +33,8 @@ DOCS = PROJECT / "docs"
 OPERATING = DOCS / "operating.md"
 TENANTS = DOCS / "tenants.md"
 LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
-PAGES_OF_HOSTS = {"docs/django.md"}
-"""Followed by host projects in which the wheel is installed: test_embedding.py."""
+PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md"}
+"""Followed by host projects in which the wheel is installed (test_embedding.py), and from an empty folder (test_up.py)."""
 PAGES_ON_THEIR_OWN = {"docs/operating.md", "docs/contributing.md", "docs/gate.md"}
 """Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""
 MODELS = ("gpt-5.4-mini", "text-embedding-3-small")
@@ -45,7 +45,7 @@ def name_of(page):
 
 
 def that_run(*, on_their_own):
-    pages = [page for page in PAGES if any(block.runs for block in blocks_of(page)) and name_of(page) not in PAGES_OF_HOSTS]
+    pages = [page for page in PAGES if any(block.runs for block in blocks_of(page)) and name_of(page) not in PAGES_ELSEWHERE]
     return [page for page in pages if (name_of(page) in PAGES_ON_THEIR_OWN) == on_their_own]
 
 
@@ -212,11 +212,11 @@ def test_every_code_has_its_place_in_the_docs_and_no_other():
 
 def test_the_job_that_is_shown_has_the_fields_of_a_job():
     job = Job(state=State.SUCCEEDED, lane=3, timeout_s=600, max_tries=5, submitted_at=None)
-    shown = next(json.loads(block.text) for block in blocks_of(DOCS / "calling.md") if block.language == "json")
+    shown = next(json.loads(block.text) for block in blocks_of(DOCS / "api.md") if block.language == "json")
     assert list(shown) == list(render_job(job))
 
 
 def test_the_fields_of_job_are_all_explained():
-    assert {field.strip("`") for row in rows_below(DOCS / "calling.md", "The object `job`") for field in row[0].split(", ")} == set(
+    assert {field.strip("`") for row in rows_below(DOCS / "api.md", "The object `job`") for field in row[0].split(", ")} == set(
         JOB_FIELDS
     )

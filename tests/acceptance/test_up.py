@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rateguard.embedded.process import free_port
+from tests.acceptance.pages import Reader, shell_environment
 from tests.simprovider import wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -112,6 +113,20 @@ def folder(tmp_path):
     for pid in made.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def reader(folder, sim):
+    """Who follows the page, with a provider's key in the environment."""
+    keys = {"OPENAI_API_KEY": "sk-a-readers-key", "OPENAI_BASE_URL": sim.base_url, "PORT": str(folder.port)}
+    made = Reader(folder.folder, {**shell_environment(folder.environment, sys.executable), **keys})
+    yield made
+    made.leave()
+
+
+@pytest.mark.timeout(600)
+def test_the_page_about_the_shell_can_be_followed_to_the_letter(reader):
+    reader.follow(PROJECT / "docs" / "cli.md")
 
 
 def command_in(said):
