@@ -93,6 +93,11 @@ QUERIES = {
     "/api/v1/pauses": (),
     "/api/v1/scopes/global": ("lane", "model"),
     "/api/v1/scopes/{}/{}": ("tenant", "team", "user", "lane", "model", "input_tokens"),
+    "/api/v1/jobs": (
+        *("status", "lane", "user", "team", "model", "error", "run", "key", "label", "label.a", "label.", "submitted_after"),
+        *("submitted_before", "include", "cursor", "limit"),
+    ),
+    "/api/v1/jobs/{}": ("wait",),
     "/api/v1/runs/{}": (),
     "/api/v1/runs": ("status", "limit"),
     "/api/v1/pauses/{}": (),
@@ -120,10 +125,12 @@ ODD_TEXTS = [
     "%",
     "😀",
 ]
+ODD_TEXTS += ["2026-01-01T00:00:00Z", "2026-01-01", "a:b", ":", "a:\0", "failed,expired", ",", "bi4xLjI", "+", " "]
 ODD_TEXTS += [str(2**63), str(2**63 - 1), "01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e", CHAT_MODEL, "threshold", "main"]
 BODIES = {
     "/api/v1/runs": {"name": "a", "budget_usd": 2, "max_calls": 3, "deadline": "2099-01-01T00:00:00Z", "parent": None},
     "/api/v1/pauses": {"target_kind": "lane", "target": "low", "until": 60, "reason": "a", "drain": True},
+    "/api/v1/jobs/01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e/retry": {"deadline": "2099-01-01T00:00:00Z"},
     "/api/v1/breakers/main": {"action": "open"},
     "/api/v1/breakers/gpt-5-4-mini": {"action": "open"},
 }
