@@ -45,7 +45,7 @@ SwaggerUIBundle({
   url: page.dataset.schema,
   domNode: page,
   deepLinking: true,
-  persistAuthorization: true,
+  persistAuthorization: false,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
