@@ -29,6 +29,7 @@ class ExecuteTask(Task):  # type: ignore[type-arg] # generic in the stubs only
 
     abstract = True
     pool_slots = 0
+    rate_limit = "0/s"  # none: not the host's task_default_rate_limit
     is_hot = True
     on_loop = staticmethod(_execute)
 

@@ -5,7 +5,7 @@
 Celery's hub keeps the main thread; the loop has its own. What a task may declare, as attributes:
 
     pool_slots = 0    takes no slot and is accepted at once (something else bounds it)
-    is_hot = True     a coroutine whose result is ignored: Celery's tracer, its signals and `self.request` are skipped
+    is_hot = True     a coroutine whose result is ignored: Celery's tracer, its signals, its limits and `self.request` are skipped
 
 Limits: coroutines get `SoftTimeLimitExceeded` raised inside, then are cancelled at the hard limit. A thread cannot be stopped:
 a synchronous task runs on past its limits and past revoke(terminate=True).
@@ -111,8 +111,7 @@ class AsyncioPool(BasePool):
 
     def _delivery(self, trace: Callable[..., tuple[int, Any, float]], payload: tuple[Any, ...], options: Mapping[str, Any]) -> Delivery:
         task = self.app.tasks[payload[0]]
-        # A host's time limits for its own tasks would cut calls off whose limit is CALL_TIMEOUT_S.
-        soft_s, hard_s = (None, None) if getattr(task, "is_hot", False) else (self.options.get("soft_timeout"), self.options.get("timeout"))
+        soft_s, hard_s = self._limits(task, options)
         return Delivery(
             number=next(self._numbers),
             task=task,
@@ -124,12 +123,19 @@ class AsyncioPool(BasePool):
                 fail=options.get("error_callback") or noop,
                 time_out=options.get("timeout_callback") or noop,
             ),
-            soft_s=options.get("soft_timeout") or soft_s,
-            hard_s=options.get("timeout") or hard_s,
+            soft_s=soft_s,
+            hard_s=hard_s,
             slots=0 if getattr(task, "pool_slots", 1) == 0 else 1,
             is_coroutine=inspect.iscoroutinefunction(coroutine_function(task)),
             on_terminate=self.terminate_job,
         )
+
+    def _limits(self, task: Any, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
+        """The soft and the hard time limit in seconds. A hot task has its own: a host's limits for all its tasks reach it too."""
+        if getattr(task, "is_hot", False):
+            return None, None
+        soft_s, hard_s = (options.get(name) or self.options.get(name) for name in ("soft_timeout", "timeout"))
+        return soft_s, hard_s
 
     def _begin(self, admitted: list[Delivery]) -> None:
         for delivery in admitted:

@@ -26,7 +26,7 @@ from tests.acceptance.guests import (
 )
 from tests.acceptance.pages import Reader
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 PAGE = PROJECT / "docs" / "django.md"
 TABLES = "## Tables, a tenant, a model"
@@ -180,6 +180,7 @@ def test_a_project_with_its_own_users_tables_and_celery_follows_the_page(host, s
     assert in_shell(reader, ASK_TWICE) == '[1, "succeeded", "ada", ["done"]]'
     sim.control.configure(latency={"base_ms": 3_000})  # longer than the host's time limit
     assert in_shell(reader, ASK_TWICE.replace("done", "slow")) == '[1, "succeeded", "ada", ["done", "slow"]]'
+    assert "time limit" not in (reader.folder / ".served-0.log").read_text()
     sim.control.configure(latency={})
     assert in_shell(reader, MEASURE) == "[5, 'ForkProcess'] [5, 'ForkProcess'] 5 0"
     reader.environment["PORT"] = str(free_port())
@@ -209,6 +210,7 @@ MEASURE = """
 
 OVER_HTTP = """
     import json, os
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
     from django.contrib.auth import get_user_model
     from tenants.keys import issue_key
@@ -224,6 +226,10 @@ OVER_HTTP = """
     made = urlopen(Request(f"{there}/llm/api/v1/jobs", body, asking), timeout=30)
     place = made.headers["Location"]
     found = urlopen(Request(f"{there}{place}", headers=known), timeout=30)
+    try:
+        urlopen(Request(f"{there}/llm/api/v1/jobs/{shop.pk}", headers=known), timeout=30)
+    except HTTPError as refused:
+        assert json.load(refused)["type"] == "/llm/api/v1/errors#not_found"
     print(made.status, place.startswith("/llm/api/v1/jobs/"), json.load(found)["status"], type(member.user).__name__)
     """
 

@@ -2,11 +2,13 @@
 
 import pytest
 from celery import Celery
+from celery.utils.time import rate
 from kombu import Queue
 
 import rateguard
 from rateguard.embedding import ASYNCIO_POOL, LANE_QUEUES, RESULT_BACKEND, celery_settings
 from rateguard.engine.errors import ConfigurationError
+from rateguard.tasks import EXECUTE
 
 
 @pytest.fixture
@@ -106,3 +108,10 @@ def test_where_celery_makes_no_queues_by_itself_the_lanes_are_named(nothing):
 def test_another_namespace_is_read_where_it_is_named(nothing):
     nothing.SHOP_TASK_DEFAULT_QUEUE = "mine"
     assert celery_settings(one_worker=True, namespace="SHOP")["task_queues"][0].name == "mine"
+
+
+def test_a_hosts_rate_limit_for_all_tasks_holds_no_lane_up(nothing):
+    app = app_with(task_default_rate_limit="1/m")
+
+    assert rate(app.tasks[EXECUTE].rate_limit) == 0
+    assert rate(app.tasks["celery.backend_cleanup"].rate_limit) > 0
