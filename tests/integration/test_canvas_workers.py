@@ -91,8 +91,10 @@ def test_a_worker_that_dies_while_it_tells_loses_and_doubles_nothing(live, repor
 # ---- messages
 
 
-def test_a_message_under_a_jobs_name_is_that_job(live, reports):
-    live.worker("-I", "tests.canvas_tasks")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_message_under_a_jobs_name_is_that_job(live, reports, pool):
+    arguments, environment = POOLS[pool]
+    live.worker("-I", "tests.canvas_tasks", *arguments, **environment)
     asked = {"model": MODEL, "tenant": "acme", "max_tokens": 20}
     sent = current_app.send_task("rateguard.complete", ("hello",), asked, link=note.si("linked"), expires=600)
     assert sent.get(WAIT_S)["text"]
