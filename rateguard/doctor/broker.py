@@ -24,10 +24,11 @@ def look() -> list[Finding]:
             "socket_timeout": CONNECT_S,
         }
         address = connection.as_uri()
+        unreachable: tuple[type[Exception], ...] = (OperationalError, OSError, *_errors_of(connection))
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
             depths = {queue: _depth(connection.default_channel, queue) for queue in LANE_QUEUES}
-        except (OperationalError, OSError, *_errors_of(connection)) as error:
+        except unreachable as error:
             told = f"the broker {address} does not answer: {error}"
             return [fail(told, "start it, or set BROKER_URL (REDIS_URL, where it is the same server)")]
     return [_pile(address, depths)]

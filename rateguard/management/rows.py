@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from django.core.management.base import CommandParser
 
 from rateguard.management.finding import named
-from rateguard.management.showing import columns, fields, listed, shown
+from rateguard.management.showing import columns, fields, listed
 from rateguard.management.verbs import VerbCommand, actor
 from tenants.changes.actor import Actor
 from tenants.changes.rows import Kind
@@ -29,9 +29,9 @@ class RowsCommand(VerbCommand, Generic[Row]):
         """Delete a row. Raises InvalidRequest."""
         raise NotImplementedError
 
-    def more(self, row: Row) -> dict[str, Any]:
-        """What is shown beside the row's own fields."""
-        return {}
+    def values(self, row: Row) -> dict[str, Any]:
+        """The row as REST shows it, and what else a shell shows."""
+        raise NotImplementedError
 
     def add_name(self, parser: CommandParser) -> None:
         """Which row."""
@@ -44,10 +44,7 @@ class RowsCommand(VerbCommand, Generic[Row]):
     def tell(self, options: dict[str, Any], row: Row, words: str) -> None:
         """The row as it is now, or in words what was done."""
         row.refresh_from_db()
-        self.show(options, self._shown(row), words)
-
-    def _shown(self, row: Row) -> dict[str, Any]:
-        return shown(self.kind, row, **self.more(row))
+        self.show(options, self.values(row), words)
 
     # ---- what is the same for all
 
@@ -56,14 +53,14 @@ class RowsCommand(VerbCommand, Generic[Row]):
 
     def do_list(self, options: dict[str, Any]) -> None:
         """All of them."""
-        rows = [self._shown(row) for row in self.model.objects.order_by("name")]
+        rows = [self.values(row) for row in self.model.objects.order_by("name")]
         self.show(options, listed(rows), columns(rows, ("id", *self.columns), self.nothing))
 
     add_show: Callable[[Any, CommandParser], None] = add_name
 
     def do_show(self, options: dict[str, Any]) -> None:
         """One of them, every field."""
-        values = self._shown(self.row(options))
+        values = self.values(self.row(options))
         self.show(options, values, fields(values))
 
     add_delete: Callable[[Any, CommandParser], None] = add_name
@@ -71,6 +68,6 @@ class RowsCommand(VerbCommand, Generic[Row]):
     def do_delete(self, options: dict[str, Any]) -> None:
         """Delete it, and show what it was."""
         row = self.row(options)
-        values = self._shown(row)
+        values = self.values(row)
         self.delete(actor(), row)
         self.show(options, {**values, "deleted": True}, f"deleted {self.kind.name} {row.name}")

@@ -68,7 +68,7 @@ def test_a_secret_is_shown_once_and_rotates_with_an_overlap(acme):
     assert (key.pk, key.bound, made["highest_lane"]) == (made["id"], {"team": "ml"}, "normal")
     rotated = shown("apikey", "rotate", "ci", "--overlap", "1h")
     assert find_key(made["secret"]) == find_key(rotated["secret"]) == key
-    assert rotated["previous_expires_at"].endswith("Z")
+    assert rotated["old_secret_until"].endswith("Z")
     told("apikey", "revoke", rotated["prefix"])
     assert find_key(rotated["secret"]) is None
     listed = told("apikey", "list", "--tenant", "acme")

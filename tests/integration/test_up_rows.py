@@ -1,5 +1,7 @@
 """What `up` makes of a provider's key: an account with deployments once, later a new key alone; and the first tenant with its key."""
 
+import dataclasses
+
 import pytest
 
 from rateguard.doctor.listing import Listing
@@ -15,14 +17,17 @@ SILENT = Listing(0, 0, reason="connection refused")
 pytestmark = pytest.mark.usefixtures("db", "redis_url")
 
 
+SMALL = dataclasses.replace(OPENAI, models=("gpt-5.5", "gpt-5.4-mini"))
+
+
 def key(secret, **more):
-    return keys_in({"OPENAI_API_KEY": secret, **more}).found[0]
+    return dataclasses.replace(keys_in({"OPENAI_API_KEY": secret, **more}).found[0], provider=SMALL)
 
 
 def test_a_key_becomes_an_account_with_models_under_the_assumed_limits_once(monkeypatch):
     assert take_key(key("sk-one"), SILENT)
     served = overview.accounts()[0].served
-    assert [(one.limits, one.models) for one in served] == [(("500/min", "200000 tokens/min"), OPENAI.models)]
+    assert [(one.limits, one.models) for one in served] == [(("500/min", "200000 tokens/min"), SMALL.models)]
     Limit.objects.filter(deployment__name="gpt-5-4-mini").delete()
     Deployment.objects.filter(name="gpt-5-5").delete()
     assert not take_key(key("sk-one"), SILENT)

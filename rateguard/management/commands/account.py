@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from rateguard.api.manage.rendering import render_account
 from rateguard.engine.providers.registry import PROVIDERS
 from rateguard.management.credentials import add_credentials, credentials_of
 from rateguard.management.finding import named
@@ -36,9 +37,10 @@ class Command(RowsCommand[ProviderAccount]):
   manage.py limit set --account main "10000/min"
   manage.py deployment create mini --account main --upstream-model gpt-5.4-mini --model gpt-5.4-mini"""
 
-    def more(self, row: ProviderAccount) -> dict[str, Any]:
+    def values(self, row: ProviderAccount) -> dict[str, Any]:
         """What it serves, and what the provider allows it."""
         return {
+            **render_account(row),
             "deployments": list(row.deployments.order_by("name").values_list("name", flat=True)),
             "limits": [text_of(limit) for limit in row.limits.order_by("pk")],
         }

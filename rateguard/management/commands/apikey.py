@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from rateguard.api.manage.rendering import render_key
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.management.finding import named, the_key
 from rateguard.management.shell import moment, span
-from rateguard.management.showing import columns, listed, shown
+from rateguard.management.showing import columns, listed
 from rateguard.management.verbs import VerbCommand, actor, given, yes_or_no
-from tenants.changes.keys import KIND, change_key, create_key, revoke, rotate
+from tenants.changes.keys import change_key, create_key, revoke, rotate
 from tenants.models import ApiKey, Permission, Tenant
 
 _FIELDS = ("permissions", "is_operator", "allowed_models", "default_lane", "highest_lane", "bound", "expires_at")
@@ -49,7 +49,7 @@ class Command(VerbCommand):
         keys = ApiKey.objects.select_related("tenant").order_by("tenant__name", "pk")
         if options["tenant"]:
             keys = keys.filter(tenant=named(Tenant, options["tenant"]))
-        rows = [_shown(key) for key in keys]
+        rows = [render_key(key) for key in keys]
         names = ("id", "tenant", "name", "prefix", "permissions", "is_operator", "expires_at", "revoked_at")
         self.show(options, listed(rows), columns(rows, names, "no keys here: manage.py apikey create NAME --tenant NAME"))
 
@@ -78,7 +78,7 @@ class Command(VerbCommand):
         """Change what was named."""
         _read_expiry(options)
         key = change_key(actor(), _key(options), **_read_bound(given(options, "name", *_FIELDS)))
-        self.show(options, _shown(key), f"changed key {key.name} of {key.tenant.name}")
+        self.show(options, render_key(key), f"changed key {key.name} of {key.tenant.name}")
 
     def add_rotate(self, parser: CommandParser) -> None:
         """Which, and how long both are good."""
@@ -92,7 +92,7 @@ class Command(VerbCommand):
         key = _key(options)
         secret = rotate(actor(), key, options["overlap"])
         key.refresh_from_db()
-        until = f"; the old secret is good until {_shown(key)['previous_expires_at']}" if options["overlap"] else ""
+        until = f"; the old secret is good until {render_key(key)['old_secret_until']}" if options["overlap"] else ""
         self._show_secret(options, key, secret, f"rotated key {key.name} of {key.tenant.name}{until}")
 
     def add_revoke(self, parser: CommandParser) -> None:
@@ -102,16 +102,10 @@ class Command(VerbCommand):
     def do_revoke(self, options: dict[str, Any]) -> None:
         """End it."""
         key = revoke(actor(), _key(options))
-        self.show(options, _shown(key), f"revoked key {key.name} of {key.tenant.name}")
+        self.show(options, render_key(key), f"revoked key {key.name} of {key.tenant.name}")
 
     def _show_secret(self, options: dict[str, Any], key: ApiKey, secret: str, words: str) -> None:
-        self.show(options, {**_shown(key), "secret": secret}, f"{words}\n\n  {secret}\n\nkeep it: it is shown this once")
-
-
-def _shown(key: ApiKey) -> dict[str, Any]:
-    until = {"previous_expires_at": key.previous_expires_at}
-    times = {name: None if time is None else time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") for name, time in until.items()}
-    return shown(KIND, key, tenant=key.tenant.name, **times)
+        self.show(options, {**render_key(key), "secret": secret}, f"{words}\n\n  {secret}\n\nkeep it: it is shown this once")
 
 
 def _add_key(parser: CommandParser) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from rateguard.api.manage.rendering import render_budget
 from rateguard.management.finding import numbered
 from rateguard.management.nodes import add_node, node_of, nodes_given
-from rateguard.management.showing import columns, listed, shown
+from rateguard.management.showing import columns, listed
 from rateguard.management.verbs import VerbCommand, actor
-from tenants.changes.budgets import KIND, change_budget, create_budget, delete_budget
+from tenants.changes.budgets import change_budget, create_budget, delete_budget
+from tenants.changes.scopes import words_of
 from tenants.models import Budget, Scope
 from tenants.notation import parse_budget
 
@@ -41,7 +43,7 @@ quote the dollar with ' so that the shell leaves it alone"""
     def do_list(self, options: dict[str, Any]) -> None:
         """All of them, or those on one node."""
         found = Budget.objects.filter(scope=_scope(options).pk) if nodes_given(options) else Budget.objects.all()
-        rows = [shown(KIND, row) for row in found.select_related("scope__tenant", "downgrade_to").order_by("pk")]
+        rows = [_shown(row) for row in found.select_related("scope__tenant", "downgrade_to").order_by("pk")]
         self.show(options, listed(rows), columns(rows, ("id", "on", "budget"), "no budgets here: manage.py budget set --help"))
 
     def add_set(self, parser: CommandParser) -> None:
@@ -72,13 +74,18 @@ quote the dollar with ' so that the shell leaves it alone"""
     def do_delete(self, options: dict[str, Any]) -> None:
         """Take it away."""
         row = numbered(Budget, options["budget"])
-        values = shown(KIND, row)
+        values = _shown(row)
         delete_budget(actor(), row)
         self.show(options, {**values, "deleted": True}, f"deleted {values['budget']} on {values['on']}")
 
     def _tell(self, options: dict[str, Any], row: Budget, done: str) -> None:
-        values = shown(KIND, Budget.objects.get(pk=row.pk))
+        values = _shown(Budget.objects.get(pk=row.pk))
         self.show(options, values, f"{done} {values['budget']} on {values['on']} (budget {row.pk})")
+
+
+def _shown(row: Budget) -> dict[str, Any]:
+    """As REST has it, and in words what it is on."""
+    return {**render_budget(row), "on": words_of(row.scope)}
 
 
 def _scope(options: dict[str, Any]) -> Scope:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from rateguard.api.manage.rendering import render_deployment
 from rateguard.management.finding import named
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given, yes_or_no
@@ -39,9 +40,10 @@ class Command(RowsCommand[Deployment]):
   manage.py deployment change mini --is-enabled no
   manage.py breaker list                              which of them fail"""
 
-    def more(self, row: Deployment) -> dict[str, Any]:
+    def values(self, row: Deployment) -> dict[str, Any]:
         """Which models lead here, and what the provider allows it."""
         return {
+            **render_deployment(row),
             "models": list(row.targets.order_by("route__name").values_list("route__name", flat=True)),
             "limits": [text_of(limit) for limit in row.limits.order_by("pk")],
         }

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
+from rateguard.api.manage.rendering import render_limit
 from rateguard.management.finding import numbered
 from rateguard.management.nodes import add_node, node_of, nodes_given
-from rateguard.management.showing import columns, listed, shown
+from rateguard.management.showing import columns, listed
 from rateguard.management.verbs import VerbCommand, actor
-from tenants.changes.limits import KIND, change_limit, create_limit, delete_limit
+from tenants.changes.limits import change_limit, create_limit, delete_limit, place_of
 from tenants.models import Deployment, Limit, ProviderAccount, Scope
 from tenants.notation import parse_limit
 
@@ -45,7 +46,7 @@ class Command(VerbCommand):
         """All of them, or those on one thing."""
         found = _limits_on(node_of(options)) if nodes_given(options) else Limit.objects.all()
         related = found.select_related("scope__tenant", "account", "deployment").order_by("pk")
-        rows = [shown(KIND, row) for row in related]
+        rows = [_shown(row) for row in related]
         self.show(options, listed(rows), columns(rows, ("id", "on", "limit"), "no limits here: manage.py limit set --help"))
 
     def add_set(self, parser: CommandParser) -> None:
@@ -76,13 +77,18 @@ class Command(VerbCommand):
     def do_delete(self, options: dict[str, Any]) -> None:
         """Take it away."""
         row = numbered(Limit, options["limit"])
-        values = shown(KIND, row)
+        values = _shown(row)
         delete_limit(actor(), row)
         self.show(options, {**values, "deleted": True}, f"deleted {values['limit']} on {values['on']}")
 
     def _tell(self, options: dict[str, Any], row: Limit, done: str) -> None:
-        values = shown(KIND, Limit.objects.get(pk=row.pk))
+        values = _shown(Limit.objects.get(pk=row.pk))
         self.show(options, values, f"{done} {values['limit']} on {values['on']} (limit {row.pk})")
+
+
+def _shown(row: Limit) -> dict[str, Any]:
+    """As REST has it, and in words what it is on."""
+    return {**render_limit(row), "on": place_of(row)}
 
 
 def _limits_on(node: Scope | ProviderAccount | Deployment) -> QuerySet[Limit]:

@@ -26,7 +26,7 @@ _NODES = ("team", "rolegroup", "role", "user")
 class Command(ShellCommand):
     """The same as REST's `limits` and `capacity`, with nothing hidden."""
 
-    help = "Show what limits a tenant's work (team, user, run, model …), or, without a tenant, what each model could take now."
+    help = "Show what limits a tenant's work, or without a tenant what each model could take now. To set limits: manage.py limit."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Whose work, and which request."""

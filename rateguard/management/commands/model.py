@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from rateguard.api.manage.rendering import render_model
 from rateguard.management.finding import named
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given, yes_or_no
@@ -32,6 +33,10 @@ class Command(RowsCommand[ModelRoute]):
   manage.py model create small --deployment mini-eu --deployment mini-us
   manage.py model change small --deployment mini-us        all of them anew, in order
   manage.py model change small --is-enabled no"""
+
+    def values(self, row: ModelRoute) -> dict[str, Any]:
+        """As REST has it."""
+        return render_model(row, None)
 
     def add_create(self, parser: CommandParser) -> None:
         """What callers write, and where it leads."""

@@ -9,10 +9,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from rateguard.api.manage.rendering import render_price
 from rateguard.management.shell import moment
-from rateguard.management.showing import columns, listed, shown
+from rateguard.management.showing import columns, listed
 from rateguard.management.verbs import VerbCommand, actor
-from tenants.changes.prices import COLUMNS, KIND, change_price, create_price
+from tenants.changes.prices import COLUMNS, change_price, create_price
 from tenants.models import Price
 
 
@@ -36,7 +37,7 @@ class Command(VerbCommand):
     def do_list(self, options: dict[str, Any]) -> None:
         """By provider and model, the oldest first."""
         wanted = {name: options[name] for name in ("provider", "model") if options[name]}
-        rows = [shown(KIND, row) for row in Price.objects.filter(**wanted).order_by("provider", "model", "valid_from")]
+        rows = [render_price(row) for row in Price.objects.filter(**wanted).order_by("provider", "model", "valid_from")]
         self.show(options, listed(rows), columns(rows, ("provider", "model", *COLUMNS, "valid_from"), "no such prices"))
 
     def add_set(self, parser: CommandParser) -> None:
@@ -58,7 +59,7 @@ class Command(VerbCommand):
             row = change_price(actor(), found, **dollars)
         else:
             row = create_price(actor(), provider=options["provider"], model=options["model"], valid_from=since, **dollars)
-        values = shown(KIND, row)
+        values = render_price(row)
         told = f"{row.provider}/{row.model} costs ${values['input_usd']} and ${values['output_usd']} per million tokens"
         self.show(options, values, f"{told} from {values['valid_from']} on")
 

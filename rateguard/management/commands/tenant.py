@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from rateguard.api.manage.rendering import render_tenant
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given
 from tenants.changes.actor import Actor
@@ -19,7 +20,8 @@ class Command(RowsCommand[Tenant]):
     """The same changes as by REST and in the admin, in the same audit."""
 
     help = "List, show, create, change or delete tenants."
-    model, kind, columns = Tenant, KIND, FIELDS
+    model, kind = Tenant, KIND
+    columns = FIELDS
     nothing = "there are no tenants yet: manage.py tenant create acme"
     verbs = {  # noqa: RUF012 - as VerbCommand says
         "list": "list all tenants",
@@ -33,6 +35,10 @@ class Command(RowsCommand[Tenant]):
   manage.py apikey create ci --tenant acme            a key to come in with
   manage.py limit set --tenant acme "600/min"         a limit, if it needs one
   manage.py tenant change acme --status paused"""
+
+    def values(self, row: Tenant) -> dict[str, Any]:
+        """As REST has it."""
+        return render_tenant(row)
 
     def add_create(self, parser: CommandParser) -> None:
         """What it is called, and its share."""
