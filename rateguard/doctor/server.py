@@ -52,8 +52,11 @@ def _latency(client: redis.Redis, name: str, version: str) -> Finding:
     p50, p99 = times[PINGS // 2], times[-1]
     told = f"{name.capitalize()} {version} answers in {p50:.2f} ms (median of {PINGS}), {p99:.2f} ms at worst"
     timeout_ms = conf().gate_timeout_ms
+    near = f"this is near GATE_TIMEOUT_MS ({timeout_ms} ms), after which it counts as away: bring it nearer to the workers, or raise that"
+    if p50 > timeout_ms / 2:
+        return fail(told, near)
     if p99 > timeout_ms / 2:
-        return fail(told, f"this is near GATE_TIMEOUT_MS ({timeout_ms} ms): bring it nearer to the workers, or raise that")
+        return warn(told, near)
     return ok(told) if p50 <= SLOW_MS else warn(told, "each job takes round trips to it: bring workers and Redis nearer together")
 
 
