@@ -17,7 +17,7 @@ from rateguard.api.params import MOST_PK, Body, Query
 from rateguard.api.rendering import time_text
 from rateguard.api.schema import extend_schema
 from rateguard.api.shapes import LOCATION
-from rateguard.api.shapes_limits import PAUSES, NewPauseShape, PauseShape
+from rateguard.api.shapes_pauses import PAUSES, NewPauseShape, PauseShape
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.pauses import LONGEST_REASON, pause, pauses_in_force, resume_row, running
 from rateguard.jobs.submission import MOST_NAME_CHARS

@@ -16,8 +16,9 @@ from rateguard.api.door import ApiView, caller_of
 from rateguard.api.params import Body, Query
 from rateguard.api.rendering import time_text, usd
 from rateguard.api.schema import extend_schema, problems
-from rateguard.api.shapes import LOCATION, RUNS, NewRunShape, RunShape, RunTreeShape
+from rateguard.api.shapes import LOCATION
 from rateguard.api.shapes_limits import whole, word
+from rateguard.api.shapes_runs import RUNS, NewRunShape, RunShape, RunTreeShape
 from rateguard.engine.gate.contract import LimitUse
 from rateguard.engine.money import MAX_BUDGET_NANO_USD
 from rateguard.jobs.effective import uses_of_runs

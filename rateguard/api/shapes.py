@@ -1,26 +1,23 @@
-"""The shapes of jobs and runs, and of the requests that make them; for the schema alone: `reading` and `params` read."""
+"""The shapes of jobs and of the requests that make them; for the schema alone: `reading` reads."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer
 from rest_framework import serializers
 
-from rateguard.api.params import MOST_SECONDS
 from rateguard.api.reading import LONGEST_WAIT_S, RUN_HEADER
-from rateguard.api.schema import Shape, constant, list_of
+from rateguard.api.schema import Shape, constant
+from rateguard.api.shapes_fields import EmbeddingInputField, LabelsField, MessagesField, MetadataField, NameField
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.models import Delivery
-from rateguard.jobs.runs import MOST_CALLS
 from rateguard.jobs.states import State
 from rateguard.jobs.submission import MOST_NAME_CHARS, MOST_TRIES
-from tenants.models import RunState
 
 LANES = [lane.label for lane in Lane]
 MOST_OUTPUT_TOKENS = 10_000_000
-_NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 def header(name: str, description: str, statuses: list[int], schema: Any = str) -> OpenApiParameter:
@@ -63,29 +60,6 @@ WAIT = OpenApiParameter(
 # ---- what a caller sends
 
 
-@extend_schema_field({"type": "string", "maxLength": MOST_NAME_CHARS, "pattern": _NO_CONTROLS, "examples": ["ml"]})
-class NameField(serializers.CharField):
-    """A name of who or what is charged."""
-
-
-@extend_schema_field(
-    {
-        "type": ["object", "null"],
-        "maxProperties": 16,
-        "propertyNames": {"minLength": 1, "maxLength": 64},
-        "additionalProperties": {"type": "string", "maxLength": 256},
-        "description": "At most 16 texts by key; a dimension of cost.",
-    }
-)
-class LabelsField(serializers.DictField):
-    """Labels as a caller sends them."""
-
-
-@extend_schema_field({"type": ["object", "null"], "additionalProperties": True, "description": "Yours; at most 16,384 bytes as JSON."})
-class MetadataField(serializers.DictField):
-    """Whatever the caller wants back."""
-
-
 class JobOptionsShape(Shape):
     """How the work is to be done, and whom it charges."""
 
@@ -105,48 +79,6 @@ class JobOptionsShape(Shape):
     delivery = serializers.ChoiceField(
         Delivery.values, required=False, allow_null=True, help_text="`at_most_once`: never sent again when nobody knows whether it arrived."
     )
-
-
-@extend_schema_field(
-    {
-        "type": "array",
-        "minItems": 1,
-        "items": {
-            "type": "object",
-            "required": ["role"],
-            "properties": {
-                "role": {"type": "string"},
-                "content": {
-                    "oneOf": [
-                        {"type": "string"},
-                        {"type": "array", "items": {"type": "object", "additionalProperties": True}},
-                        {"type": "null"},
-                    ]
-                },
-                "tool_calls": {"type": ["array", "null"], "items": {"type": "object", "additionalProperties": True}},
-            },
-            "additionalProperties": True,
-        },
-        "description": "As in OpenAI's API.",
-    }
-)
-class MessagesField(serializers.ListField):
-    """A conversation."""
-
-
-@extend_schema_field(
-    {
-        "oneOf": [
-            {"type": "string", "minLength": 1},
-            {"type": "array", "minItems": 1, "items": {"type": "string"}},
-            {"type": "array", "minItems": 1, "items": {"type": "integer"}},
-            {"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "integer"}}},
-        ],
-        "description": "As in OpenAI's API: a text, texts, or token numbers.",
-    }
-)
-class EmbeddingInputField(serializers.Field):  # type: ignore[type-arg]  # of no one type
-    """What is to be embedded."""
 
 
 class ChatShape(Shape):
@@ -252,90 +184,3 @@ class JobShape(Shape):
     cost_nano_usd = serializers.IntegerField()
     queue_ms = serializers.IntegerField(allow_null=True)
     latency_ms = serializers.IntegerField(allow_null=True)
-
-
-# ---- runs
-
-
-@extend_schema_field(
-    {
-        "oneOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_SECONDS},
-            {"type": "null"},
-        ],
-        "description": "A time with its zone, or a number of seconds from now.",
-    }
-)
-class MomentField(serializers.Field):  # type: ignore[type-arg]  # of no one type
-    """A moment, or how far off it is."""
-
-
-@extend_schema_field(
-    {
-        "oneOf": [
-            {"type": "number", "minimum": 0, "maximum": 9_000_000},
-            {"type": "string", "pattern": r"^[0-9]{1,7}(\.[0-9]{1,9})?$"},
-            {"type": "null"},
-        ],
-        "description": "Dollars, with at most nine places.",
-    }
-)
-class DollarsField(serializers.Field):  # type: ignore[type-arg]  # of no one type
-    """Dollars."""
-
-
-class NewRunShape(Shape):
-    """A run to start; every bound may be absent."""
-
-    name = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=MOST_NAME_CHARS)
-    budget_usd = DollarsField(required=False)
-    max_calls = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=MOST_CALLS)
-    deadline = MomentField(required=False)
-    parent = serializers.UUIDField(required=False, allow_null=True, help_text="The run that it lies in.")  # type: ignore[assignment]  # a field, off the class
-
-
-class RunShape(Shape):
-    """A run."""
-
-    id = serializers.UUIDField()
-    object = constant("run")
-    name = serializers.CharField()
-    status = serializers.ChoiceField(RunState.values)
-    parent = serializers.UUIDField(allow_null=True)  # type: ignore[assignment]  # a field, off the class
-    budget_usd = serializers.CharField(allow_null=True)
-    max_calls = serializers.IntegerField(allow_null=True)
-    deadline = serializers.DateTimeField(allow_null=True)
-    created_at = serializers.DateTimeField()
-    stopped_at = serializers.DateTimeField(allow_null=True)
-
-
-class RunJobShape(Shape):
-    """A job in a run's tree."""
-
-    id = serializers.UUIDField()
-    status = serializers.ChoiceField(State.values)
-    model = serializers.CharField()
-    cost_usd = serializers.CharField()
-    submitted_at = serializers.DateTimeField()
-
-
-@extend_schema_field({"type": "array", "items": {"$ref": "#/components/schemas/RunTree"}})
-class RunsInsideField(serializers.Field):  # type: ignore[type-arg]  # drf-spectacular follows no recursion
-    """Runs that lie in a run."""
-
-
-class RunTreeShape(RunShape):
-    """A run with what happened in it; cost and calls count the runs inside it too."""
-
-    cost_usd = serializers.CharField()
-    cost_nano_usd = serializers.IntegerField()
-    calls = serializers.IntegerField()
-    left_usd = serializers.CharField(allow_null=True, help_text="What its own budget leaves; null without one.")
-    left_calls = serializers.IntegerField(allow_null=True)
-    job_count = serializers.IntegerField()
-    jobs = RunJobShape(many=True, help_text="The first 1,000 of the tree; `job_count` counts all.")
-    runs = RunsInsideField()
-
-
-RUNS = list_of(RunShape)

@@ -1,4 +1,4 @@
-"""The shapes of limits and of what operators see: scopes, capacity, breakers, events, pauses; for the schema alone."""
+"""The shapes of limits and of what operators see: scopes, capacity, breakers, events; for the schema alone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from rest_framework import serializers
 
 from rateguard.api.params import MOST_PK
 from rateguard.api.schema import Shape, constant, list_of
-from rateguard.api.shapes import LANES, MomentField
-from rateguard.jobs.pauses import LONGEST_REASON
+from rateguard.api.shapes import LANES
 from rateguard.jobs.submission import MOST_NAME_CHARS
-from tenants.models import BudgetPeriod, EventKind, ForcedBreaker, Metric, OnExhausted, PauseKind
+from tenants.models import BudgetPeriod, EventKind, ForcedBreaker, Metric, OnExhausted
 
 MOST_TOKENS = 10_000_000
 BREAKER_WORDS = ["closed", "open", "half_open", "forced_open", "forced_closed"]
@@ -223,34 +222,5 @@ class EventShape(Shape):
     at = serializers.DateTimeField()
 
 
-# ---- pauses
-
-
-class NewPauseShape(Shape):
-    """Something to pause."""
-
-    target_kind = serializers.ChoiceField(PauseKind.values)
-    target = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=MOST_NAME_CHARS, help_text="Its name or id; nothing for `all`."
-    )
-    until = MomentField(required=False)
-    reason = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=LONGEST_REASON)
-    drain = serializers.BooleanField(required=False, allow_null=True, help_text="Answer 202 while something still runs.")
-
-
-class PauseShape(Shape):
-    """A pause in force."""
-
-    id = serializers.IntegerField()
-    object = constant("pause")
-    target_kind = serializers.ChoiceField(PauseKind.values)
-    target = serializers.CharField()
-    until = serializers.DateTimeField(allow_null=True)
-    reason = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    created_by = serializers.CharField()
-    running = serializers.IntegerField(help_text="Calls that were granted before and still run.")
-
-
-BREAKERS, EVENTS, PAUSES = list_of(BreakerShape), list_of(EventShape), list_of(PauseShape)
+BREAKERS, EVENTS = list_of(BreakerShape), list_of(EventShape)
 BEFORE = whole("before", 1, MOST_PK, "The last id of the page before.")
