@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from rateguard.bench.scene import quantile
 
+KEPT_S = 2.0
+"""uvicorn closes a connection that was idle for 5 s."""
+
 MakeBody = Callable[[int], bytes]
 
 
@@ -72,12 +75,19 @@ class Callers:
     async def _ask(self, since: float) -> float:
         """One request; the milliseconds since then. Raises AssertionError where it is refused."""
         body = self._body(next(self._numbers))
-        connection = self._idle.pop() if self._idle else await _Connection.open(self._port)
+        connection = self._kept() or await _Connection.open(self._port)
         status = await connection.ask(self._head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         if status >= 300:
             raise AssertionError(f"a request was answered with {status}")
         self._idle.append(connection)
         return (time.perf_counter() - since) * 1000
+
+    def _kept(self) -> _Connection | None:
+        """The connection used last; the others get old, and the server closes them."""
+        if self._idle and self._idle[-1].is_fresh():
+            return self._idle.pop()
+        self._close()
+        return None
 
     def _close(self) -> None:
         while self._idle:
@@ -96,6 +106,7 @@ class _Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self._used_at = time.monotonic()
 
     @classmethod
     async def open(cls, port: int) -> _Connection:
@@ -107,7 +118,12 @@ class _Connection:
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await self._reader.readexactly(int(length.partition(b":")[2]))
+        self._used_at = time.monotonic()
         return int(head.split(b" ", 2)[1])
+
+    def is_fresh(self) -> bool:
+        """Whether the server keeps it still."""
+        return time.monotonic() - self._used_at < KEPT_S
 
     def close(self) -> None:
         self._writer.close()
