@@ -20,6 +20,8 @@ from rateguard.jobs.models import Job
 from rateguard.jobs.results import JobResultBackend, outcome_of, revoke
 from rateguard.jobs.whereabouts import whereabouts
 
+OUR_VERSION = 7
+"""Of the ids that a submit makes. One that a canvas or a caller made, a UUIDv4, may be of a step whose turn has not come."""
 LOOK_AGAIN_S = 5.0
 """Between two looks at the steps before a result that is awaited."""
 
@@ -42,6 +44,13 @@ class JobResult(AsyncResult[Completion]):
         if found is None:
             raise JobDoesNotExist(_DOES_NOT_EXIST.format(self.id))
         return found
+
+    @property
+    def children(self) -> Any:
+        """What the job's end let go on. That is told a moment after the end, so it is looked for until there is something."""
+        if self._cache is not None and not self._cache.get("children"):
+            self._cache = None
+        return super().children
 
     def get(self, timeout: float | None = None, propagate: bool = True, *args: Any, **kwargs: Any) -> Any:
         """Wait for the job's end, at most `timeout` seconds; the Completion, or with `propagate=False` the error itself.
@@ -109,7 +118,7 @@ class JobResult(AsyncResult[Completion]):
             return
         if uncommitted.is_uncommitted(self._steps()):
             raise JobNotCommitted(_NOT_COMMITTED.format(self.id))
-        if self.parent is None and not Job.objects.filter(pk=self.id).exists():
+        if self.parent is None and self._uuid().version == OUR_VERSION and not Job.objects.filter(pk=self.id).exists():
             raise JobDoesNotExist(_DOES_NOT_EXIST.format(self.id))
 
     def _steps(self) -> Iterator[uuid.UUID]:
@@ -133,7 +142,7 @@ _NOT_COMMITTED = (
     "job {} is submitted by the transaction that is open here, and does not start before that commits: ask for it after the commit. "
     "In a TestCase nothing commits: use rateguard.testing."
 )
-_DOES_NOT_EXIST = "there is no job {}: the step before it has not ended, or it was deleted, or the transaction that made it was rolled back"
+_DOES_NOT_EXIST = "there is no job {}: it was deleted, or the transaction that made it was rolled back"
 
 
 def job_result(app: Celery, job_id: uuid.UUID | str, **kwargs: Any) -> JobResult:

@@ -22,7 +22,7 @@ def whereabouts(job_id: uuid.UUID) -> str:
     """The job's state, its place in the line, what is in its way, and whether a live worker serves its lane."""
     job = Job.objects.filter(pk=job_id).defer("request", "result").first()
     if job is None:
-        return f"job {job_id} is not submitted yet: the step before it has not ended"
+        return f"there is no job {job_id}: the step before it has not ended, or nobody submitted it"
     lane = Lane(job.lane).label
     match job.state:
         case State.SCHEDULED:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811 -- a fixture is imported by name and asked for by name
 
+import ast
 import datetime as dt
 import subprocess
 import sys
@@ -265,3 +266,12 @@ def test_an_unknown_name_of_rateguard_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = rateguard.nonsense
     assert {"complete", "embed", "JobFailed"} <= set(dir(rateguard))
+
+
+def test_the_stub_names_what_the_package_gives():
+    import rateguard
+
+    stub = ast.parse((PROJECT / "rateguard" / "__init__.pyi").read_text())
+    named = next(node.value for node in stub.body if isinstance(node, ast.Assign))
+    assert ast.literal_eval(named) == rateguard.__all__
+    assert all(getattr(rateguard, name) is not None for name in rateguard.__all__)

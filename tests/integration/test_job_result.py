@@ -20,6 +20,7 @@ from django.utils import timezone
 import rateguard
 from rateguard import Completion, JobDoesNotExist, JobFailed, JobNotCommitted, complete, embed
 from rateguard.jobs.finished import announce
+from rateguard.jobs.ids import new_id
 from rateguard.jobs.job_result import job_result
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -69,17 +70,19 @@ def test_another_end_is_raised_or_given_back(acme, state, error):
 
 
 def test_an_unknown_id_is_said_at_once(db):
-    for wait in (complete.AsyncResult(str(uuid.uuid4())).get, async_to_sync(embed.AsyncResult(str(uuid.uuid4())).aget)):
+    for wait in (complete.AsyncResult(str(new_id())).get, async_to_sync(embed.AsyncResult(str(new_id())).aget)):
         with pytest.raises(JobDoesNotExist, match="there is no job"):
             wait()
     with pytest.raises(NotInTime):
-        AsyncResult(str(uuid.uuid4())).get(timeout=0)  # an ordinary task may yet come
+        AsyncResult(str(new_id())).get(timeout=0)  # an ordinary task may yet come
+    with pytest.raises(NotInTime, match="the step before it"):
+        complete.AsyncResult(str(uuid.uuid4())).get(timeout=0)  # so may a step of a canvas, whose ids Celery makes
 
 
 def test_a_later_step_of_a_chain_may_yet_come(acme):
     result = chain(ask_step(), ask_step()).apply_async()
     connection.run_on_commit.clear()  # as after the commit
-    with pytest.raises(NotInTime, match="not submitted yet"):
+    with pytest.raises(NotInTime, match="the step before it"):
         result.get(timeout=0)
 
 
