@@ -72,6 +72,13 @@ def test_the_wheel_names_the_packages_that_it_needs_and_the_lock_has_each(wheel)
     assert all(locked[one.name] in one.specifier for one in map(Requirement, named))
 
 
+def test_the_wheel_brings_our_own_project_as_a_command(programs, tmp_path):
+    shell = shell_of(programs, os.environ)
+    told = subprocess.run(["rateguard", "check"], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True)
+    assert "no issues" in told.stdout
+    assert not list(tmp_path.iterdir())
+
+
 # ---- host projects
 
 PEOPLE = {

@@ -11,13 +11,16 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 class Command(DjangosOwn):
-    """Becomes pytest, so that its last line, its exit code and its answer to Ctrl-C are pytest's own. In a host project it is Django's."""
+    """Becomes pytest, so that its last line, its exit code and its answer to Ctrl-C are pytest's own.
+
+    In a host project, and from the wheel, it is Django's.
+    """
 
     help = "Runs the tests: quick ones by default; --long, --postgres, --require NAMES, and any argument of pytest's."
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Replace this process by pytest in the project's folder; a worker a core, each stealing work when it has none."""
-        if settings.ROOT_URLCONF != "rateguard.urls":
+        if settings.ROOT_URLCONF != "rateguard.urls" or not (PROJECT / "tests").is_dir():  # the wheel has none
             super().run_from_argv(argv)
             return
         os.chdir(PROJECT)
