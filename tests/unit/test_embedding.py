@@ -8,6 +8,7 @@ from kombu import Queue
 import rateguard
 from rateguard.embedding import ASYNCIO_POOL, LANE_QUEUES, RESULT_BACKEND, celery_settings
 from rateguard.engine.errors import ConfigurationError
+from rateguard.management.commands.llmworker import Command
 from rateguard.tasks import EXECUTE
 
 
@@ -115,3 +116,14 @@ def test_a_hosts_rate_limit_for_all_tasks_holds_no_lane_up(nothing):
 
     assert rate(app.tasks[EXECUTE].rate_limit) == 0
     assert rate(app.tasks["celery.backend_cleanup"].rate_limit) > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "queues"),
+    [(["-l", "INFO"], ["-Q", ",".join(LANE_QUEUES)]), (["-Q", "llm.low"], []), (["--queues=llm.low"], [])],
+)
+def test_the_jobs_worker_serves_every_lane_unless_it_is_told_which(given, queues, monkeypatch):
+    begun = []
+    monkeypatch.setattr("celery.app.base.Celery.worker_main", lambda self, argv: begun.append((self.conf.worker_pool, argv)))
+    Command().run_from_argv(["manage.py", "llmworker", *given])
+    assert begun == [(ASYNCIO_POOL, ["worker", *queues, "--without-gossip", "--without-mingle", *given])]
