@@ -3,6 +3,7 @@
 # ruff: noqa: F811 -- a fixture is imported by name and asked for by name
 
 import concurrent.futures
+import datetime as dt
 import threading
 import time
 
@@ -14,7 +15,7 @@ from rateguard.engine.errors import InvalidRequest
 from tenants.changes import accounts, audit, budgets, deployments, keys, limits, members, models, rows, scopes, tenants
 from tenants.changes.actor import Actor
 from tenants.keys import issue_key
-from tenants.models import AuditEntry, Limit, Scope, Tenant
+from tenants.models import AuditEntry, Limit, ProviderAccount, Scope, Tenant
 from tests.api import Api
 from tests.line import all_ended, states, wait_for
 from tests.tenancy import acme  # noqa: F401
@@ -130,6 +131,46 @@ def code_of(function):
         return type(function()).__name__
     except InvalidRequest as error:
         return error.code
+
+
+# ---- whichever door it is
+
+
+def test_the_functions_themselves_keep_a_tenant_to_what_is_its_own(acme):
+    other = tenants.create_tenant(OPERATOR, name="globex")
+    ours = {"name": "ours", "provider": "openai", "base_url": "https://x.example", "credentials": "k"}
+    account = accounts.create_account(OPERATOR, **ours, tenant=other)
+    deployment = deployments.create_deployment(OPERATOR, account=account, name="mini", upstream_model="m")
+    limit = limits.create_limit(OPERATOR, scopes.scope_for("user", other, "*"), "5/min")
+    budget = budgets.create_budget(OPERATOR, scopes.scope_for("user", other, "*"), "$5/day")
+    member = members.add_member(OPERATOR, other, username="ann")
+    key, _ = keys.create_key(OPERATOR, other, name="k")
+    shared = ProviderAccount.objects.get(name="main")
+    count, actor = AuditEntry.objects.count(), Actor("x", acme.tenant)
+    calls = [
+        lambda: accounts.change_account(actor, account, name="x"),
+        lambda: deployments.change_deployment(actor, deployment, name="x"),
+        lambda: members.change_member(actor, member, role="admin"),
+        lambda: keys.change_key(actor, key, name="x"),
+        lambda: limits.change_limit(actor, limit, "6/min"),
+        lambda: limits.create_limit(actor, deployment, "6/min"),
+        lambda: budgets.delete_budget(actor, budget),
+        lambda: keys.create_key(actor, other, name="x"),
+        lambda: keys.rotate(actor, key, dt.timedelta(0)),
+        lambda: members.add_member(actor, other, username="x"),
+        lambda: accounts.create_account(actor, **{**ours, "name": "x"}, tenant=other),
+        lambda: deployments.create_deployment(actor, account=account, name="x", upstream_model="m"),
+    ]
+    assert {code_of(call) for call in calls} == {"not_found"}
+    of_all = [
+        lambda: accounts.change_account(actor, shared, name="x"),
+        lambda: accounts.create_account(actor, **{**ours, "name": "x"}),
+        lambda: deployments.create_deployment(actor, account=shared, name="x", upstream_model="m"),
+        lambda: limits.create_limit(actor, shared, "6/min"),
+        lambda: tenants.change_tenant(actor, acme.tenant, weight=9),
+    ]
+    assert {code_of(call) for call in of_all} == {"forbidden"}
+    assert AuditEntry.objects.count() == count
 
 
 # ---- all or nothing
