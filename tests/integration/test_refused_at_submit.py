@@ -194,6 +194,16 @@ class TestSpentBudget:
         spend(line, 999_000)
         assert caller.submit(body()).status_code == 202
 
+    def test_what_goes_to_a_cheaper_model_first_is_asked_of_other_budgets_there(self, line, caller):
+        row = line.budget(1_000_000)
+        cheap = ModelRoute.objects.create(name="cheap")
+        Budget.objects.filter(pk=row.pk).update(on_exhausted="downgrade", downgrade_to=cheap, period="month")
+        line.budget(1_000_001)
+        wiring.push_configuration()
+        wiring.forget_directory()
+        spend(line, 999_000)
+        assert caller.submit(body()).status_code == 202
+
     def test_a_runs_last_call_is_its_last(self, line, caller):
         run = start_run(line.acme, max_calls=1)
         assert caller.submit(body(run=str(run.pk))).status_code == 202
