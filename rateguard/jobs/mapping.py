@@ -127,7 +127,7 @@ class _Ahead:
 
     def _read_ended(self) -> None:
         """Those at the front that ended already, by one query."""
-        front = list(itertools.islice(self.results, AT_ONCE))
+        front = [one for one in itertools.islice(self.results, AT_ONCE) if not one.is_known]
         found = {str(row.pk): row for row in Job.objects.filter(pk__in=[one.id for one in front], state__in=TERMINAL).defer("request")}
         for result in front:
             if (row := found.get(str(result.id))) is not None:
