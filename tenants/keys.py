@@ -7,9 +7,10 @@ import hashlib
 import secrets
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
+from tenants.compiled import Compiled
 from tenants.models import ApiKey, Permission, Tenant, TenantStatus
 from tenants.models.tenant import default_permissions
 
@@ -47,10 +48,16 @@ def find_key(secret: str) -> ApiKey | None:
 
     Each answer costs one hash and one query, so that its time tells nothing; the comparison is of digests, by an index.
     """
-    in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
-    keys = ApiKey.objects.select_related("tenant").filter(in_force, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
-    digest = _digest(secret)
-    return keys.filter(Q(digest=digest) | Q(previous_digest=digest, previous_expires_at__gt=Now())).first()
+    return _IN_FORCE.one(digest=_digest(secret))
+
+
+def _in_force(digest: str) -> QuerySet[ApiKey]:
+    is_fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+    keys = ApiKey.objects.select_related("tenant").filter(is_fresh, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
+    return keys.filter(Q(digest=digest) | Q(previous_digest=digest, previous_expires_at__gt=Now()))
+
+
+_IN_FORCE = Compiled(ApiKey, _in_force, digest=(ApiKey._meta.get_field("digest"), "a digest"))  # noqa: SLF001 - Django's public name for it
 
 
 def rotate_key(key: ApiKey, overlap: dt.timedelta) -> str:
