@@ -9,7 +9,7 @@ import threading
 import uuid
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from celery import chain, group
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as NotInTime
@@ -144,7 +144,9 @@ def test_a_coroutine_is_woken_by_the_end(acme, redis_url, follower):
         waiting = asyncio.create_task(result.aget(timeout=20))
         await asyncio.sleep(0)
         await asyncio.to_thread(end, result)
-        return await waiting
+        answer = await waiting
+        await sync_to_async(connection.close)()
+        return answer
 
     def end(result):
         ended(result)
