@@ -7,6 +7,7 @@ import copy
 import itertools
 
 import hypothesis
+import requests
 import schemathesis
 from django.apps import apps
 from django.db import connection
@@ -113,7 +114,7 @@ class Asker:
     """Sends generated cases, checks the answers, and keeps what was wrong."""
 
     def __init__(self, world, url):
-        self.world, self.url = world, url
+        self.world, self.url, self.session = world, url, requests.Session()
         self.count, self.statuses = 0, collections.Counter()
         self.wrong = {}
         self.rows = snapshot()
@@ -155,7 +156,8 @@ class Asker:
                 case.body["job"].pop("run", None)
 
     def _send(self, case):
-        response = case.call(base_url=self.url, headers={"Authorization": f"Bearer {self.world.secret}"}, timeout=30)
+        key = {"Authorization": f"Bearer {self.world.secret}"}
+        response = case.call(base_url=self.url, session=self.session, headers=key, timeout=30)
         self.count += 1
         self.statuses[response.status_code] += 1
         try:
