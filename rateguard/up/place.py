@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rateguard.embedded.children import LOCALHOST, reached_at
 from rateguard.embedded.surroundings import surroundings
+from rateguard.embedded.valkey import end_orphan
 from rateguard.up.options import STATE_VARIABLE, Options
-from rateguard.up.state import State, write_whole
+from rateguard.up.state import PATIENCE_S, State, is_free, write_whole
 
 _PASS = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "ALLOWED_HOSTS", "DEBUG", "BEHIND_TLS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PASS_BEGINNING = ("RATEGUARD_", "DATABASE_POOL_", "SECURE_", "PG")
@@ -36,6 +37,14 @@ class Place:
         return self.state.folder / "valkey.conf"
 
 
+def _valkey_port(state: State, password: str) -> int:
+    """The kept port. A server of ours that outlived even its keeper is ended first: the folder is that of one server."""
+    kept = state.kept_port("valkey")
+    if kept is not None and not is_free(LOCALHOST, kept, PATIENCE_S):
+        end_orphan(kept, password)
+    return state.port("valkey")
+
+
 def url_of(options: Options) -> str:
     """Where this machine reaches the web process."""
     return f"http://{reached_at(options.host)}:{options.port}"
@@ -44,7 +53,7 @@ def url_of(options: Options) -> str:
 def make_place(state: State, options: Options) -> Place:
     """The place of this start. Raises CannotStart."""
     secrets = state.secrets()
-    valkey_port = None if os.environ.get("REDIS_URL") else state.port("valkey")
+    valkey_port = None if os.environ.get("REDIS_URL") else _valkey_port(state, secrets["valkey_password"])
     redis_url = os.environ.get("REDIS_URL") or f"redis://:{secrets['valkey_password']}@{LOCALHOST}:{valkey_port}/0"
     return Place(
         state=state,

@@ -86,14 +86,20 @@ class State:
             write_whole(path, json.dumps(found, indent=2) + "\n")
         return found
 
+    def kept_port(self, name: str) -> int | None:
+        """The port that a server had at the last start."""
+        return self._ports().get(name)
+
     def port(self, name: str) -> int:
         """A port of 127.0.0.1 that is kept for one server, as long as nobody else takes it."""
-        path = self.folder / "ports.json"
-        ports = _read(path, "delete it: new ports are chosen")
+        ports = self._ports()
         if name not in ports or not is_free("127.0.0.1", ports[name], PATIENCE_S):
             ports[name] = free_port()
-            write_whole(path, json.dumps(ports) + "\n")
-        return int(ports[name])
+            write_whole(self.folder / "ports.json", json.dumps(ports) + "\n")
+        return ports[name]
+
+    def _ports(self) -> dict[str, int]:
+        return _read(self.folder / "ports.json", "delete it: new ports are chosen")
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,17 +1,22 @@
 """What `up` makes of a provider's key: an account with deployments once, later a new key alone; and the first tenant with its key."""
 
 import dataclasses
+import subprocess
 
 import pytest
 
 from rateguard.doctor.listing import Listing
-from rateguard.up import accounts, overview
+from rateguard.embedded import process
+from rateguard.embedded.valkey import is_answering, valkey_argv
+from rateguard.up import accounts, options, overview
 from rateguard.up.accounts import take_key, take_sim
 from rateguard.up.catalogue import OPENAI, keys_in
 from rateguard.up.door import open_door
+from rateguard.up.place import make_place
 from rateguard.up.state import State
 from tenants.keys import find_key
 from tenants.models import ApiKey, Deployment, Limit, ModelRoute, ProviderAccount, Tenant
+from tests.simprovider import wait_for
 
 SILENT = Listing(0, 0, reason="connection refused")
 pytestmark = pytest.mark.usefixtures("db", "redis_url")
@@ -80,3 +85,15 @@ def test_the_first_key_is_told_once_and_kept_until_it_is_revoked(tmp_path):
     other = open_door(state, "default")
     assert other.secret not in ("", first.secret)
     assert open_door(state, "acme").key_file.name == "api-key.acme"
+
+
+def test_a_valkey_of_ours_that_outlived_its_starter_is_ended_before_the_next(tmp_path, monkeypatch):
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setattr("rateguard.up.place.PATIENCE_S", 0.0)
+    state = State(tmp_path / "state")
+    port, password = state.port("valkey"), state.secrets()["valkey_password"]
+    orphan = process.launch(valkey_argv(tmp_path, port, {"requirepass": password}), output=subprocess.DEVNULL)
+    wait_for(lambda: is_answering(port, password=password))
+    assert make_place(state, options.parse([])).valkey_port == port
+    assert orphan.wait(5) == 0
+    process.kill(orphan)
