@@ -14,7 +14,7 @@ from celery import chain, group
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as NotInTime
 from celery.result import AsyncResult
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 import rateguard
@@ -145,7 +145,7 @@ def test_a_coroutine_is_woken_by_the_end(acme, redis_url, follower):
         await asyncio.sleep(0)
         await asyncio.to_thread(end, result)
         answer = await waiting
-        await sync_to_async(connection.close)()
+        await sync_to_async(connections.close_all)()
         return answer
 
     def end(result):
