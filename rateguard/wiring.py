@@ -122,6 +122,7 @@ def forget_directory() -> None:
     """Read the directory, and the limits of tenants and runs, anew at the next use."""
     global _directory  # noqa: PLW0603 - as above
     _directory = None
+    _known_limits.cache_clear()
     _known_nodes.cache_clear()
     _known_run.cache_clear()
     _known_tenant.cache_clear()
@@ -165,9 +166,13 @@ def path_of(
 def limits_of_path(path: str) -> tuple[LimitRecord, ...]:
     """All limits and budgets on a path but pauses, as new as the directory; `l17@user:alice` what a node has by a default."""
     plain, runs = without_runs(path)
-    known = _known_nodes(int(scopes.tenant_of(path)), directory().version)
     age = int(time.monotonic() / RUN_S)
-    return (*known.limits_of(plain), *(record for run in runs for record in _known_run(run, age)))
+    return (*_known_limits(plain, directory().version), *(record for run in runs for record in _known_run(run, age)))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _known_limits(path: str, version: int) -> tuple[LimitRecord, ...]:
+    return tuple(_known_nodes(int(scopes.tenant_of(path)), version).limits_of(path))
 
 
 @functools.lru_cache(maxsize=10_000)
