@@ -15,8 +15,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rateguard.testing.canned import Answers, Unanswered, answers
     from rateguard.testing.asked import Asked
+    from rateguard.testing.canned import Answers, Unanswered, answers
     from rateguard.testing.cases import WithAnswers
     from rateguard.testing.plugin import llm
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from asgiref.sync import async_to_sync
-from celery import chain, chord, group
+from celery import chain, chord, group, shared_task
 from django.test import TestCase, override_settings
 
 from rateguard import InvalidRequest, JobFailed, complete, embed
@@ -187,6 +187,22 @@ def test_eager_runs_the_job_at_once_and_raises_at_once_where_that_is_set(llm, ea
     eager.task_eager_propagates = True
     with pytest.raises(JobFailed):
         complete.delay("bad", model="any")
+
+
+came: list[str] = []
+
+
+@shared_task
+def note(what):
+    came.append(str(what))
+
+
+def test_eager_mixes_jobs_and_ordinary_tasks(llm, eager):
+    llm.fails("bad").default("ok")
+    came.clear()
+    failed = complete.apply_async(("bad",), {"model": "any"}, link_error=note.s())
+    chain(step("good"), note.s()).apply_async()
+    assert came == [failed.id, "ok"]
 
 
 @override_settings(RATEGUARD={"DEFAULT_TENANT": "acme"})
