@@ -25,7 +25,7 @@ def look() -> list[Finding]:
     waiting = _waiting()
     if not holders:
         total = sum(waiting.values())
-        told = f"no worker lives, and {total:,} jobs wait" if total else "no worker lives"
+        told = f"no worker lives; jobs that wait: {total:,}" if total else "no worker lives"
         return [fail(told, f"start one: {START}")]
     slots = sum(holder.slots for holder in holders)
     who = "1 worker lives" if len(holders) == 1 else f"{len(holders)} workers live"
@@ -43,12 +43,12 @@ def _lanes(holders: list[Holder], waiting: dict[Lane, int]) -> list[Finding]:
     for lane in (lane for lane in Lane if lane not in served):
         remedy = f"let a worker read the queue {queue_name(lane)}: -Q {','.join(queue_name(one) for one in Lane)}"
         if waiting.get(lane):
-            found.append(fail(f"nobody serves lane {lane.label}, where {waiting[lane]:,} jobs wait", remedy))
+            found.append(fail(f"nobody serves lane {lane.label}; jobs that wait there: {waiting[lane]:,}", remedy))
         else:
             found.append(warn(f"nobody serves lane {lane.label}", remedy))
     if not found:
         total = sum(waiting.values())
-        found.append(ok("every lane is served; " + (f"{total:,} jobs wait" if total else "no job waits")))
+        found.append(ok("every lane is served; " + (f"jobs that wait: {total:,}" if total else "no job waits")))
     return found
 
 

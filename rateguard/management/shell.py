@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from django.utils.dateparse import parse_datetime
 
 from rateguard.engine.errors import GateError, InvalidRequest
@@ -20,11 +21,14 @@ from tenants.models import PauseKind
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _SPAN = re.compile(r"(\d{1,9})(s|m|min|h|d)")
 _FIGURE = re.compile(r"-?\$?[\d,.]+|unlimited|–|")
+_DJANGOS = ("--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color", "--skip-checks")
 _NAMED = [kind.value for kind in PauseKind if kind != PauseKind.ALL]
 
 
 class ShellCommand(BaseCommand):
     """A command with `--json`: one line for machines, nothing beside it."""
+
+    suppressed_base_arguments = frozenset(_DJANGOS)  # they work; the help is about the command's own
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What all of them take."""
@@ -43,13 +47,16 @@ def add_target(parser: CommandParser, *, is_optional: bool = False) -> None:
 
 @contextmanager
 def told_in_words() -> Iterator[None]:
-    """What is wrong with what was typed, or with the gate, without a traceback."""
+    """What is wrong with what was typed, with the gate or with the database, without a traceback."""
     try:
         yield
     except InvalidRequest as error:
         raise CommandError(str(error)) from None
     except GateError as error:
         raise CommandError(f"the gate does not answer, or is being rebuilt: try again in a moment ({error})") from None
+    except (OperationalError, ProgrammingError) as error:
+        told = (str(error).splitlines() or ["it does not answer"])[0]
+        raise CommandError(f"the database cannot be used: {told}; see `manage.py doctor`") from None
 
 
 def who() -> str:

@@ -96,7 +96,7 @@ def test_lanes_that_nobody_serves_are_named_and_are_broken_once_a_job_waits_ther
     assert not broken(workers.look())
     assert "nobody serves lane low" in told(workers.look())
     line.submit(lane=Lane.LOW)
-    assert "nobody serves lane low, where 1 jobs wait" in told(broken(workers.look()))
+    assert "nobody serves lane low; jobs that wait there: 1" in told(broken(workers.look()))
 
 
 def test_clocks_that_differ_are_named(db, monkeypatch):

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from tenants.keys import find_key
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, ModelRoute, ProviderAccount, Tenant
@@ -60,6 +61,14 @@ def test_what_is_wrong_is_told_in_words_and_changes_nothing(acme):
     )
     assert "deployments" in refused("account", "delete", "main")
     assert AuditEntry.objects.count() == before
+
+
+def test_a_database_that_cannot_be_used_is_told_in_words(monkeypatch):
+    def gone(*_):
+        raise OperationalError("no such table: x\nLINE 1")
+
+    monkeypatch.setattr("rateguard.management.rows.named", gone)
+    assert refused("tenant", "show", "acme") == "the database cannot be used: no such table: x; see `manage.py doctor`"
 
 
 def test_a_secret_is_shown_once_and_rotates_with_an_overlap(acme):
