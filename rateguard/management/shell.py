@@ -28,7 +28,7 @@ _NAMED = [kind.value for kind in PauseKind if kind != PauseKind.ALL]
 class ShellCommand(BaseCommand):
     """A command with `--json`: one line for machines, nothing beside it."""
 
-    suppressed_base_arguments = set(_DJANGOS)  # they work; the help is about the command's own
+    suppressed_base_arguments = set(_DJANGOS)  # noqa: RUF012 - as Django has it; they work, the help is about the command's own
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What all of them take."""
