@@ -8,11 +8,13 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from rateguard.engine.errors import GateEpochLost
+from rateguard.engine.errors import GateEpochLost, LimitInTheWay
 from rateguard.engine.gate.contract import ReservationId, Sent, Step
 from rateguard.engine.money import Usage
 from rateguard.jobs import rebuild
+from rateguard.jobs.building import build
 from rateguard.jobs.ids import new_id
+from rateguard.jobs.insert import insert
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.pump import process_pump
 from rateguard.jobs.runs import start_run
@@ -139,7 +141,10 @@ def test_a_budget_that_was_spent_is_spent_after_the_rebuild(line, lose):
     end(line.run(), nano_usd=13_000)
     lose()
     line.beat()
-    job = line.submit()
+    with pytest.raises(LimitInTheWay):
+        line.submit()
+    job = build(line.submission())
+    insert([job])  # as if it had been taken before all was spent
     line.settled()
     assert state_of(job) == State.FAILED
     assert LedgerEntry.objects.count() == 1

@@ -119,7 +119,7 @@ class TestTheCaller:
         tree = api.get(f"/api/v1/runs/{run.pk}").json()
         assert (tree["left_usd"], tree["left_calls"]) == ("1.000000000", 4)
         stop_run(run)
-        problem_of(api.get(f"/api/v1/limits?run={run.pk}"), 400, "run_stopped")
+        problem_of(api.get(f"/api/v1/limits?run={run.pk}"), 409, "run_stopped")
 
     def test_a_pause_is_in_the_way_with_its_reason(self, line, api):
         pause("tenant", "acme", dt.timedelta(minutes=5), "unpaid")
