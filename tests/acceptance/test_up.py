@@ -38,8 +38,7 @@ class Folder:
         self.running: subprocess.Popen[bytes] | None = None
         (folder / "manage.py").symlink_to(PROJECT / "manage.py")
 
-    def up(self, *arguments: str, **environment: str) -> str:
-        """Start it, and return what it said when it was ready."""
+    def start(self, *arguments: str, **environment: str) -> None:
         self.log = self.folder / "up.log"
         with self.log.open("wb") as output:
             command = [sys.executable, "manage.py", "up", "--port", str(self.port), *arguments]
@@ -51,6 +50,10 @@ class Folder:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def up(self, *arguments: str, **environment: str) -> str:
+        """Start it, and return what it said when it was ready."""
+        self.start(*arguments, **environment)
         wait_for(lambda: self.is_ready() or self.running.poll() is not None, 120)
         assert self.is_ready(), self.said()
         return self.said()
@@ -191,6 +194,15 @@ def test_an_empty_start_works_too_and_says_how_to_go_on(folder):
     assert "OPENAI_API_KEY" in said
     assert "up --sim" in said
     assert "limits" in json.loads(folder.shell(command_in(said)))
+    assert folder.end(signal.SIGINT) == 0
+
+
+def test_a_stop_in_the_middle_of_the_start_leaves_no_process_and_the_next_start_goes_on(folder):
+    folder.start("--sim")
+    wait_for(lambda: "starting the web process" in folder.said(), 120)
+    assert folder.end(signal.SIGTERM) == 130
+    said = folder.up("--sim")
+    assert json.loads(folder.shell(command_in(said)))["status"] == "succeeded"
     assert folder.end(signal.SIGINT) == 0
 
 
