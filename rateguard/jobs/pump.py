@@ -32,7 +32,9 @@ BATCH = 500
 MOST_HINTS = 50_000
 """Enqueues kept while the gate is away; beyond that the sweeper brings the rows in."""
 SENT_DELAY_S = 0.02
-"""A report of sending waits so long for company; a settlement or an enqueue goes at once."""
+"""A report of sending waits so long for company; a settlement goes at once."""
+ENQUEUE_GAP_S = 0.01
+"""An enqueue goes at once too, unless a call was made just now: of many in a row those of so long share a call."""
 EXIT_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
@@ -75,6 +77,7 @@ class Pump:
         self._is_idle = True
         self._is_away = False
         self._wake_at: float | None = None
+        self._called_at = 0.0
         self._gate_now = (0.0, 0)
         self._thread: threading.Thread | None = None
 
@@ -86,7 +89,7 @@ class Pump:
         with self._condition:
             room = MOST_HINTS - len(self._gathered.enqueue)
             self._gathered.enqueue.extend(hints[: max(0, room)])
-            self._wake()
+            self._wake_after_gap()
 
     def withdraw(self, jobs: Iterable[Waiting]) -> None:
         """Waiting jobs left (cancelled, expired). A call withdraws before it enqueues, so what has not gone out yet does not go."""
@@ -152,6 +155,16 @@ class Pump:
         self._is_idle = False
         self._condition.notify_all()
 
+    def _wake_after_gap(self) -> None:
+        rest_s = self._called_at + ENQUEUE_GAP_S - time.monotonic()
+        if rest_s <= 0:
+            self._wake()
+        elif not self._is_kicked:
+            before, self._is_idle = self._wake_at, False
+            self._wake_within(rest_s)
+            if self._wake_at != before:
+                self._condition.notify_all()
+
     def _wake_within(self, seconds: float) -> None:
         """Set the timer, unless it is due earlier already."""
         due = time.monotonic() + seconds
@@ -162,6 +175,7 @@ class Pump:
             with self._condition:
                 gathered = self._gathered.take()
                 self._is_kicked = self._gathered.is_urgent()
+                self._called_at = time.monotonic()
             reply = self._call(gathered)
             if reply is not None:
                 self._act_on(reply)
