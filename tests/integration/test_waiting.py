@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 import uuid
 
 import orjson
@@ -82,9 +83,16 @@ async def in_database(action):
 
 @pytest.mark.timeout(20)
 class TestThreads:
-    def test_who_waits_is_woken_by_the_end(self, queued, follower, looking, monkeypatch):
+    def test_who_waits_is_woken_by_the_end(self, queued, follower, redis_url, monkeypatch):
+        others = subscribers(redis_url)
         monkeypatch.setattr(follow, "LOOK_AGAIN_S", FOREVER_S)  # nothing but the announcement can wake it
-        ender = in_thread(lambda: looking.wait(20) and cancel(queued))
+
+        def end_later():
+            wait_for(lambda: subscribers(redis_url) > others and follower._look_at and not follower._unseen)
+            time.sleep(0.1)  # nothing tells that the first looks are over
+            cancel(queued)
+
+        ender = in_thread(end_later)
         assert follower.wait(queued.pk, FOREVER_S)
         ender.join()
 
