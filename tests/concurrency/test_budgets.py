@@ -14,7 +14,8 @@ from tests.line import all_ended, assert_books_close, states, wait_for
 AFFORDABLE = 40
 
 
-@pytest.mark.parametrize("racers", [100, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("racers", [100, 500])
 def test_exactly_as_many_jobs_succeed_as_the_budget_pays_for(live, racers):
     line = live.line
     line.provider.control.configure(output={"least": 1.0, "most": 1.0}, latency={"base_ms": 20, "jitter": 1.0})

@@ -40,6 +40,7 @@ def test_five_hundred_racers_on_one_key_get_one_job(start_web, acme):
     assert JobEvent.objects.count() == 1
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_of_racers_with_different_requests_one_gets_the_job_and_its_equals_share_it(start_web, acme):
     urls = [start_web().url, start_web().url]

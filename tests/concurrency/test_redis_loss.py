@@ -26,6 +26,7 @@ def wire(own_valkey):
     made.close()
 
 
+@pytest.mark.long
 def test_an_emptied_redis_loses_no_job_and_exceeds_no_limit(live):
     line = under_a_limit(live, 80)
     live.worker()

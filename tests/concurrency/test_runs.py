@@ -23,7 +23,8 @@ def said_of(user):
     return {(job.team, job.labels.get("a")) for job in Job.objects.filter(user=user)}
 
 
-@pytest.mark.parametrize("pool", [pytest.param(name, marks=[pytest.mark.long] if name != "ours" else []) for name in POOLS])
+@pytest.mark.long
+@pytest.mark.parametrize("pool", POOLS)
 def test_what_a_celery_task_submits_is_charged_to_the_run_in_which_it_was_published(live, pool):
     tasks = TASKS + COROUTINES if pool == "ours" else TASKS
     worker = live.worker("-I", "tests.run_tasks", "-c", "4", **POOLS[pool])

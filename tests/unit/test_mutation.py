@@ -163,6 +163,7 @@ def tiny_project(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_mutant_that_a_test_notices_is_killed_and_one_that_none_notices_survives(tiny_project):
     noticed, unnoticed = draw(tiny_project, 1, 2)
 
