@@ -11,12 +11,12 @@ __version__ = "0.1.0"
 _ERRORS = ("InvalidRequest", "JobDoesNotExist", "JobFailed", "JobNotCommitted", "LimitInTheWay", "NotAllowed", "RateguardError")
 _PLACES = {
     "APPS": "rateguard.embedding",
-    "Completion": "rateguard.jobs.completion",
+    "Completion": "rateguard.jobs.ends.completion",
     "celery_settings": "rateguard.embedding",
-    "complete": "rateguard.jobs.delay",
-    "context": "rateguard.jobs.context",
-    "embed": "rateguard.jobs.delay",
-    "run": "rateguard.jobs.within",
+    "complete": "rateguard.python.delay",
+    "context": "rateguard.python.context",
+    "embed": "rateguard.python.delay",
+    "run": "rateguard.python.within",
     **dict.fromkeys(_ERRORS, "rateguard.engine.errors"),
 }
 

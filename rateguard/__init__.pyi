@@ -1,9 +1,9 @@
 from rateguard.embedding import APPS, celery_settings
 from rateguard.engine.errors import InvalidRequest, JobDoesNotExist, JobFailed, JobNotCommitted, LimitInTheWay, NotAllowed, RateguardError
-from rateguard.jobs.completion import Completion
-from rateguard.jobs.context import context
-from rateguard.jobs.delay import complete, embed
-from rateguard.jobs.within import run
+from rateguard.jobs.ends.completion import Completion
+from rateguard.python.context import context
+from rateguard.python.delay import complete, embed
+from rateguard.python.within import run
 
 __version__: str
 

@@ -24,6 +24,7 @@ class RateguardConfig(AppConfig):
     def ready(self) -> None:
         """Check the settings. Raises ConfigurationError, which names each key and its remedy."""
         from rateguard import checks, wiring  # noqa: PLC0415 -- as above
+        from rateguard.python import delay  # noqa: F401, PLC0415 -- registers `complete` and `embed` as tasks of whichever app there is
 
         checks.register()
         checks.refuse_at_start()

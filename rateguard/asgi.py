@@ -96,15 +96,15 @@ def _at_sigterm(act: Callable[[], None]) -> None:
 
 def _start() -> None:
     """Open this process's line to the gate."""
-    from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- Django is ready only now
+    from rateguard.jobs.line.pump import process_pump  # noqa: PLC0415 -- Django is ready only now
 
     process_pump()
 
 
 def _stop() -> None:
     """Send what is gathered, a few seconds at most."""
-    from rateguard.jobs.follow import stop_following  # noqa: PLC0415 -- as above
-    from rateguard.jobs.pump import process_pump  # noqa: PLC0415 -- as above
+    from rateguard.jobs.ends.follow import stop_following  # noqa: PLC0415 -- as above
+    from rateguard.jobs.line.pump import process_pump  # noqa: PLC0415 -- as above
 
     stop_following()
     process_pump().stop(STOP_S)
@@ -112,7 +112,7 @@ def _stop() -> None:
 
 def _leave() -> None:
     """Who waits gets the answer as it is now, and asks another process."""
-    from rateguard.jobs.follow import let_waiters_go  # noqa: PLC0415 -- as above
+    from rateguard.jobs.ends.follow import let_waiters_go  # noqa: PLC0415 -- as above
 
     let_waiters_go()
 
@@ -121,9 +121,9 @@ def _dispatcher() -> Dispatcher:
     """Django, whose answers may wait, and beside it what must answer while all of Django is busy."""
     django.setup(set_prefix=False)
     from rateguard.api import health  # noqa: PLC0415 -- as above
-    from rateguard.api.bounded import bounded  # noqa: PLC0415 -- as above
-    from rateguard.api.one_thread import OneThread  # noqa: PLC0415 -- as above
-    from rateguard.api.waiting import waits  # noqa: PLC0415 -- as above
+    from rateguard.api.layers.bounded import bounded  # noqa: PLC0415 -- as above
+    from rateguard.api.layers.one_thread import OneThread  # noqa: PLC0415 -- as above
+    from rateguard.api.layers.waiting import waits  # noqa: PLC0415 -- as above
 
     mounts: dict[str, Application] = {health.ALIVE: health.health, health.READY: health.health}
     return Dispatcher(waits(bounded(OneThread())), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)

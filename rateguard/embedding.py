@@ -30,7 +30,7 @@ ASYNCIO_POOL: Final = "rateguard.worker.pool:AsyncioPool"
 """Celery's `worker_pool` for a worker that runs jobs."""
 OWN_TASKS: Final = 64
 """A host's own tasks that such a worker runs at once; granted jobs are bounded by WORKER_SLOTS."""
-RESULT_BACKEND: Final = "rateguard.jobs.results:JobResultBackend"
+RESULT_BACKEND: Final = "rateguard.jobs.ends.results:JobResultBackend"
 """Jobs from their rows, other tasks as in django-celery-results."""
 LANE_QUEUES: Final = tuple(map(queue_name, Lane))
 

@@ -58,7 +58,7 @@ def _celery() -> Any:
 
 
 def _knows_no_jobs() -> bool:
-    from rateguard.jobs.results import JobResultBackend  # noqa: PLC0415 -- models are ready only now
+    from rateguard.jobs.ends.results import JobResultBackend  # noqa: PLC0415 -- models are ready only now
 
     app = _celery()
     return app is not None and not isinstance(app.backend, JobResultBackend)

@@ -16,8 +16,8 @@ from django.utils.module_loading import import_string
 
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError
-from rateguard.jobs.context import checked
 from rateguard.jobs.inherit import inside_context
+from rateguard.python.context import checked
 from tenants.models import Member
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]

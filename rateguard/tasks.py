@@ -8,10 +8,10 @@ from typing import Any
 from celery import Task, shared_task, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
-from rateguard.jobs import delay  # noqa: F401 - registers `complete` and `embed`
-from rateguard.jobs.errbacks import ERRBACK, call_errback
-from rateguard.jobs.publisher import EXECUTE, Entry
-from rateguard.jobs.received import revive_arguments
+from rateguard.jobs.ends.errbacks import ERRBACK, call_errback
+from rateguard.jobs.line.publisher import EXECUTE, Entry
+from rateguard.python import delay  # noqa: F401 - registers `complete` and `embed`
+from rateguard.python.received import revive_arguments
 from rateguard.worker import lifecycle, revoking, runtime, tracing
 
 lifecycle.at_start(runtime.start)

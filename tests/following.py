@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rateguard.jobs import follow
+from rateguard.jobs.ends import follow
 
 __all__ = ["follower", "looking"]
 

@@ -37,17 +37,19 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.process import SimHandle
-from rateguard.jobs import affordable, expect, rebuild
-from rateguard.jobs import pump as pumps
-from rateguard.jobs.claim import Claimed, claim
+from rateguard.jobs.attempts.claim import Claimed, claim
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.ends.outbox import process_teller
+from rateguard.jobs.insight import expect
+from rateguard.jobs.intake import affordable
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit, submit_many
+from rateguard.jobs.line import pump as pumps
+from rateguard.jobs.line.publisher import Entry, Publisher, as_entry
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.jobs.outbox import process_teller
-from rateguard.jobs.publisher import Entry, Publisher, as_entry
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import SUCCEED, TERMINAL, AttemptState, State
-from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit, submit_many
+from rateguard.jobs.upkeep import rebuild
 from rateguard.worker import runtime
 from rateguard.worker.loop import LoopThread
 from tenants.models import (

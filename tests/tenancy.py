@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from rateguard import wiring
-from rateguard.jobs import affordable, expect
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.insight import expect
+from rateguard.jobs.intake import affordable
+from rateguard.jobs.line.pump import process_pump
 from tenants.keys import issue_key
 from tenants.models import ApiKey, Deployment, ModelRoute, ProviderAccount, RouteTarget, Tenant
 

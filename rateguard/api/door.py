@@ -14,10 +14,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from rateguard.api.authentication import BearerKey, Caller
+from rateguard.api.layers.waiting import method_of
 from rateguard.api.problems import handle
 from rateguard.api.rendering import JsonRenderer
-from rateguard.api.schema import ApiSchema
-from rateguard.api.waiting import method_of
+from rateguard.api.schema.describing import ApiSchema
 from tenants.models import Permission
 
 

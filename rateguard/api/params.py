@@ -15,7 +15,7 @@ from rateguard.api.reading import read_object, read_time
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.money import NANO
-from rateguard.jobs.submission import MOST_NAME_CHARS
+from rateguard.jobs.names import MOST_NAME_CHARS
 
 MOST_SECONDS = 10 * 365 * 86_400
 LONGEST_AMOUNT = 32

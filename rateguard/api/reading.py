@@ -16,9 +16,9 @@ from rateguard.api.strict_json import read_json_object
 from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
-from rateguard.jobs.checking import faults_of
+from rateguard.jobs.intake.checking import faults_of
+from rateguard.jobs.intake.submission import NAMES, Submission
 from rateguard.jobs.models import Delivery
-from rateguard.jobs.submission import NAMES, Submission
 
 MOST_BODY_BYTES = 8 * 1024 * 1024
 LONGEST_WAIT_S = 60

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from django.urls import include, path, re_path
 
-from rateguard.api.breakers import Breakers, Events, OneBreaker
-from rateguard.api.document import JSON, YAML, SchemaDocument
-from rateguard.api.error_page import error_page
-from rateguard.api.estimate import Estimates
-from rateguard.api.limits import Capacities, GlobalScope, Limits, OneScope
-from rateguard.api.models import Models, OneModel
-from rateguard.api.pauses import OnePause, Pauses
-from rateguard.api.runs import OneRun, Runs, StopRun
-from rateguard.api.swagger import SwaggerFile, SwaggerPage
-from rateguard.api.usage import Usage
-from rateguard.api.views import CancelJob, Jobs, Nothing, OneJob, RetryJob
+from rateguard.api.estimate.views import Estimates
+from rateguard.api.jobs.views import CancelJob, Jobs, Nothing, OneJob, RetryJob
+from rateguard.api.limits.breakers import Breakers, Events, OneBreaker
+from rateguard.api.limits.views import Capacities, GlobalScope, Limits, OneScope
+from rateguard.api.models.views import Models, OneModel
+from rateguard.api.pauses.views import OnePause, Pauses
+from rateguard.api.runs.views import OneRun, Runs, StopRun
+from rateguard.api.schema.document import JSON, YAML, SchemaDocument
+from rateguard.api.schema.error_page import error_page
+from rateguard.api.schema.swagger import SwaggerFile, SwaggerPage
+from rateguard.api.usage.views import Usage
 
 app_name = "rateguard"
 """Addresses are found as `rateguard:job`: a host project may have names like ours."""

@@ -146,7 +146,7 @@ class _Scene:
 
     def run_jobs(self, worker: int, count: int) -> dict[str, float]:
         """Submit behind a closed door, open it, and measure until the last job has ended."""
-        from rateguard.jobs.submit import submit_many  # noqa: PLC0415
+        from rateguard.jobs.intake.submit import submit_many  # noqa: PLC0415
 
         self._close_door(for_ms=6_000)
         opened_at = time.monotonic() + 6.0
@@ -163,7 +163,7 @@ class _Scene:
 
     def run_light(self, count: int) -> dict[str, float]:
         """Jobs at a slow, even pace: how long accepting takes, and how long from the commit to the provider's door."""
-        from rateguard.jobs.submit import submit  # noqa: PLC0415
+        from rateguard.jobs.intake.submit import submit  # noqa: PLC0415
 
         accepts, committed = [], {}
         for number in range(count):
@@ -183,7 +183,7 @@ class _Scene:
 
     def _submission(self, number: int) -> Any:
         from rateguard.engine.providers.base import Endpoint  # noqa: PLC0415
-        from rateguard.jobs.submission import Submission  # noqa: PLC0415
+        from rateguard.jobs.intake.submission import Submission  # noqa: PLC0415
 
         return Submission(tenant=self._tenant, endpoint=Endpoint.CHAT, body=body(number), user=f"user-{number % 50}")
 

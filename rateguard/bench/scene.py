@@ -39,7 +39,7 @@ def django_on(environment: Mapping[str, str]) -> Iterator[None]:
 def make_tenant(provider_url: str) -> Any:
     """One tenant with a budget, one account with limits that do not bind, one model: every station does its work."""
     from rateguard import wiring  # noqa: PLC0415 - Django is ready by now
-    from rateguard.jobs.rebuild import rebuild  # noqa: PLC0415
+    from rateguard.jobs.upkeep.rebuild import rebuild  # noqa: PLC0415
     from tenants import models  # noqa: PLC0415
 
     tenant = models.Tenant.objects.create(name="bench")

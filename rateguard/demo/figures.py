@@ -14,8 +14,8 @@ from rateguard.demo.score import Served
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.sim.control import SimControl
 from rateguard.engine.providers.sim.journal import Arrival
-from rateguard.jobs.bill import NOTHING, Amount, Key, parse_attempt_id
 from rateguard.jobs.models import Job
+from rateguard.jobs.upkeep.bill import NOTHING, Amount, Key, parse_attempt_id
 from tenants.models import LedgerEntry
 
 

@@ -30,9 +30,9 @@ from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Child, Supervisor
 from rateguard.engine.errors import RateguardError
-from rateguard.jobs import rebuild
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.reconcile import Coverage, Report, reconcile
+from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.upkeep import rebuild
+from rateguard.jobs.upkeep.reconcile import Coverage, Report, reconcile
 
 LOOK_S = 0.5
 LOOKING_SHARE = 0.1

@@ -11,7 +11,7 @@ from rateguard.doctor.listing import Listing, list_models
 from rateguard.doctor.within import Look
 from rateguard.engine.breaker.rule import BreakerState
 from rateguard.engine.errors import GateError, SecretUnreadable
-from rateguard.jobs.breakers import breakers
+from rateguard.jobs.controls.breakers import breakers
 from tenants.models import Deployment, ModelRoute, ProviderAccount
 
 PATIENCE_S = 6.0

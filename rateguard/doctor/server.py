@@ -14,7 +14,7 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.doctor.finding import Finding, fail, ok, warn
 from rateguard.engine.errors import ConfigurationError, GateError
-from rateguard.jobs.rebuild import is_lost
+from rateguard.jobs.upkeep.rebuild import is_lost
 
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 PINGS = 20

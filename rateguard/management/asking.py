@@ -14,8 +14,8 @@ from django.core.management.base import CommandError, CommandParser
 from rateguard.conf import conf
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.models import Delivery
-from rateguard.jobs.submission import Submission
 from rateguard.management.finding import named
 from rateguard.management.shell import moment
 from tenants.models import ModelRoute, Tenant

@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from rateguard.jobs.targets import as_pk
+from rateguard.jobs.controls.targets import as_pk
 from tenants.models import ApiKey, Budget, Deployment, Limit, ModelRoute, ProviderAccount, Tenant
 
 Named = TypeVar("Named", Tenant, Deployment, ProviderAccount, ModelRoute)

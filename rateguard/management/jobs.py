@@ -10,11 +10,11 @@ from django.core.management.base import CommandError
 from rateguard.api.rendering import render_job, time_text
 from rateguard.engine.lanes import Lane
 from rateguard.engine.money import format_usd
-from rateguard.jobs.completion import Completion
+from rateguard.jobs.ends.completion import Completion
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL, State
-from rateguard.jobs.whereabouts import whereabouts
 from rateguard.management.shell import table
+from rateguard.python.whereabouts import whereabouts
 
 _HEAD = ("id", "status", "lane", "tenant", "user", "model", "tokens", "cost", "submitted")
 

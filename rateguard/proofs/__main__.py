@@ -25,7 +25,7 @@ def main() -> None:
     with standing(is_postgres=options.postgres) as site:
         from django.utils.module_loading import import_string  # noqa: PLC0415 - Django is ready by now
 
-        from rateguard.jobs.pump import process_pump  # noqa: PLC0415
+        from rateguard.jobs.line.pump import process_pump  # noqa: PLC0415
 
         prove: Callable[[Site, float], list[Line]] = import_string(f"rateguard.proofs.{PARTS[options.part].function}")
         try:

@@ -8,7 +8,7 @@ import time
 from rateguard import wiring
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.sim.config import REQUESTS, LimitRule
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.line.pump import process_pump
 from rateguard.proofs.findings import Line, at_least, at_most, told
 from rateguard.proofs.fleet import fleet_of, wait_for
 from rateguard.proofs.measures import job_of

@@ -14,12 +14,12 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.tokens import count_input
-from rateguard.jobs import rebuild
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit, submit_many
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import State
-from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit, submit_many
+from rateguard.jobs.upkeep import rebuild
 from rateguard.proofs.fleet import ProofFailed, wait_for
 from rateguard.proofs.site import PROVIDER_KEY, Site
 from tenants.models import Deployment, Limit, LimitKind, ModelRoute, Price, ProviderAccount, RouteTarget, Scope, ScopeKind, Tenant

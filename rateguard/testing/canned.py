@@ -12,7 +12,7 @@ from typing import Self
 
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
-from rateguard.jobs import inplace
+from rateguard.jobs.attempts import inplace
 from rateguard.jobs.models import Job
 from rateguard.testing.asked import Asked, Pattern, is_meant
 from rateguard.testing.response import Answer, chat, embedding, vector_of

@@ -16,7 +16,8 @@ from rateguard import wiring
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.money import Price
 from rateguard.engine.providers.base import Target
-from rateguard.jobs import affordable, expect
+from rateguard.jobs.insight import expect
+from rateguard.jobs.intake import affordable
 from tenants.directory import Directory, Place, read_directory
 from tenants.models import ConfigVersion, Tenant
 

@@ -23,8 +23,8 @@ from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Supervisor
 from rateguard.engine.errors import GateError, RateguardError
-from rateguard.jobs import rebuild
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.upkeep import rebuild
 from rateguard.up import accounts, overview, telling
 from rateguard.up.catalogue import Found, Keys
 from rateguard.up.door import open_door

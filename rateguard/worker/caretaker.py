@@ -15,11 +15,12 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Step
-from rateguard.jobs import outbox, rebuild, recover
-from rateguard.jobs.compare import compare
+from rateguard.jobs.controls.runs import finish_stops
+from rateguard.jobs.ends import outbox
+from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Lease
-from rateguard.jobs.pump import Pump
-from rateguard.jobs.runs import finish_stops
+from rateguard.jobs.upkeep import rebuild, recover
+from rateguard.jobs.upkeep.compare import compare
 from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
-from rateguard.jobs.execute import Database
-from rateguard.jobs.finished import announce
+from rateguard.jobs.attempts.execute import Database
+from rateguard.jobs.attempts.outcome import Finished
+from rateguard.jobs.attempts.settle import Ended, Key, settle
+from rateguard.jobs.ends.finished import announce
+from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Attempt
-from rateguard.jobs.outcome import Finished
-from rateguard.jobs.pump import Pump
-from rateguard.jobs.recover import give_up, wait_again
-from rateguard.jobs.settle import Ended, Key, settle
 from rateguard.jobs.states import TERMINAL, WAITING
+from rateguard.jobs.upkeep.recover import give_up, wait_again
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from celery.utils.functional import maybe_list
 from celery.worker.control import Panel
 from django.db import close_old_connections, connection
 
+from rateguard.jobs.ends.results import revoke
 from rateguard.jobs.models import Job
-from rateguard.jobs.results import revoke
 from rateguard.jobs.states import TERMINAL
 from rateguard.worker.threads import Threads
 

@@ -16,11 +16,11 @@ from rateguard.engine.keys import cancel_channel
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
-from rateguard.jobs.execute import Executor
-from rateguard.jobs.outbox import process_teller
-from rateguard.jobs.publisher import Publisher
-from rateguard.jobs.pump import Pump
-from rateguard.jobs.refuse import refuse
+from rateguard.jobs.attempts.execute import Executor
+from rateguard.jobs.ends.outbox import process_teller
+from rateguard.jobs.line.publisher import Publisher
+from rateguard.jobs.line.pump import Pump
+from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.commit import GroupCommit
 from rateguard.worker.database import DatabaseThread

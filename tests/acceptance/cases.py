@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from rateguard.api.reading import RUN_HEADER
-from rateguard.jobs.pauses import pause
-from rateguard.jobs.runs import start_run
+from rateguard.jobs.controls.pauses import pause
+from rateguard.jobs.controls.runs import start_run
 from tenants.changes.actor import Actor
 from tenants.changes.limits import create_limit
 from tenants.changes.members import add_member

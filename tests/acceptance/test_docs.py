@@ -20,7 +20,7 @@ from rateguard.api.rendering import render_job
 from rateguard.embedded.process import free_port
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import Refusal
-from rateguard.jobs.follow import stop_following
+from rateguard.jobs.ends.follow import stop_following
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from tenants.keys import issue_key
@@ -217,6 +217,4 @@ def test_the_job_that_is_shown_has_the_fields_of_a_job():
 
 
 def test_the_fields_of_job_are_all_explained():
-    assert {field.strip("`") for row in rows_below(DOCS / "api.md", "The object `job`") for field in row[0].split(", ")} == set(
-        JOB_FIELDS
-    )
+    assert {field.strip("`") for row in rows_below(DOCS / "api.md", "The object `job`") for field in row[0].split(", ")} == set(JOB_FIELDS)

@@ -14,7 +14,7 @@ from django.db.models import Sum
 from rateguard import wiring
 from rateguard.engine.gate import redis as redis_gate
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.states import State
 from tenants.models import LedgerEntry, ProviderAccount, UsageQuarter

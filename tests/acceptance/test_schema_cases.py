@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from rateguard.api.document import document
+from rateguard.api.schema.document import document
 from tests.webprocess import start_web  # noqa: F401
 
 LEAST_CASES = 1_000

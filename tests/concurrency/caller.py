@@ -13,9 +13,9 @@ from django.db import connection  # noqa: E402 - Django is ready only now
 
 from rateguard.engine.errors import LimitInTheWay  # noqa: E402
 from rateguard.engine.providers.base import Endpoint  # noqa: E402
-from rateguard.jobs.pump import process_pump  # noqa: E402
-from rateguard.jobs.submission import Submission  # noqa: E402
-from rateguard.jobs.submit import submit  # noqa: E402
+from rateguard.jobs.intake.submission import Submission  # noqa: E402
+from rateguard.jobs.intake.submit import submit  # noqa: E402
+from rateguard.jobs.line.pump import process_pump  # noqa: E402
 from tenants.models import Tenant  # noqa: E402
 
 tenant = Tenant.objects.get(pk=told["tenant"])

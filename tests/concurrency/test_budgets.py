@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from rateguard.jobs.building import build
+from rateguard.jobs.intake.building import build
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from tenants.models import LedgerEntry

@@ -5,7 +5,7 @@ from django.apps import apps
 
 from rateguard import wiring
 from rateguard.engine.lanes import Lane
-from rateguard.jobs import affordable, queue_bound
+from rateguard.jobs.intake import affordable, queue_bound
 from tenants.keys import issue_key
 from tenants.models import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget, Tenant
 from tests.api import Api, problem_of

@@ -10,7 +10,7 @@ from django.test import Client
 
 from rateguard import wiring
 from rateguard.jobs.models import Job
-from rateguard.jobs.rebuild import rebuild
+from rateguard.jobs.upkeep.rebuild import rebuild
 from tenants.keys import issue_key
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme  # noqa: F401
 

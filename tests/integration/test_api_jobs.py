@@ -81,7 +81,7 @@ class TestSubmit:
 
     def test_the_request_id_is_bound_to_the_logs_of_the_request_alone(self, api, monkeypatch):
         seen = []
-        monkeypatch.setattr("rateguard.api.views.submit", lambda _: seen.append(structlog.contextvars.get_contextvars()))
+        monkeypatch.setattr("rateguard.api.jobs.views.submit", lambda _: seen.append(structlog.contextvars.get_contextvars()))
         api.submit(HELLO, X_Request_ID="trace-2")
         assert (seen[0]["request_id"], structlog.contextvars.get_contextvars()) == ("trace-2", {})
 
@@ -218,13 +218,13 @@ class TestWhatIsRefused:
         def away(_):
             raise OperationalError("no connection")
 
-        monkeypatch.setattr("rateguard.api.views.submit", away)
+        monkeypatch.setattr("rateguard.api.jobs.views.submit", away)
         response = api.submit(HELLO)
         problem_of(response, 503, "unavailable")
         assert response.headers["Retry-After"] == "1"
 
     def test_a_fault_of_ours_is_a_problem_that_tells_nothing(self, api, monkeypatch):
-        monkeypatch.setattr("rateguard.api.views.submit", lambda _: 1 / 0)
+        monkeypatch.setattr("rateguard.api.jobs.views.submit", lambda _: 1 / 0)
         assert "division" not in str(problem_of(api.submit(HELLO), 500, "internal_error"))
 
 
@@ -278,7 +278,7 @@ class TestIdempotency:
         sent = {**HELLO, "job": {"deadline": (timezone.now() + dt.timedelta(hours=1)).isoformat()}}
         first = api.submit(sent, Idempotency_Key="k").json()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("rateguard.jobs.submit.timezone.now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
+            patch.setattr("rateguard.jobs.intake.submit.timezone.now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
             assert api.submit(sent, Idempotency_Key="k").json()["id"] == first["id"]
 
     def test_a_key_is_forgotten_after_its_time(self, api):

@@ -8,8 +8,8 @@ import uuid
 import pytest
 from django.utils import timezone
 
+from rateguard.jobs.controls.runs import start_run
 from rateguard.jobs.models import Attempt
-from rateguard.jobs.runs import start_run
 from tenants.keys import issue_key
 from tenants.models import Deployment, Pause
 from tests.api import Api, problem_of

@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
+from rateguard.jobs.controls.runs import start_run
 from rateguard.jobs.models import Job
-from rateguard.jobs.runs import start_run
 from tenants.keys import issue_key
 from tenants.models import Run
 from tests.api import Api, problem_of

@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from drf_spectacular.drainage import GENERATOR_STATS
 
-from rateguard.api import document as documents
-from rateguard.api.schema import TAGS
+from rateguard.api.schema import document as documents
+from rateguard.api.schema.describing import TAGS
 from tests.api import problem_of
 
 NOT_PART_OF_IT = {"schema-json", "schema-yaml", "swagger", "swagger-file", "errors"}

@@ -10,10 +10,10 @@ from django.db.models import Sum
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
-from rateguard.jobs.bill import Amount
-from rateguard.jobs.reconcile import reconcile
-from rateguard.jobs.settle import Ended, settle
+from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.states import SUCCEED, AttemptState
+from rateguard.jobs.upkeep.bill import Amount
+from rateguard.jobs.upkeep.reconcile import reconcile
 from tenants.keys import issue_key
 from tenants.models import LedgerEntry, Measure, Tenant, UsageDay, UsageQuarter, UsageQuarterBin
 from tests.api import Api, problem_of

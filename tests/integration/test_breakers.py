@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from rateguard.engine.breaker.rule import BreakerState, Verdict
 from rateguard.engine.gate.contract import ReservationId, Settlement
-from rateguard.jobs.breakers import breakers, follow_rule, force_close, force_open, reset
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.controls.breakers import breakers, follow_rule, force_close, force_open, reset
+from rateguard.jobs.line.pump import process_pump
 from tenants.keys import issue_key
 from tenants.models import GateEvent
 from tests.api import Api, problem_of

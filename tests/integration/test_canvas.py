@@ -16,18 +16,18 @@ from kombu.exceptions import OperationalError as BrokerError
 from rateguard import complete
 from rateguard.engine.errors import InvalidRequest, LimitInTheWay
 from rateguard.engine.money import Usage
-from rateguard.jobs import outbox
-from rateguard.jobs.cancel import cancel
-from rateguard.jobs.canvas import canvas_of
-from rateguard.jobs.errbacks import ERRBACK
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.controls.runs import start_run, stop_run
+from rateguard.jobs.ends import outbox
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.ends.canvas import canvas_of
+from rateguard.jobs.ends.errbacks import ERRBACK
+from rateguard.jobs.ends.outbox import process_teller
+from rateguard.jobs.ends.results import JobResultBackend
+from rateguard.jobs.ends.transition import end
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, OutboxRow
-from rateguard.jobs.outbox import process_teller
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.results import JobResultBackend
-from rateguard.jobs.runs import start_run, stop_run
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, REFUSE, RETRY, STOP, AttemptState, State, Transition
-from rateguard.jobs.transition import end
 from rateguard.worker.caretaker import Caretaker
 from tests.line import MODEL, wait_for
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter
 
 from rateguard import complete
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.models import Job, OutboxRow
 from rateguard.jobs.states import TERMINAL, State
 from tests.line import MODEL, wait_for

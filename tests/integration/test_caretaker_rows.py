@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from rateguard import wiring
 from rateguard.engine.money import NANO
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.line.pump import process_pump
 from rateguard.worker import caretaker as caretakers
 from rateguard.worker.caretaker import Caretaker
 from tenants.models import Budget, GateEvent, Limit, Pause, Run, Scope

@@ -20,9 +20,9 @@ from django.utils import timezone
 from rateguard import complete, embed, wiring
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.lanes import Lane
-from rateguard.jobs.delay import job_result
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import State
+from rateguard.python.delay import job_result
 from tenants.models import ModelRoute, TenantStatus
 from tests.conftest import PROJECT
 from tests.following import follower  # noqa: F401
@@ -119,7 +119,7 @@ class TestTransaction:
     def test_a_job_is_submitted_when_the_transaction_commits(self, acme, redis_url):
         hints = []
         with pytest.MonkeyPatch.context() as patch, transaction.atomic():
-            patch.setattr("rateguard.jobs.pump.Pump.enqueue", lambda _, jobs: hints.extend(jobs))
+            patch.setattr("rateguard.jobs.line.pump.Pump.enqueue", lambda _, jobs: hints.extend(jobs))
             result = complete.delay_on_commit("Hello", model=CHAT_MODEL, tenant="acme")
             assert (seen_by_others(result.id), hints) == (False, [])
             transaction.on_commit(lambda: hints.append("committed"))

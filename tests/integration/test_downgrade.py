@@ -3,11 +3,11 @@
 import pytest
 
 from rateguard.engine.gate.contract import Refusal, Refused
-from rateguard.jobs.claim import claim
+from rateguard.jobs.attempts.claim import claim
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, JobEvent
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.refuse import refuse
 from rateguard.jobs.states import State
+from rateguard.jobs.upkeep.refuse import refuse
 from tenants.models import Budget, Deployment, ModelRoute, Price, RouteTarget, Scope
 from tests.line import MODEL, assert_books_close, events_of, has_ended, state_of, wait_for
 

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from rateguard.engine.histogram import bin_of
-from rateguard.jobs import expect
+from rateguard.jobs.insight import expect
 from tenants.models import Measure, Tenant, UsageQuarter, UsageQuarterBin
 
 pytestmark = pytest.mark.django_db

@@ -54,9 +54,7 @@ class TestReady:
         assert response.headers["Cache-Control"] == "no-store"
         assert (Client().head("/readyz").content, Client().post("/readyz").status_code) == (b"", 405)
 
-    def test_a_gate_that_is_being_rebuilt_and_migrations_that_wait_are_not_ready_and_say_why(
-        self, line, redis_url, checks, monkeypatch
-    ):
+    def test_a_gate_that_is_being_rebuilt_and_migrations_that_wait_are_not_ready_and_say_why(self, line, redis_url, checks, monkeypatch):
         with redis.Redis.from_url(redis_url) as client:
             client.delete(gate_prefix("default") + GATE_KEYS["epoch"])
         monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: ["one"])

@@ -19,11 +19,11 @@ from django.utils import timezone
 
 import rateguard
 from rateguard import Completion, JobDoesNotExist, JobFailed, JobNotCommitted, complete, embed
-from rateguard.jobs.finished import announce
+from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ids import new_id
-from rateguard.jobs.job_result import job_result
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
+from rateguard.python.job_result import job_result
 from tests.following import follower  # noqa: F401
 from tests.line import MODEL
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme  # noqa: F401
@@ -47,7 +47,7 @@ def test_the_answer_is_a_completion_that_is_json_too(acme):
     assert (str(answer), f"{answer}", answer.text, answer.message["role"]) == ("Danube", "Danube", "Danube", "assistant")
     assert (answer.usage["total_tokens"], str(answer.cost), answer.attempts, answer.model) == (3, "7.5E-7", 1, CHAT_MODEL)
     assert answer.response == ANSWER
-    again = rateguard.jobs.completion.revive(json.loads(json.dumps([answer])))
+    again = rateguard.jobs.ends.completion.revive(json.loads(json.dumps([answer])))
     assert (again, again[0].text) == ([answer], "Danube")
 
 

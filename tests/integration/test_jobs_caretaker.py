@@ -10,9 +10,9 @@ from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Step
 from rateguard.engine.lanes import Lane
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, Lease
-from rateguard.jobs.pump import process_pump
 from rateguard.jobs.states import State
 from rateguard.worker.caretaker import NAME, Caretaker
 from rateguard.worker.heartbeat import Heartbeat

@@ -9,8 +9,8 @@ from rateguard import wiring
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
+from rateguard.jobs.attempts.outcome import failed, succeeded
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.outcome import failed, succeeded
 from rateguard.jobs.states import State
 from rateguard.worker import commit
 from rateguard.worker.commit import GroupCommit

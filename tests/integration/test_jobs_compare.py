@@ -7,12 +7,12 @@ from django.db.models import F
 
 from rateguard.engine.gate.contract import ReservationId, Sent, Settlement
 from rateguard.engine.money import Usage
-from rateguard.jobs import compare as comparing
-from rateguard.jobs import recover
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job, Lease
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import SUCCEED, AttemptState, State
+from rateguard.jobs.upkeep import compare as comparing
+from rateguard.jobs.upkeep import recover
 from rateguard.worker import caretaker
 from rateguard.worker.caretaker import Caretaker
 from tests.line import assert_books_close, state_of, wait_for

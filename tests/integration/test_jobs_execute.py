@@ -8,11 +8,11 @@ import pytest
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
-from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit
 from tenants.models import LedgerEntry, UsageQuarter
 from tests.line import MODEL, assert_books_close, events_of, has_ended, state_of, wait_for
 

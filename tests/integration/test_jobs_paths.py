@@ -11,10 +11,10 @@ from django.utils import timezone
 from rateguard import complete
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.scopes import name_of, parts_of
+from rateguard.jobs.controls.runs import start_run, stop_run
+from rateguard.jobs.intake.submission import NAMES
+from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from, waiting_of
 from rateguard.jobs.models import Job
-from rateguard.jobs.runs import start_run, stop_run
-from rateguard.jobs.submission import NAMES
-from rateguard.jobs.waiting import WAITING_COLUMNS, waiting_from, waiting_of
 from tenants.models import Budget, Limit, ModelRoute, Scope
 from tests.api import Api, problem_of
 from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme  # noqa: F401

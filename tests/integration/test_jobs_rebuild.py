@@ -11,15 +11,15 @@ from django.utils import timezone
 from rateguard.engine.errors import GateEpochLost, LimitInTheWay
 from rateguard.engine.gate.contract import ReservationId, Sent, Step
 from rateguard.engine.money import Usage
-from rateguard.jobs import rebuild
-from rateguard.jobs.building import build
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.controls.runs import start_run
 from rateguard.jobs.ids import new_id
-from rateguard.jobs.insert import insert
+from rateguard.jobs.intake.building import build
+from rateguard.jobs.intake.insert import insert
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.runs import start_run
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, State
+from rateguard.jobs.upkeep import rebuild
 from tenants.keys import issue_key
 from tenants.models import Budget, GateEpoch, LedgerEntry, Limit, Run, Scope
 from tests.line import HOUR_MS, state_of

@@ -4,12 +4,12 @@ import pytest
 
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.money import Usage
-from rateguard.jobs import recover
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, State
+from rateguard.jobs.upkeep import recover
 from tenants.models import LedgerEntry
 from tests.line import assert_books_close, events_of, state_of, wait_for
 

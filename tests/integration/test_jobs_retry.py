@@ -11,13 +11,13 @@ from rateguard import wiring
 from rateguard.engine.errors import InvalidRequest, LimitInTheWay
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
-from rateguard.jobs import queue_bound
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.controls.runs import start_run, stop_run
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.intake import queue_bound
+from rateguard.jobs.intake.retry import retry
+from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Job, JobEvent
-from rateguard.jobs.retry import retry
-from rateguard.jobs.runs import start_run, stop_run
 from rateguard.jobs.states import RESUBMIT, TERMINAL, State
-from rateguard.jobs.submit import submit
 from tenants.keys import issue_key
 from tenants.models import Limit, ModelRoute, Scope
 from tests.api import Api, problem_of

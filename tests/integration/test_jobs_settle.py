@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
+from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED, AttemptState, State
 from tenants.models import Dimension, LedgerEntry, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tests.line import assert_books_close, events_of

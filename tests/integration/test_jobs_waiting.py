@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.gate.contract import Refusal, Refused
-from rateguard.jobs import recover
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, JobEvent
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.refuse import refuse
 from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.upkeep import recover
+from rateguard.jobs.upkeep.refuse import refuse
 from tenants.models import LedgerEntry
 from tests.line import events_of, has_ended, state_of, wait_for
 

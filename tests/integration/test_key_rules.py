@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from rateguard.engine.errors import NotAllowed
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Job
-from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit
 from tenants.keys import issue_key
 from tenants.models import ApiKey
 from tests.api import Api, problem_of

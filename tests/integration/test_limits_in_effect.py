@@ -11,9 +11,9 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement
 from rateguard.engine.limits.limit import MAX_AMOUNT
-from rateguard.jobs.pauses import pause, resume
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.runs import start_run, stop_run
+from rateguard.jobs.controls.pauses import pause, resume
+from rateguard.jobs.controls.runs import start_run, stop_run
+from rateguard.jobs.line.pump import process_pump
 from tenants.keys import issue_key
 from tenants.models import Budget, Limit, ModelRoute, ProviderAccount, Scope
 from tests.api import Api, problem_of

@@ -11,7 +11,7 @@ from django.test import override_settings
 from django.urls import path, reverse
 from structlog.contextvars import get_contextvars
 
-from rateguard.api.one_thread import OneThread
+from rateguard.api.layers.one_thread import OneThread
 from tests.asgi import Caller
 
 at_work, seen = [], []

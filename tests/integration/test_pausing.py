@@ -11,12 +11,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from rateguard.engine.lanes import Lane
-from rateguard.jobs import rebuild
+from rateguard.jobs.controls.pauses import drain, pause, resume, running
+from rateguard.jobs.controls.runs import start_run
+from rateguard.jobs.controls.targets import find_target
+from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt
-from rateguard.jobs.pauses import drain, pause, resume, running
-from rateguard.jobs.runs import start_run
-from rateguard.jobs.submit import submit
-from rateguard.jobs.targets import find_target
+from rateguard.jobs.upkeep import rebuild
 from tenants.models import Deployment, ModelRoute, Pause, ProviderAccount, RouteTarget
 from tests.line import MODEL
 from tests.simprovider import wait_for

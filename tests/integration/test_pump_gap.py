@@ -2,8 +2,8 @@
 
 import time
 
-from rateguard.jobs import pump
-from rateguard.jobs.pump import process_pump
+from rateguard.jobs.line import pump
+from rateguard.jobs.line.pump import process_pump
 
 
 def test_of_many_jobs_in_a_row_those_of_a_moment_share_a_call(line, monkeypatch):

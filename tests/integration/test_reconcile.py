@@ -12,14 +12,14 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from rateguard.engine.money import Usage
-from rateguard.jobs import rebuild, recover
-from rateguard.jobs.bill import Amount, InvalidBill, attempt_id, read_bill
+from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.controls.runs import start_run
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.reconcile import Coverage, reconcile
-from rateguard.jobs.runs import start_run
-from rateguard.jobs.settle import Ended, settle
 from rateguard.jobs.states import SUCCEED, AttemptState
+from rateguard.jobs.upkeep import rebuild, recover
+from rateguard.jobs.upkeep.bill import Amount, InvalidBill, attempt_id, read_bill
+from rateguard.jobs.upkeep.reconcile import Coverage, reconcile
 from tenants.models import Budget, EntryKind, LedgerEntry, LedgerUnchangeable, Scope, UsageDay, UsageQuarter
 from tests.line import events_of
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable, LimitInTheWay
 from rateguard.engine.providers.base import Endpoint
-from rateguard.jobs import affordable, exhausted, queue_bound
+from rateguard.jobs.controls.runs import start_run
+from rateguard.jobs.intake import affordable, exhausted, queue_bound
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit, submit_many
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.runs import start_run
-from rateguard.jobs.submission import Submission
-from rateguard.jobs.submit import submit, submit_many
 from tenants.keys import issue_key
 from tenants.models import Budget, GateEvent, ModelRoute, Pause
 from tests.api import Api

@@ -16,11 +16,11 @@ from django_celery_results.models import TaskResult
 
 from rateguard import complete
 from rateguard.engine.errors import JobFailed
-from rateguard.jobs import follow
-from rateguard.jobs.cancel import cancel
-from rateguard.jobs.finished import announce
+from rateguard.jobs.ends import follow
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.ends.finished import announce
+from rateguard.jobs.ends.results import JobResultBackend
 from rateguard.jobs.models import Job
-from rateguard.jobs.results import JobResultBackend
 from rateguard.jobs.states import TERMINAL, State
 from tests.following import follower, looking  # noqa: F401
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401

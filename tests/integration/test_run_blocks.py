@@ -21,9 +21,9 @@ from rateguard import complete
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
 from rateguard.engine.scopes import MOST_RUNS
 from rateguard.jobs import inherit
+from rateguard.jobs.controls.runs import start_run, stop_run
 from rateguard.jobs.inherit import current_run
 from rateguard.jobs.models import Job
-from rateguard.jobs.runs import start_run, stop_run
 from rateguard.jobs.states import State
 from tenants.models import Run
 from tests.tenancy import CHAT_MODEL, acme, add_tenant  # noqa: F401
@@ -284,7 +284,7 @@ def test_a_late_run_takes_no_work_nor_does_one_inside_it(acme):
 def test_the_databases_clock_says_what_is_late(acme, monkeypatch):
     run = start_run(acme.tenant, deadline=dt.timedelta(seconds=60))
     ahead = timezone.now() + dt.timedelta(seconds=90)
-    monkeypatch.setattr("rateguard.jobs.building.timezone.now", lambda: ahead)
+    monkeypatch.setattr("rateguard.jobs.intake.building.timezone.now", lambda: ahead)
     with rateguard.run(id=run.pk):
         assert current_run() == run.pk
 

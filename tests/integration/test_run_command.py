@@ -5,7 +5,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from rateguard.jobs.runs import start_run
+from rateguard.jobs.controls.runs import start_run
 from tests.line import MODEL
 
 

@@ -8,13 +8,13 @@ from django.db.models.functions import Now
 
 import rateguard
 from rateguard.engine.gate.contract import Refusal, Refused
-from rateguard.jobs import runs
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.controls import runs
+from rateguard.jobs.controls.runs import finish_stops, start_run, stop_run
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.refuse import refuse
-from rateguard.jobs.runs import finish_stops, start_run, stop_run
 from rateguard.jobs.states import State
+from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.worker import caretaker
 from tenants.models import LedgerEntry, Run, RunState
 from tests.line import assert_books_close, events_of, has_ended, state_of, wait_for

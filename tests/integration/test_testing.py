@@ -11,7 +11,7 @@ from celery import chain, chord, group, shared_task
 from django.test import TestCase, override_settings
 
 from rateguard import InvalidRequest, JobFailed, complete, embed
-from rateguard.jobs import inplace
+from rateguard.jobs.attempts import inplace
 from rateguard.jobs.models import Attempt, Job
 from rateguard.testing import Unanswered, WithAnswers, answers
 from rateguard.testing.plugin import llm  # noqa: F401

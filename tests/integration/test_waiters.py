@@ -17,10 +17,10 @@ from django.db import connection
 
 from rateguard.bench.cpu import cpu_ms
 from rateguard.engine.keys import finished_channel
-from rateguard.jobs.cancel import cancel
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import CANCEL
-from rateguard.jobs.transition import end
 from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
 from tests.webprocess import answer, call, send, session, start_web  # noqa: F401

@@ -8,8 +8,8 @@ from rateguard.engine.breaker.rule import BreakerState, Forced
 from rateguard.engine.gate.contract import BreakerView, LimitUse
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric, Need
-from rateguard.jobs.binding import Asked, DeploymentState, Effective, binding, breaker_wait_ms, judge
-from rateguard.jobs.capacity import ONE, Room, deployment_room, model_room, room_in
+from rateguard.jobs.insight.binding import Asked, DeploymentState, Effective, binding, breaker_wait_ms, judge
+from rateguard.jobs.insight.capacity import ONE, Room, deployment_room, model_room, room_in
 
 NOW = 1_000_000
 ASKED = Asked(Need(100, 40, 50, 3_000), Lane.NORMAL, NOW)

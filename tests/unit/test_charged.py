@@ -7,7 +7,7 @@ import pytest
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
 from rateguard.engine.limits.states import new_state
-from rateguard.jobs.charged import bucket_use
+from rateguard.jobs.upkeep.charged import bucket_use
 
 
 def bucket(amount=100, window_ms=60_000, burst_permille=1_000):

@@ -80,7 +80,7 @@ def test_a_bar_has_its_width_whatever_it_shows(part):
         "[]",
         '{"event": "x"}',
         '{"event": "Connected", "logger": "celery.worker", "level": "warning"}',
-        '{"event": "all is well", "logger": "rateguard.jobs.pump", "level": "info"}',
+        '{"event": "all is well", "logger": "rateguard.jobs.line.pump", "level": "info"}',
     ],
 )
 def test_only_our_own_warnings_and_the_caretaker_are_news(line):
@@ -88,6 +88,6 @@ def test_only_our_own_warnings_and_the_caretaker_are_news(line):
 
 
 def test_a_warning_of_ours_is_news():
-    line = '{"event": "gate rebuilt at epoch 2", "logger": "rateguard.jobs.rebuild", "level": "warning"}'
+    line = '{"event": "gate rebuilt at epoch 2", "logger": "rateguard.jobs.upkeep.rebuild", "level": "warning"}'
 
     assert told_by(line) == "gate rebuilt at epoch 2"

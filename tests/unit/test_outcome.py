@@ -9,8 +9,8 @@ from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Price, Usage
 from rateguard.engine.providers.base import Outcome
-from rateguard.jobs.claim import Claimed
-from rateguard.jobs.outcome import failed, stopped, succeeded, verdict_of
+from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.outcome import failed, stopped, succeeded, verdict_of
 
 CLAIMED = Claimed(
     job=uuid.UUID(int=7),

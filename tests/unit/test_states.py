@@ -3,6 +3,7 @@
 import pytest
 from django.utils import timezone
 
+from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import ENDED, Job, JobEvent
 from rateguard.jobs.states import (
     CANCEL,
@@ -20,7 +21,6 @@ from rateguard.jobs.states import (
     WAITING,
     State,
 )
-from rateguard.jobs.transition import end
 from tenants.models import Tenant
 
 # What may follow what, written out by hand. A retry is running → scheduled, an orphan running → queued; a cheaper model queued → queued.

@@ -6,6 +6,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, reach_of, sure
 from rateguard.api.manage.paging import PAGE, page_of
@@ -13,7 +14,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_account
 from rateguard.api.manage.shapes_providers import ACCOUNTS, AccountChangesShape, AccountShape, NewAccountShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of
 from tenants.changes.accounts import change_account, create_account, delete_account
 from tenants.models import ProviderAccount
 

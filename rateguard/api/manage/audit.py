@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import TENANT, lists
 from rateguard.api.manage.door import ManageView, reach_of
 from rateguard.api.manage.paging import PAGE, page_of
@@ -16,7 +17,6 @@ from rateguard.api.manage.rendering import render_entry
 from rateguard.api.manage.shapes_providers import AUDIT
 from rateguard.api.params import Query
 from rateguard.api.reading import read_time
-from rateguard.api.shapes_limits import name_of, word
 from rateguard.engine.errors import InvalidRequest
 from tenants.models import ApiKey, AuditAction, AuditEntry, Member, Tenant
 

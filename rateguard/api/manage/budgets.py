@@ -8,6 +8,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, numbered, reach_of
 from rateguard.api.manage.limits import named_scope
@@ -16,7 +17,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_budget
 from rateguard.api.manage.shapes import BUDGETS, BudgetChangesShape, BudgetShape, NewBudgetShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of, word
 from tenants.changes.budgets import change_budget, create_budget, delete_budget
 from tenants.models import Budget, ScopeKind
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, reach_of, sure
 from rateguard.api.manage.paging import PAGE, page_of
@@ -15,7 +16,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_deployment
 from rateguard.api.manage.shapes_providers import DEPLOYMENTS, DeploymentChangesShape, DeploymentShape, NewDeploymentShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of
 from tenants.changes.deployments import change_deployment, create_deployment, delete_deployment
 from tenants.models import Deployment
 

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from rateguard.api.jobs.shapes import LOCATION
+from rateguard.api.limits.shapes import name_of, whole
 from rateguard.api.manage.paging import MOST, USUAL
 from rateguard.api.manage.reading import RequestShape
 from rateguard.api.params import MOST_PK
-from rateguard.api.schema import Shape, extend_schema, problems
-from rateguard.api.shapes import LOCATION
-from rateguard.api.shapes_limits import name_of, whole
+from rateguard.api.schema.describing import Shape, extend_schema, problems
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -15,7 +15,7 @@ from rateguard.api.door import ApiView, caller_of
 from rateguard.api.middleware import request_id_of
 from rateguard.api.params import MOST_PK, Query
 from rateguard.engine.errors import InvalidRequest
-from rateguard.jobs.targets import as_pk
+from rateguard.jobs.controls.targets import as_pk
 from tenants.changes.actor import Actor
 from tenants.models import Deployment, Permission, ProviderAccount, Tenant
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, describes, lists, shows
 from rateguard.api.manage.door import ManageView, numbered, reach_of
 from rateguard.api.manage.paging import PAGE, page_of
@@ -18,8 +19,7 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_key
 from rateguard.api.manage.shapes import KEYS, KeyChangesShape, KeyShape, KeyWithSecretShape, NewKeyShape, RotationShape
 from rateguard.api.params import Query
-from rateguard.api.schema import problems
-from rateguard.api.shapes_limits import name_of, word
+from rateguard.api.schema.describing import problems
 from rateguard.engine.errors import InvalidRequest
 from tenants.changes.keys import change_key, create_key, revoke, rotate
 from tenants.models import ApiKey

@@ -8,6 +8,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, Reach, numbered, reach_of
 from rateguard.api.manage.paging import PAGE, page_of
@@ -15,7 +16,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_limit
 from rateguard.api.manage.shapes import LIMITS, LimitChangesShape, LimitShape, NewLimitShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of, word
 from rateguard.engine.errors import InvalidRequest
 from tenants.changes.limits import change_limit, create_limit, delete_limit
 from tenants.changes.scopes import scope_for

@@ -7,6 +7,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import TENANT, changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, numbered, reach_of
 from rateguard.api.manage.paging import PAGE, page_of
@@ -14,7 +15,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_member
 from rateguard.api.manage.shapes import MEMBERS, MemberChangesShape, MemberShape, NewMemberShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of, word
 from tenants.changes.members import add_member, change_member, remove_member
 from tenants.models import Member, MemberRole
 

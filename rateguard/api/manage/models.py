@@ -9,6 +9,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of
 from rateguard.api.manage.described import changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, Reach, reach_of, sure
 from rateguard.api.manage.paging import PAGE, page_of
@@ -16,7 +17,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_model
 from rateguard.api.manage.shapes_providers import ROUTES, RouteChangesShape, RouteShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of
 from tenants.changes.models import change_model, create_model, delete_model
 from tenants.models import ModelRoute
 

@@ -6,6 +6,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of
 from rateguard.api.manage.described import changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, numbered, reach_of
 from rateguard.api.manage.paging import PAGE, page_of
@@ -13,7 +14,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_price
 from rateguard.api.manage.shapes_providers import PRICES, NewPriceShape, PriceChangesShape, PriceShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of
 from tenants.changes.prices import change_price, create_price, delete_price
 from tenants.models import Price
 

@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from rateguard.api.reading import read_object, read_time
-from rateguard.api.schema import Shape
+from rateguard.api.schema.describing import Shape
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from tenants.changes.prices import MOST_USD

@@ -17,7 +17,7 @@ from rateguard.api.manage.reading import (
     TextField,
     WholeField,
 )
-from rateguard.api.schema import Shape, constant, list_of
+from rateguard.api.schema.describing import Shape, constant, list_of
 from rateguard.conf import BREAKER_RANGES
 from rateguard.engine.lanes import Lane
 from tenants.changes import budgets, key_rules, limits, members

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from rateguard.api.manage.reading import NAME_CHARS, DollarsField, FlagField, MomentField, NameField, RequestShape, TextField
 from rateguard.api.manage.shapes import BREAKER_OF_NAME, next_cursor, of_tenant, whole
-from rateguard.api.schema import Shape, constant, list_of
+from rateguard.api.schema.describing import Shape, constant, list_of
 from rateguard.engine.providers.registry import PROVIDERS
 from tenants.changes import accounts, models
 from tenants.models import AuditAction

@@ -6,6 +6,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from rateguard.api.limits.shapes import name_of, word
 from rateguard.api.manage.described import changes, creates, deletes, lists, shows
 from rateguard.api.manage.door import ManageView, reach_of, sure
 from rateguard.api.manage.paging import PAGE, page_of
@@ -13,7 +14,6 @@ from rateguard.api.manage.reading import read
 from rateguard.api.manage.rendering import render_tenant
 from rateguard.api.manage.shapes import TENANTS, TenantChangesShape, TenantShape
 from rateguard.api.params import Query
-from rateguard.api.shapes_limits import name_of, word
 from tenants.changes.tenants import change_tenant, create_tenant, delete_tenant
 from tenants.models import Tenant, TenantStatus
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.api.breakers import ACTIONS, render_breaker
-from rateguard.jobs.breakers import breakers
-from rateguard.jobs.targets import find_named
+from rateguard.api.limits.breakers import ACTIONS, render_breaker
+from rateguard.jobs.controls.breakers import breakers
+from rateguard.jobs.controls.targets import find_named
 from rateguard.management.shell import ShellCommand, table, told_in_words, who
 from tenants.models import Deployment
 

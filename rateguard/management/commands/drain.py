@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.jobs.pauses import drain, pause
-from rateguard.jobs.targets import find_target
+from rateguard.jobs.controls.pauses import drain, pause
+from rateguard.jobs.controls.targets import find_target
 from rateguard.management.shell import ShellCommand, add_target, span, told_in_words, who
 
 

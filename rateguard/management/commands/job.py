@@ -7,20 +7,20 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from rateguard.engine.lanes import Lane
-from rateguard.jobs.cancel import cancel
-from rateguard.jobs.follow import wait_for_end
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.ends.follow import wait_for_end
+from rateguard.jobs.intake.retry import retry
+from rateguard.jobs.intake.submit import submit
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job
-from rateguard.jobs.pump import process_pump
-from rateguard.jobs.retry import retry
 from rateguard.jobs.states import TERMINAL, State
-from rateguard.jobs.submit import submit
-from rateguard.jobs.whereabouts import whereabouts
 from rateguard.management.asking import add_request, submission_of
 from rateguard.management.finding import named
 from rateguard.management.jobs import answer_of, as_values, ended_well, find_job, listed_jobs, told_job
 from rateguard.management.shell import span, who
 from rateguard.management.showing import listed
 from rateguard.management.verbs import VerbCommand
+from rateguard.python.whereabouts import whereabouts
 from tenants.models import Tenant
 
 HAND_OVER_S = 5.0

@@ -7,16 +7,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.api.limits import render_capacity
-from rateguard.api.rendering_limits import render_finding
+from rateguard.api.limits.rendering import render_finding
+from rateguard.api.limits.views import render_capacity
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.limits.limit import Kind, Metric
 from rateguard.engine.money import format_usd
-from rateguard.jobs.binding import Effective, Obstacle
-from rateguard.jobs.capacity import Capacity, capacity
-from rateguard.jobs.inquiry import Finding, Inquiry, inquire
-from rateguard.jobs.naming import in_words
-from rateguard.jobs.targets import find_named
+from rateguard.jobs.controls.targets import find_named
+from rateguard.jobs.insight.binding import Effective, Obstacle
+from rateguard.jobs.insight.capacity import Capacity, capacity
+from rateguard.jobs.insight.inquiry import Finding, Inquiry, inquire
+from rateguard.jobs.insight.naming import in_words
 from rateguard.management.shell import ShellCommand, shortly, table, told_in_words
 from tenants.models import Tenant
 

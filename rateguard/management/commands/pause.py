@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.api.pauses import render_pause
-from rateguard.jobs.pauses import pause, pauses_in_force
+from rateguard.api.pauses.views import render_pause
+from rateguard.jobs.controls.pauses import pause, pauses_in_force
 from rateguard.management.shell import ShellCommand, add_target, moment, span, table, told_in_words, who
 from tenants.models import Pause
 

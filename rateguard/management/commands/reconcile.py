@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from rateguard.engine.money import format_usd
-from rateguard.jobs.bill import NOTHING, Amount, InvalidBill, attempt_id, read_bill
-from rateguard.jobs.reconcile import Coverage, Report, reconcile
+from rateguard.jobs.upkeep.bill import NOTHING, Amount, InvalidBill, attempt_id, read_bill
+from rateguard.jobs.upkeep.reconcile import Coverage, Report, reconcile
 from tenants.models import ProviderAccount, Tenant
 
 SHOWN = 20

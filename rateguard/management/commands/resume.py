@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from rateguard.jobs.pauses import resume
+from rateguard.jobs.controls.pauses import resume
 from rateguard.management.shell import ShellCommand, add_target, told_in_words, who
 
 

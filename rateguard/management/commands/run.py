@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.api.runs import render_run, render_run_tree
+from rateguard.api.runs.views import render_run, render_run_tree
 from rateguard.engine.money import NANO, format_usd
-from rateguard.jobs.runs import stop_run
-from rateguard.jobs.runtree import read_tree
+from rateguard.jobs.controls.runs import stop_run
+from rateguard.jobs.insight.runtree import read_tree
 from rateguard.management.shell import ShellCommand, told_in_words, who
 from tenants.models import Run
 

@@ -1,0 +1,133 @@
+"""The views of jobs. Each reads, calls one function of the inside, renders."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from rateguard.api.authentication import Caller
+from rateguard.api.door import ApiView, caller_of
+from rateguard.api.jobs.end import at_end
+from rateguard.api.jobs.list_shapes import JOB_FILTERS, JOBS, RetryShape
+from rateguard.api.jobs.listing import list_jobs
+from rateguard.api.jobs.shapes import EXAMPLES, IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
+from rateguard.api.middleware import request_id_of
+from rateguard.api.reading import read_preferred_wait, read_retry, read_submission, read_wait
+from rateguard.api.rendering import render_job
+from rateguard.api.schema.describing import extend_schema, problems
+from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.intake.retry import retry
+from rateguard.jobs.intake.submit import submit
+from rateguard.jobs.models import Job
+from rateguard.jobs.states import TERMINAL
+from tenants.compiled import Compiled
+from tenants.models import Tenant
+
+
+class Jobs(ApiView):
+    """GET: the tenant's jobs. POST: submit a job."""
+
+    @extend_schema(
+        operation_id="list_jobs",
+        summary="Jobs, newest first",
+        tags=["jobs"],
+        parameters=JOB_FILTERS,
+        responses={200: JOBS},
+    )
+    def get(self, request: Request) -> Response:
+        """A page of them. Parameters that stand beside each other must all hold; `next_cursor` leads to older jobs, until it is null."""
+        return list_jobs(request, caller_of(request).tenant)
+
+    @extend_schema(
+        operation_id="submit_job",
+        summary="Submit a job",
+        tags=["jobs"],
+        parameters=[IDEMPOTENCY_KEY, PREFER, RUN, *SUBMITTED_HEADERS],
+        request=SUBMISSION,
+        examples=EXAMPLES,
+        responses={200: JobShape, 202: JobShape, **problems(402, 409, 422, 429)},
+    )
+    def post(self, request: Request) -> Response:
+        """202 with the job and where to ask for it; with `Prefer: wait=N` 200 if it ended in time. A repeated key is told by a header."""
+        submission = read_submission(request, caller_of(request), request_id_of(request))
+        submitted = submit(submission)
+        job = submitted.job
+        headers = {"Location": reverse("rateguard:job", args=[job.pk])}
+        if submission.must_start_within_s is not None:
+            headers["Preference-Applied"] = "handling=strict"
+        if not submitted.is_new:
+            headers["Idempotent-Replayed"] = "true"
+        response = Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)
+        return at_end(request, response, job, read_preferred_wait(request))
+
+
+class OneJob(ApiView):
+    """GET: a job, at once or at its end."""
+
+    @extend_schema(operation_id="get_job", summary="A job, now or at its end", tags=["jobs"], parameters=[WAIT], responses={200: JobShape})
+    def get(self, request: Request, job_id: uuid.UUID) -> Response:
+        """The job; with `?wait=N` as soon as it ended, after at most N seconds."""
+        seconds = read_wait(request)
+        job = _job(caller_of(request), job_id)
+        return at_end(request, Response(render_job(job)), job, seconds)
+
+
+class CancelJob(ApiView):
+    """POST: cancel a job."""
+
+    @extend_schema(operation_id="cancel_job", summary="Cancel a job", tags=["jobs"], request=None, responses={200: JobShape, 202: JobShape})
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """200 with a job that ended; 202 with a running one, which is asked to end."""
+        caller = caller_of(request)
+        job = cancel(_job(caller, job_id), by=f"key {caller.key.prefix}")
+        return Response(render_job(job), status=200 if job.state in TERMINAL else 202)
+
+
+class RetryJob(ApiView):
+    """POST: try a job again."""
+
+    @extend_schema(
+        operation_id="retry_job",
+        summary="Try a job again",
+        tags=["jobs"],
+        request=RetryShape,
+        responses={202: JobShape, **problems(402, 409, 429)},
+    )
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """202 with a job that failed, was cancelled or expired and waits again, under its id. A body may give it a new `deadline`."""
+        caller = caller_of(request)
+        deadline = read_retry(request)
+        job = retry(_job(caller, job_id), by=f"key {caller.key.prefix}", deadline=deadline, key=caller.key)
+        return Response(render_job(job), status=202, headers={"Location": reverse("rateguard:job", args=[job.pk])})
+
+
+class Nothing(ApiView):
+    """Every other address under /api."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Say so, whatever the method."""
+        raise NotFound
+
+
+def _job(caller: Caller, job_id: uuid.UUID) -> Job:
+    """A job of the caller's own; another's does not exist for it. Raises NotFound."""
+    job = _OWN.one(tenant=caller.tenant.pk, job=job_id)
+    if job is None:
+        raise NotFound
+    return job
+
+
+_OWN = Compiled(
+    Job,
+    lambda tenant, job: Job.objects.filter(tenant=tenant, pk=job),
+    tenant=(Tenant._meta.pk, -1),  # noqa: SLF001 - Django's public name for it
+    job=(Job._meta.pk, uuid.UUID(int=1)),  # noqa: SLF001 - as above
+)

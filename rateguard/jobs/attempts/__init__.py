@@ -1,0 +1,1 @@
+"""One try of a job at a provider: claimed, called, judged, settled."""

@@ -1,0 +1,87 @@
+"""The claim: queued rows become running ones, their attempts are open in the database before the first byte leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.db import connection, transaction
+
+from rateguard.jobs.line.publisher import Entry
+from rateguard.jobs.sql import statements
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claimed:
+    """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline.
+
+    run: the innermost run that it is charged to.
+    """
+
+    job: uuid.UUID
+    attempt: int
+    endpoint: str
+    model: str
+    request: str
+    deployment_id: int
+    tenant_id: int
+    input_tokens: int
+    max_output_tokens: int
+    cost: int
+    timeout_s: int
+    tries: int
+    max_tries: int
+    delivery: str
+    deadline_in_s: float | None
+    queue_ms: int
+    run: uuid.UUID | None = None
+
+
+def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
+    """Claim the jobs of a message for `holder`; names: deployment id → name. Returns those that were still to be had.
+
+    A grant of an older epoch takes nothing, nor does a number that is not above the row's last. A job that stands twice is taken once.
+    """
+    by_job = {
+        job: {"id": job, "attempt": attempt, "deployment": names[deployment], "deployment_id": deployment, "cost": cost}
+        for job, attempt, deployment, cost, *_ in sorted(entries, key=lambda entry: int(entry[1]))
+        if deployment in names
+    }
+    rows = list(by_job.values())
+    found = _claim_at_once(rows, epoch, holder) if connection.vendor == "postgresql" else _claim_in_parts(rows, epoch, holder)
+    return [_claimed(*row) for row in found]
+
+
+def _claimed(job: uuid.UUID | str, *columns: Any) -> Claimed:
+    """A row of the claim; SQLite writes ids as texts."""
+    *others, run = columns
+    return Claimed(*[_as_uuid(job), *others, run and _as_uuid(run)])
+
+
+def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:
+    (statement,) = statements("postgresql")["claim"]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [orjson.dumps(rows).decode(), epoch, holder, holder])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def _claim_in_parts(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:
+    update, open_attempts, write_events, read = statements("sqlite")["claim"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(update, [holder, orjson.dumps(rows).decode(), epoch])
+        taken = {row[0] for row in cursor.fetchall()}
+        if not taken:
+            return []
+        mine = orjson.dumps([row for row in rows if row["id"] in taken]).decode()
+        for part in (open_attempts, write_events, read):
+            cursor.execute(part, [mine])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

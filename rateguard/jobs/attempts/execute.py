@@ -1,0 +1,177 @@
+"""Execute: from a message of job ids to committed ends. One record passes through named steps: claimed → called → ended → settled.
+
+Runs on an event loop; the database is one thread, the gate is the pump. It never waits for a limit and never retries by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import orjson
+from structlog.contextvars import bind_contextvars
+
+from rateguard import wiring
+from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.gate.contract import ReservationId, Sent
+from rateguard.engine.providers.base import Endpoint, Outcome, Request
+from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.jobs import inherit
+from rateguard.jobs.attempts.claim import Claimed, claim
+from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
+from rateguard.jobs.line.publisher import Entry
+from rateguard.jobs.line.pump import Pump
+from tenants.directory import Place
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Database(Protocol):
+    """Runs a function in the database's thread."""
+
+    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run it and return what it returns."""
+        ...
+
+
+class Settler(Protocol):
+    """Takes ends over: commits them, then tells the gate."""
+
+    @property
+    def is_full(self) -> bool:
+        """Too many ends wait for the database: claim nothing."""
+        ...
+
+    def add(self, finished: Finished) -> None:
+        """Take one end over."""
+        ...
+
+
+@dataclasses.dataclass(slots=True)
+class _Call:
+    """An attempt under way. sent_at: time.monotonic() when its request left, None before."""
+
+    claimed: Claimed
+    place: Place
+    began_at: float
+    sent_at: float | None = None
+
+    @property
+    def reservation(self) -> ReservationId:
+        return ReservationId(self.claimed.job, self.claimed.attempt)
+
+
+class Executor:
+    """Runs granted jobs for one holder."""
+
+    def __init__(self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump) -> None:
+        self._holder = holder
+        self._providers = providers
+        self._database = database
+        self._settler = settler
+        self._pump = pump
+        self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._cancelled: set[uuid.UUID] = set()
+        self.is_draining = False
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return len(self._tasks)
+
+    async def execute(self, entries: Sequence[Entry], epoch: int) -> None:
+        """Claim the jobs of a message and run them to their ends. What cannot be claimed or sent in time is left to come back."""
+        in_time = [entry for entry in entries if self._pump.gate_now_ms() < entry[4]]
+        if self.is_draining or self._settler.is_full or not in_time:
+            return
+        places, claimed = await self._database.run(self._claim, in_time, epoch)
+        calls = [self._begin(one, places[one.deployment_id]) for one in claimed]
+        if calls:
+            await asyncio.wait(calls)
+
+    def cancel(self, job: uuid.UUID) -> None:
+        """A person cancelled a running job: end its call; its usage so far is estimated."""
+        task = self._tasks.get(job)
+        if task is not None:
+            self._cancelled.add(job)
+            task.cancel()
+
+    def give_back_all(self) -> None:
+        """The worker leaves: end every running call; its job goes back to the waiting room."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def wait_idle(self, timeout_s: float | None) -> None:
+        """Until no call is under way, or the time is over."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
+
+    def _claim(self, entries: Sequence[Entry], epoch: int) -> tuple[dict[int, Place], list[Claimed]]:
+        places = wiring.directory().places
+        return places, claim(entries, epoch, self._holder, {place.id: place.name for place in places.values()})
+
+    def _begin(self, claimed: Claimed, place: Place) -> asyncio.Task[None]:
+        call = _Call(claimed, place, time.monotonic())
+        task = asyncio.get_running_loop().create_task(self._run(call))
+        self._tasks[claimed.job] = task
+        task.add_done_callback(lambda done: self._forget(call, done))
+        return task
+
+    def _forget(self, call: _Call, done: asyncio.Task[None]) -> None:
+        if done.cancelled():  # before its first step: nothing of it has run, and nobody else ends it
+            self._settler.add(self._stopped(call))
+        self._tasks.pop(call.claimed.job, None)
+        self._cancelled.discard(call.claimed.job)
+
+    async def _run(self, call: _Call) -> None:
+        """One attempt, from its first byte to its end; whatever happens, there is an end."""
+        claimed = call.claimed
+        bind_contextvars(job_id=str(claimed.job), attempt=claimed.attempt, tenant=claimed.tenant_id)  # for every line logged from here on
+        inherit.begin_in(claimed.run)  # this asyncio task is the attempt's alone
+        try:
+            outcome = await self._send(call)
+            finished = succeeded(claimed, call.place, outcome, _latency_ms(call))
+        except ProviderError as error:
+            logger.info("attempt failed at %s: %s: %s", call.place.name, error.code, error)
+            finished = failed(claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+        except asyncio.CancelledError:
+            finished = self._stopped(call)
+        except Exception as error:
+            logger.exception("attempt %s broke", call.reservation)
+            unforeseen = ProviderError(
+                f"{type(error).__name__}: {error}", kind=ErrorKind.BAD_REQUEST, may_be_billed=call.sent_at is not None
+            )
+            finished = failed(claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+        self._settler.add(finished)
+
+    def _stopped(self, call: _Call) -> Finished:
+        is_cancelled = call.claimed.job in self._cancelled
+        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, is_cancelled=is_cancelled)
+
+    async def _send(self, call: _Call) -> Outcome:
+        provider = self._providers.get(call.place.target.provider)
+        request = Request(
+            endpoint=Endpoint(call.claimed.endpoint),
+            body=orjson.loads(call.claimed.request),
+            attempt_id=str(call.reservation),
+            total_timeout_s=call.claimed.timeout_s,
+            first_byte_timeout_s=call.claimed.timeout_s,
+        )
+        return await provider.call(call.place.target, request, lambda at: self._sent(call, at))
+
+    def _sent(self, call: _Call, at: float) -> None:
+        if call.sent_at is None:
+            self._pump.sent(Sent(call.reservation, self._holder, 0), at)
+        call.sent_at = at
+
+
+def _latency_ms(call: _Call) -> int:
+    return int((time.monotonic() - (call.sent_at or call.began_at)) * 1000)

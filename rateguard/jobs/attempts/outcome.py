@@ -1,0 +1,156 @@
+"""What the outcome of a call means: how its attempt ends, what its job does next, what the gate is told. Pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rateguard import wiring
+from rateguard.conf import conf
+from rateguard.engine.breaker.rule import Verdict
+from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement
+from rateguard.engine.money import Usage, cost_nano_usd
+from rateguard.engine.providers.base import Outcome
+from rateguard.engine.retry import Action, Failure, RetrySettings, decide
+from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.settle import Ended
+from rateguard.jobs.models import Delivery
+from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED, AttemptState
+from tenants.directory import Place
+
+DEFAULT_COOLDOWN_MS = 1_000
+"""How long a 429 cools what it names where it says nothing itself."""
+SENT_TO_ARRIVED_MS = 100
+"""Where a provider says how long it worked, a later arrival than this after the sending is reported; the guard covers the rest."""
+_UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.OVERLOADED}
+"""What speaks against a deployment. A 429 and whatever else the caller or the account is told says nothing of its health."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it."""
+
+    ended: Ended
+    settlement: Settlement
+    counted_at: float | None
+
+
+def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int) -> Finished:
+    """The end of an answered call: billed as the provider counted."""
+    nano_usd = cost_nano_usd(place.price, outcome.usage)
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.SUCCEEDED,
+        transition=SUCCEED,
+        usage=outcome.usage,
+        nano_usd=nano_usd,
+        is_overrun=nano_usd > claimed.cost,
+        result=outcome.body.decode(),
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+        provider_request_id=outcome.provider_request_id,
+    )
+    usage = outcome.usage
+    settlement = Settlement(
+        ReservationId(claimed.job, claimed.attempt),
+        used=True,
+        input_tokens=usage.all_input_tokens,
+        output_tokens=usage.output_tokens,
+        cost=nano_usd,
+        verdict=Verdict.SUCCESS,
+        latency_ms=latency_ms,
+    )
+    return Finished(ended, settlement, _counted_at(outcome))
+
+
+def _counted_at(outcome: Outcome) -> float | None:
+    """The latest moment at which the provider can have counted the request, where that is later than the guard allows for."""
+    if outcome.processing_ms is None:
+        return None
+    latest = outcome.answered_at - outcome.processing_ms / 1000
+    return latest if latest - outcome.sent_at > SENT_TO_ARRIVED_MS / 1000 else None
+
+
+def failed(claimed: Claimed, place: Place, error: ProviderError, latency_ms: int, *, has_left: bool, chance: float) -> Finished:
+    """The end of a failed call. What may have been billed is charged as reserved and marked estimated; the rest costs nothing."""
+    failure = Failure(
+        kind=error.kind,
+        tries=claimed.tries,
+        may_have_arrived=has_left and error.kind != ErrorKind.CONNECT,
+        retry_after_ms=error.retry_after_ms,
+        deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
+        is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
+    )
+    settings = RetrySettings(conf().retry_base_ms, conf().retry_max_ms, claimed.max_tries)
+    verdict = decide(failure, settings, chance)
+    transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
+    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if error.may_be_billed else (Usage(), 0)
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.FAILED,
+        transition=transition,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code=error.code,
+        error_message=str(error),
+        retry_ms=verdict.wait_ms,
+        counts_try=verdict.action != Action.HOLD_BACK,
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+    )
+    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
+
+
+def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool) -> Finished:
+    """The end of a call that was given up: charged as reserved if it had left.
+
+    Where a person cancelled it, its job is over; where its worker leaves, the job goes back, unless it may never be sent twice.
+    """
+    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if has_left else (Usage(), 0)
+    is_final = claimed.delivery == Delivery.AT_MOST_ONCE and has_left
+    transition = STOP if is_cancelled else FAIL if is_final else ORPHAN
+    ended = Ended(
+        job=claimed.job,
+        attempt=claimed.attempt,
+        state=AttemptState.CANCELLED if is_cancelled else AttemptState.ABANDONED,
+        transition=transition,
+        usage=usage,
+        nano_usd=nano_usd,
+        error_code=ErrorKind.CANCELLED.value,
+        error_message="cancelled while it ran" if is_cancelled else "its worker left",
+        latency_ms=latency_ms,
+        queue_ms=claimed.queue_ms,
+    )
+    error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
+    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
+
+
+def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tuple[Usage, int]:
+    """What an attempt of unknown usage is charged: all that was reserved, marked estimated, until a bill corrects it."""
+    return Usage(input_tokens=input_tokens, output_tokens=max_output_tokens, estimated=True), nano_usd
+
+
+def verdict_of(error: ProviderError) -> Verdict:
+    """What a failed call says of its deployment: a 4xx nothing, whatever it means for the job."""
+    is_refusal = 400 <= error.status < 500
+    return Verdict.FAILURE if error.kind in _UNHEALTHY and not is_refusal else Verdict.NONE
+
+
+def _settlement(claimed: Claimed, place: Place, error: ProviderError, ended: Ended, *, has_left: bool) -> Settlement:
+    """For the gate: a request that never arrived gives everything back; a 429 cools what it names."""
+    cooldown = None
+    if error.kind == ErrorKind.RATE_LIMITED:
+        target = wiring.account_target(place.account_id) if error.cools == "account" else wiring.deployment_target(place.id)
+        cooldown = Cooldown(target, error.retry_after_ms or DEFAULT_COOLDOWN_MS)
+    return Settlement(
+        ReservationId(claimed.job, claimed.attempt),
+        used=has_left and error.kind != ErrorKind.CONNECT,
+        input_tokens=ended.usage.all_input_tokens,
+        output_tokens=ended.usage.output_tokens,
+        cost=ended.nano_usd,
+        cooldown=cooldown,
+        verdict=verdict_of(error),
+        latency_ms=ended.latency_ms or 0,
+    )

@@ -1,0 +1,134 @@
+"""The settle: the end of attempts, many at a time, behind one fence.
+
+Result, attempt, entry, rollups, events and the outbox commit together or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.db import connection, transaction
+
+from rateguard.engine.histogram import bin_of
+from rateguard.engine.money import Usage
+from rateguard.jobs.ends import outbox
+from rateguard.jobs.models import Attempt
+from rateguard.jobs.sql import statements
+from rateguard.jobs.states import AttemptState, Transition
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of an attempt, as it will be written.
+
+    transition: what its job does. nano_usd: what it costs (0: nothing was billed). retry_ms: the wait before the next try of a `retry`.
+    counts_try, counts_abandoned: whether the job's counters rise. queue_ms, latency_ms: waiting before the claim; the call itself.
+    """
+
+    job: uuid.UUID
+    attempt: int
+    state: AttemptState
+    transition: Transition
+    usage: Usage
+    nano_usd: int
+    is_overrun: bool = False
+    result: str | None = None
+    error_code: str = ""
+    error_message: str = ""
+    retry_ms: int = 0
+    counts_try: bool = False
+    counts_abandoned: bool = False
+    latency_ms: int | None = None
+    queue_ms: int | None = None
+    provider_request_id: str = ""
+
+
+Key = tuple[uuid.UUID, int]
+
+
+def settle(ended: Sequence[Ended]) -> set[Key]:
+    """Write ends. Returns (job, attempt) of those that were open; a fenced one changed nothing but keeps its usage as `late_usage`."""
+    rows = [_row(one) for one in sorted(ended, key=lambda one: (one.job, one.attempt))]
+    found = _settle_at_once(rows) if connection.vendor == "postgresql" else _settle_in_parts(rows)
+    settled = {(_as_uuid(job), attempt) for job, attempt, _ in found}
+    outbox.tell_on_commit([_as_uuid(job) for job, _, has_told in found if has_told])
+    for one in ended:
+        if (one.job, one.attempt) not in settled and one.state == AttemptState.SUCCEEDED:
+            _keep_late_usage(one)
+    return settled
+
+
+_Found = tuple[Any, int, bool]
+"""The job, its attempt, and whether its canvas is to be moved."""
+
+
+def _settle_at_once(rows: list[dict[str, Any]]) -> list[_Found]:
+    (statement,) = statements("postgresql")["settle"]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_json(rows)])
+        found: list[_Found] = cursor.fetchall()
+    return found
+
+
+def _settle_in_parts(rows: list[dict[str, Any]]) -> list[_Found]:
+    fence, *rest, tell = statements("sqlite")["settle"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(fence, [_json(rows)])
+        with_canvas = {(job, attempt): bool(has_canvas) for job, attempt, has_canvas in cursor.fetchall()}
+        mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in with_canvas])
+        for part in rest if with_canvas else ():
+            cursor.execute(part, [mine])
+        told: set[str] = set()
+        if any(with_canvas.values()):
+            cursor.execute(tell, [mine])
+            told = {job for (job,) in cursor.fetchall()}
+    return [(job, attempt, job in told) for job, attempt in with_canvas]
+
+
+def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()
+
+
+def _row(one: Ended) -> dict[str, Any]:
+    usage = one.usage
+    return {
+        "job_id": one.job.hex,
+        "attempt": one.attempt,
+        "attempt_state": one.state.value,
+        "transition": one.transition.name,
+        "job_state": one.transition.target.value,
+        "tries": int(one.counts_try),
+        "abandoned": int(one.counts_abandoned),
+        "retry_ms": one.retry_ms,
+        "result": one.result,
+        "error_code": one.error_code,
+        "error_message": one.error_message.replace("\x00", "")[:2_000],
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "nano_usd": one.nano_usd,
+        "is_estimated": usage.estimated,
+        "is_overrun": one.is_overrun,
+        "latency_ms": one.latency_ms,
+        "provider_request_id": one.provider_request_id[:128],
+        "latency_bin": bin_of(one.latency_ms or 0),
+        "output_bin": bin_of(usage.output_tokens),
+        "wait_bin": bin_of(one.queue_ms or 0),
+        "queue_ms": one.queue_ms,
+    }
+
+
+def _keep_late_usage(one: Ended) -> None:
+    """What a fenced attempt learned too late, for a correction."""
+    late = {**dataclasses.asdict(one.usage), "nano_usd": one.nano_usd}
+    abandoned = Attempt.objects.filter(reservation_id=one.job, number=one.attempt, state=AttemptState.ABANDONED, late_usage__isnull=True)
+    abandoned.update(late_usage=late)

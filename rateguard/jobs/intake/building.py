@@ -1,0 +1,150 @@
+"""The row of a submission: where it goes, what it needs, whom it charges."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import orjson
+from django.utils import timezone
+
+from rateguard import wiring
+from rateguard.conf import conf
+from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.lanes import Lane
+from rateguard.engine.providers.base import Endpoint
+from rateguard.engine.tokens import count_input, count_text
+from rateguard.jobs.ids import new_id
+from rateguard.jobs.inherit import current_run
+from rateguard.jobs.insight.expect import expected_output_tokens
+from rateguard.jobs.intake.allowed import under_key
+from rateguard.jobs.intake.bodies import length_of
+from rateguard.jobs.intake.fits import check_limits
+from rateguard.jobs.intake.submission import Submission, fingerprint
+from rateguard.jobs.lineage import Lineage, lineage_of
+from rateguard.jobs.models import Job
+from rateguard.jobs.places import places_of
+from rateguard.jobs.states import State
+from tenants.directory import Place, tell_unpriced
+
+
+def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage] | None = None) -> Job:
+    """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest, NotAllowed."""
+    request_hash = fingerprint(submission)
+    submission = under_key(submission)
+    model = str(submission.body["model"])
+    places = places_for_work(model, submission.tenant.pk)
+    body = _with_max_tokens(submission.body, submission.endpoint)
+    now = timezone.now()
+    lineage = _lineage(submission, {} if known is None else known)
+    row = Job(
+        id=submission.id or new_id(),
+        tenant=submission.tenant,
+        model=model,
+        endpoint=submission.endpoint.value,
+        lane=submission.lane or Lane.NORMAL,
+        state=State.SCHEDULED if submission.run_at and submission.run_at > now else State.QUEUED,
+        request=orjson.dumps(body).decode(),
+        path=_path(submission, lineage),
+        run=lineage.innermost,
+        max_output_tokens=_max_output_tokens(body, submission.endpoint),
+        submitted_at=now,
+        queued_at=now,
+        run_at=submission.run_at,
+        deadline_at=_deadline(submission, lineage, now),
+        timeout_s=submission.timeout_s or conf().call_timeout_s,
+        max_tries=submission.max_tries or conf().max_tries,
+        request_hash=request_hash,
+        **_carried(submission),
+    )
+    estimate(row, body, places)
+    check_limits(row, places)
+    return row
+
+
+def _lineage(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage]) -> Lineage:
+    """The run that the caller names, else the one around the call."""
+    key = (submission.run or current_run(), submission.tenant.pk)
+    if key not in known:
+        known[key] = lineage_of(*key)
+    return known[key]
+
+
+def _path(submission: Submission, lineage: Lineage) -> str:
+    return wiring.path_of(
+        submission.tenant.pk,
+        team=submission.team,
+        rolegroup=submission.rolegroup,
+        role=submission.role,
+        user=submission.user,
+        runs=lineage.runs,
+        key=submission.api_key_id,
+    )
+
+
+def estimate(row: Job, body: dict[str, Any], places: tuple[Place, ...]) -> None:
+    """Write into the row what its request needs at these deployments of its model."""
+    row.input_tokens = _count(body, places[0].target.upstream_model)
+    row.output_tokens = expected_output_tokens(row.tenant_id, row.model, row.max_output_tokens)
+
+
+_CARRIED = (
+    "user",
+    "team",
+    "rolegroup",
+    "role",
+    "cost_center",
+    "labels",
+    "metadata",
+    "delivery",
+    "idempotency_key",
+    "api_key_id",
+    "request_id",
+    "via",
+    "canvas",
+)
+
+
+def _carried(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in _CARRIED}
+
+
+def places_for_work(model: str, tenant_id: int) -> tuple[Place, ...]:
+    """Where the model's work may go; at least one place. Raises InvalidRequest: `unknown_model`, `no_deployment`."""
+    mine = places_of(model, tenant_id, "/model")
+    if not mine:
+        raise InvalidRequest(f"model {model!r} has no deployment that this tenant may use", code="no_deployment", pointer="/model")
+    tell_unpriced(mine)
+    return mine
+
+
+def _count(body: dict[str, Any], model: str) -> int:
+    """A schema of a tool may be of a form that the counter does not read: then the body costs what its text costs."""
+    try:
+        return count_input(body, model)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return count_text(orjson.dumps(body).decode(), model)
+
+
+def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """A completion always says how long it may get: a budget reserves the most that it can cost."""
+    if endpoint != Endpoint.CHAT or any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens")):
+        return body
+    return {**body, "max_tokens": conf().default_max_tokens}
+
+
+def _max_output_tokens(body: dict[str, Any], endpoint: Endpoint) -> int:
+    """The most output tokens over all choices: what a provider counts at admission and a budget reserves."""
+    return 0 if endpoint == Endpoint.EMBEDDINGS else int(body[length_of(body)]) * int(body.get("n") or 1)
+
+
+def _deadline(submission: Submission, lineage: Lineage, now: dt.datetime) -> dt.datetime | None:
+    """By when it must have started: its own deadline, or that of its run where it comes first."""
+    if submission.deadline and submission.deadline <= now:
+        raise InvalidRequest("the deadline has passed already", code="deadline_passed", pointer="/job/deadline")
+    if lineage.deadline is None:
+        return submission.deadline
+    if submission.run_at and submission.run_at >= lineage.deadline:
+        raise InvalidRequest("its run is over by this time", code="run_deadline_passed", pointer="/job/run_at")
+    return min(submission.deadline or lineage.deadline, lineage.deadline)

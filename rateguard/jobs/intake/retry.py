@@ -1,0 +1,104 @@
+"""Retry by a person: a job that failed, was cancelled or expired waits again, in place. What its earlier attempts cost stays charged."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import orjson
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rateguard.engine.errors import InvalidRequest
+from rateguard.jobs.attempts import inplace
+from rateguard.jobs.ends.transition import end
+from rateguard.jobs.intake.affordable import check_budgets
+from rateguard.jobs.intake.allowed import check_row
+from rateguard.jobs.intake.building import estimate, places_for_work
+from rateguard.jobs.intake.fits import check_limits
+from rateguard.jobs.intake.queue_bound import take_places
+from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.line.waiting import waiting_of
+from rateguard.jobs.lineage import lineage_of
+from rateguard.jobs.models import Job
+from rateguard.jobs.states import RESUBMIT, State
+from tenants.models import ApiKey
+
+_AS_NEW: dict[str, Any] = {
+    "tries": 0,
+    "abandoned": 0,
+    "result": None,
+    "error_code": "",
+    "error_message": "",
+    "cancel_requested": False,
+    "holder": "",
+    "deployment": "",
+    "downgraded_from": "",
+    "started_at": None,
+    "finished_at": None,
+    "latency_ms": None,
+    "queue_ms": None,
+    "run_at": None,
+}
+"""What a retry forgets. The number of the last attempt stays, for numbers only rise, and so do cost and usage, which are sums."""
+
+
+def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: ApiKey | None = None) -> Job:
+    """Let a job wait again and return its row as it is now. In a transaction it waits when that commits.
+
+    deadline: a new one; else the old one holds, unless it has passed. key: of who asks, whose rules hold. A job that went to a cheaper
+    model begins at its own again. Raises InvalidRequest: `not_retryable` where it succeeded or has not ended, `unknown_model`,
+    `no_deployment`, `run_stopped`, `run_deadline_passed`, `deadline_passed`, `exceeds_limit`; NotAllowed; LimitInTheWay: `queue_full`,
+    `budget_exhausted`.
+    """
+    row = Job.objects.get(pk=job.pk)
+    if row.state not in RESUBMIT.sources:
+        raise _refusal(row)
+    if key is not None:
+        check_row(row, key)
+    _prepare(row, deadline)
+    renewed = {name: getattr(row, name) for name in ("model", "input_tokens", "output_tokens", "deadline_at")}
+    here = inplace.caller()
+    with transaction.atomic():
+        as_it_was = Job.objects.filter(pk=row.pk, attempt=row.attempt)
+        is_moved = bool(end(as_it_was, RESUBMIT, by=by, queued_at=Now(), **{**_AS_NEW, **renewed}))
+        job.refresh_from_db()
+        if not is_moved:
+            raise _refusal(job)
+        if here is None:
+            hint = waiting_of(job)
+            transaction.on_commit(lambda: process_pump().enqueue([hint]), robust=True)
+    if here is not None:
+        inplace.run_here([job], here)
+        job.refresh_from_db()
+    return job
+
+
+def _refusal(job: Job) -> InvalidRequest:
+    remedy = "submit a new one" if job.state == State.SUCCEEDED else "somebody else moves it"
+    return InvalidRequest(
+        f"what failed, was cancelled or expired can be tried again; this job is {job.state}: {remedy}", code="not_retryable"
+    )
+
+
+def _prepare(job: Job, deadline: dt.datetime | None) -> None:
+    """Judge the row as a submit would, and count anew what it needs. It is not written yet."""
+    job.model = job.downgraded_from or job.model
+    places = places_for_work(job.model, job.tenant_id)
+    lineage = lineage_of(job.run, job.tenant_id, pointer="")
+    job.deadline_at = _deadline(job, deadline, lineage.deadline)
+    job.state, job.run_at = State.QUEUED, None
+    estimate(job, orjson.loads(job.request), places)
+    check_limits(job, places)
+    check_budgets([job])
+    take_places([job])
+
+
+def _deadline(job: Job, new: dt.datetime | None, of_run: dt.datetime | None) -> dt.datetime | None:
+    """The new one, else the old one where it lies ahead; never after its run's."""
+    now = timezone.now()
+    if new is not None and new <= now:
+        raise InvalidRequest("the deadline has passed already", code="deadline_passed", pointer="/deadline")
+    old = job.deadline_at if job.deadline_at is not None and job.deadline_at > now else None
+    return min((one for one in (new or old, of_run) if one is not None), default=None)

@@ -1,0 +1,1 @@
+"""What keeps gate, rows and bills the same: rebuild, recover, compare, reconcile."""

@@ -1,0 +1,1 @@
+"""The door for Python: `complete.delay()`, its results, contexts and runs."""
