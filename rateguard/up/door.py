@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tenants.changes.keys import create_key
-
 from rateguard.up.accounts import BY
 from rateguard.up.state import State, write_whole
+from tenants.changes.keys import create_key
 from tenants.changes.tenants import create_tenant
 from tenants.keys import find_key
 from tenants.models import Tenant, TenantStatus
