@@ -17,6 +17,7 @@ _PLACES = {
     "context": "rateguard.python.context",
     "embed": "rateguard.python.delay",
     "run": "rateguard.python.within",
+    "waits": "rateguard.api.layers.waiting",
     **dict.fromkeys(_ERRORS, "rateguard.engine.errors"),
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "context",
     "embed",
     "run",
+    "waits",
 ]
 
 

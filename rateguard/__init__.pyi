@@ -1,3 +1,4 @@
+from rateguard.api.layers.waiting import waits
 from rateguard.embedding import APPS, celery_settings
 from rateguard.engine.errors import InvalidRequest, JobDoesNotExist, JobFailed, JobNotCommitted, LimitInTheWay, NotAllowed, RateguardError
 from rateguard.jobs.ends.completion import Completion
@@ -23,4 +24,5 @@ __all__ = [
     "context",
     "embed",
     "run",
+    "waits",
 ]
