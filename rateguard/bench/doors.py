@@ -34,7 +34,7 @@ from rateguard.embedded.process import end, free_port
 ROUNDS = 3
 CONNECTIONS = 8
 IN_ONE = 500
-"""Calls of `.delay()` in one transaction."""
+"""Jobs in one transaction: by bulk submit (`delay_many`, as `map` does it), and by as many single calls."""
 START_S = 60.0
 
 AIMS = {"post_jobs_per_s": "≥ 150", "post_p99_ms": "≤ 100", "delay_per_s": "≥ 300", "delay_bulk_per_s": "≥ 2,000"}
@@ -135,16 +135,16 @@ def _delays(tenant: str, calls: int, number: int) -> Round:
     with transaction.atomic():
         for at in range(IN_ONE):
             call(at)
-    bulk_s, bulk_cpu = time.perf_counter() - began_at, time.process_time() - cpu
+    together_s, together_cpu = time.perf_counter() - began_at, time.process_time() - cpu
     began_at = time.perf_counter()
     complete.delay_many(known[:IN_ONE], model=MODEL, tenant=tenant, max_tokens=64)
-    many_s = time.perf_counter() - began_at
+    bulk_s = time.perf_counter() - began_at
     return {
         "delay_per_s": calls / single_s,
-        "delay_bulk_per_s": IN_ONE / bulk_s,
-        "delay_many_per_s": len(known[:IN_ONE]) / many_s,
+        "delay_bulk_per_s": len(known[:IN_ONE]) / bulk_s,
+        "delay_in_transaction_per_s": IN_ONE / together_s,
         "delay_cpu_ms": single_cpu * 1000 / calls,
-        "delay_bulk_cpu_ms": bulk_cpu * 1000 / IN_ONE,
+        "delay_in_transaction_cpu_ms": together_cpu * 1000 / IN_ONE,
         "commit_per_s": commits_per_s,
         "delay_ratio_to_commit": commits_per_s / (calls / single_s),
     }
