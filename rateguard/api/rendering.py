@@ -21,8 +21,8 @@ class JsonRenderer(BaseRenderer):
     charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None) -> bytes:
-        """The body."""
-        return orjson.dumps(data)
+        """The body; none where there is nothing to say: a 204 with a body would be read as the beginning of the next answer."""
+        return b"" if data is None else orjson.dumps(data)
 
 
 _AS_THEY_ARE = ("model", "endpoint", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "deployment", "request_id")

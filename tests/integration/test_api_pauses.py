@@ -69,7 +69,8 @@ class TestAnOperator:
         row = Pause.objects.get()
         assert (row.target_kind, row.target, row.reason, row.created_by[:7]) == (kind, kept.format(**names), "a fire", "key rg_")
         assert operator.get(response.headers["Location"]).json() == response.json()
-        assert operator.delete(response.headers["Location"]).status_code == 204
+        gone = operator.delete(response.headers["Location"])
+        assert (gone.status_code, gone.content) == (204, b"")  # a body would be the beginning of the next answer
         assert not Pause.objects.exists()
 
     def test_a_number_names_what_has_no_such_name(self, operator):
