@@ -55,7 +55,8 @@ SwaggerUIBundle({
 _STYLE = """body { margin: 0; background: #fff; }
 .swagger-ui .info { margin: 32px 0 24px; }
 .swagger-ui .scheme-container { box-shadow: none; padding: 0 0 16px; }
-.swagger-ui .schemes > .schemes-server-container { display: none; }
+.swagger-ui .scheme-container .schemes > .schemes-server-container { display: none; }
+.swagger-ui .scheme-container .schemes { justify-content: flex-end; }
 """
 _WRITTEN = {"page.js": (_SCRIPT, "text/javascript"), "page.css": (_STYLE, "text/css")}
 
