@@ -10,18 +10,15 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
 
 import django
 
+from rateguard.api.layers.asgi import Application, Receive, Scope, Send
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 STOP_S = 5.0
 """How long what was submitted last may take to reach the gate; the sweeper brings in the rest."""

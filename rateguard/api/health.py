@@ -27,7 +27,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from rateguard import wiring
-from rateguard.api.layers.waiting import Receive, Scope, Send
+from rateguard.api.layers.asgi import Receive, Scope, Send
 from rateguard.api.problems import PROBLEM_TYPE, Problem
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from rateguard.api.reading import read_object, read_time
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.money import NANO
+from rateguard.jobs.faults import escaped
 from rateguard.jobs.names import MOST_NAME_CHARS
 
 MOST_SECONDS = 10 * 365 * 86_400
@@ -80,7 +81,7 @@ class Body:
     def __init__(self, request: Request, known: Sequence[str]) -> None:
         self._given: Mapping[str, Any] = {name: value for name, value in read_object(request).items() if value is not None}
         if unknown := [name for name in self._given if name not in known]:
-            place = unknown[0].replace("~", "~0").replace("/", "~1")[:100]
+            place = escaped(unknown[0])[:100]
             raise InvalidRequest(f"the fields are {', '.join(known)}", code="unknown_field", pointer=f"/{place}")
 
     def text(self, name: str, most: int, default: str = "") -> str:

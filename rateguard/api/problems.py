@@ -26,6 +26,7 @@ from rest_framework.views import set_rollback
 
 from rateguard.api.limit_headers import limit_headers
 from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed
+from rateguard.jobs.faults import escaped
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ def _places_in(detail: Any, pointer: str) -> Iterator[tuple[str, str]]:
     if isinstance(detail, Mapping):
         for name, inside in detail.items():
             is_of_the_whole = name == api_settings.NON_FIELD_ERRORS_KEY
-            yield from _places_in(inside, pointer if is_of_the_whole else f"{pointer}/{_escaped(str(name))}")
+            yield from _places_in(inside, pointer if is_of_the_whole else f"{pointer}/{escaped(str(name))}")
     elif isinstance(detail, list | tuple):
         texts = [str(one) for one in detail if not isinstance(one, Mapping | list | tuple)]
         if texts:
@@ -190,8 +191,3 @@ def _places_in(detail: Any, pointer: str) -> Iterator[tuple[str, str]]:
                 yield from _places_in(inside, f"{pointer}/{index}")
     else:
         yield pointer, str(detail)
-
-
-def _escaped(name: str) -> str:
-    """A name as RFC 6901 writes it in a pointer."""
-    return name.replace("~", "~0").replace("/", "~1")

@@ -16,6 +16,7 @@ from rateguard.api.strict_json import read_json_object
 from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.faults import escaped
 from rateguard.jobs.intake.checking import faults_of
 from rateguard.jobs.intake.submission import NAMES, Submission
 from rateguard.jobs.models import Delivery
@@ -70,7 +71,7 @@ def read_retry(request: Request) -> dt.datetime | None:
         return None
     body = read_object(request)
     if unknown := [name for name in body if name != "deadline"]:
-        place = unknown[0].replace("~", "~0").replace("/", "~1")[:100]
+        place = escaped(unknown[0])[:100]
         raise InvalidRequest("there is the field deadline, and no other", code="unknown_field", pointer=f"/{place}")
     deadline = body.get("deadline")
     return None if deadline is None else read_time(deadline, "/deadline")
@@ -180,7 +181,7 @@ def _read_job(job: object, faults: list[InvalidRequest]) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> InvalidRequest:
-    place = name.replace("~", "~0").replace("/", "~1")[:100]
+    place = escaped(name)[:100]
     message = f"job has no such field; its fields are {', '.join(JOB_FIELDS)}"
     return InvalidRequest(message, code="unknown_field", pointer=f"/job/{place}")
 

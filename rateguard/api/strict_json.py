@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.errors import InvalidRequest, together
+from rateguard.jobs.faults import escaped
 
 MOST_TOLD = 20
 LEAST, MOST = -(2**63), 2**64 - 1
@@ -99,11 +100,7 @@ def _places(tree: Any) -> Iterator[tuple[str, str]]:
         elif isinstance(value, _Object):
             for name, count in Counter(name for name, _ in value.pairs).items():
                 if count > 1:
-                    yield f"{pointer}/{_escaped(name)}", f"this name stands {count} times in one object: send it once"
-            ahead += [(f"{pointer}/{_escaped(name)}", one) for name, one in value.pairs]
+                    yield f"{pointer}/{escaped(name[:100])}", f"this name stands {count} times in one object: send it once"
+            ahead += [(f"{pointer}/{escaped(name[:100])}", one) for name, one in value.pairs]
         elif isinstance(value, list):
             ahead += [(f"{pointer}/{index}", one) for index, one in enumerate(value)]
-
-
-def _escaped(name: str) -> str:
-    return name[:100].replace("~", "~0").replace("/", "~1")

@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from rateguard.jobs.controls.targets import as_pk
+from rateguard.jobs.controls.targets import as_pk, find_named
 from tenants.models import ApiKey, Budget, Deployment, Limit, ModelRoute, ProviderAccount, Tenant
 
 Named = TypeVar("Named", Tenant, Deployment, ProviderAccount, ModelRoute)
@@ -19,13 +19,9 @@ _WORDS = {Tenant: "tenant", Deployment: "deployment", ProviderAccount: "account"
 
 def named(model: type[Named], text: str) -> Named:
     """The row of a name, else of a number. Raises CommandError, which says what there is."""
-    if "\0" not in text:
-        row = model.objects.filter(name=text).first()
-        pk = as_pk(text)
-        if row is None and pk is not None:
-            row = model.objects.filter(pk=pk).first()
-        if row is not None:
-            return row
+    row = find_named(model.objects.all(), text)
+    if row is not None:
+        return row
     names = list(model.objects.order_by("name").values_list("name", flat=True)[: _MOST_TOLD + 1])
     known = ", ".join(names[:_MOST_TOLD]) + (", …" if len(names) > _MOST_TOLD else "")
     raise CommandError(f"there is no {_WORDS[model]} {text!r}; " + (f"there are: {known}" if names else "there are none yet"))

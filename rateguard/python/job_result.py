@@ -16,7 +16,7 @@ from rateguard.engine.errors import JobDoesNotExist, JobNotCommitted
 from rateguard.jobs.ends import follow
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.ends.completion import Completion, revive
-from rateguard.jobs.ends.results import JobResultBackend, outcome_of, revoke
+from rateguard.jobs.ends.results import JobResultBackend, meta_of, revoke
 from rateguard.jobs.models import Job
 from rateguard.python import uncommitted
 from rateguard.python.whereabouts import whereabouts
@@ -85,9 +85,7 @@ class JobResult(AsyncResult[Completion]):
 
     def know(self, row: Job) -> None:
         """Take what the row says; it is not read again where the job has ended."""
-        status, result = outcome_of(row)
-        told = {"task_id": str(row.pk), "status": status, "result": result, "traceback": None, "children": [], "date_done": row.finished_at}
-        self._maybe_set_cache(told)
+        self._maybe_set_cache(meta_of(row))
 
     def cancel(self, *, by: str = "") -> Job:
         """Cancel the job; its row as it is then. One that runs is asked to end; one that ended stays. Raises JobDoesNotExist."""

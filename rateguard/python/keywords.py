@@ -10,17 +10,13 @@ from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.inherit import current_run
-from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submission import NAMES, Submission
 from rateguard.jobs.models import Delivery
 from rateguard.python.within import HasId, as_run_id, paying_tenant
 from tenants.models import Tenant
 
 _CARRIED = (
-    "user",
-    "team",
-    "rolegroup",
-    "role",
-    "cost_center",
+    *NAMES,
     "labels",
     "metadata",
     "run_at",

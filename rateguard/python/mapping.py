@@ -37,7 +37,9 @@ class Submitter:
         self._around, self._run = carried(), current_run()
 
     def submit(self, chunk: list[Any]) -> list[JobResult]:
-        """A job for each, in one insert."""
+        """A job for each, in one insert; none for none."""
+        if not chunk:
+            return []
         with resumed(self._around, self._run):
             return self._task.delay_many(chunk, model=self._model, **self._options)
 
@@ -61,10 +63,8 @@ def ordered(many: Iterable[Any], by: Submitter, *, chunk: int, window: int, retu
         while True:
             while wanted := bounds.wanted(len(ahead.results)):
                 taken = list(itertools.islice(items, wanted))
-                if taken:
-                    ahead.results.extend(by.submit(taken))
-                if len(taken) < wanted:
-                    bounds.is_through = True
+                bounds.is_through = len(taken) < wanted
+                ahead.results.extend(by.submit(taken))
             if not ahead.results:
                 return
             yield _outcome(ahead.next(), return_exceptions=return_exceptions)
@@ -83,10 +83,8 @@ async def aordered(
         while True:
             while wanted := bounds.wanted(len(ahead.results)):
                 taken = [item async for item in _first(items, wanted)]
-                if taken:
-                    ahead.results.extend(await sync_to_async(by.submit)(taken))
-                if len(taken) < wanted:
-                    bounds.is_through = True
+                bounds.is_through = len(taken) < wanted
+                ahead.results.extend(await sync_to_async(by.submit)(taken))
             if not ahead.results:
                 return
             result = ahead.results[0]

@@ -3,12 +3,10 @@
 import dataclasses
 import datetime as dt
 import json
-import threading
 import uuid
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.controls.pauses import drain, pause, resume, running
@@ -18,6 +16,7 @@ from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.upkeep import rebuild
 from tenants.models import Deployment, ModelRoute, Pause, ProviderAccount, RouteTarget
+from tests.beside import in_thread
 from tests.line import MODEL
 from tests.simprovider import wait_for
 
@@ -139,20 +138,6 @@ class TestADrain:
         pause("all")
         line.gate.clear()
         assert drain(find_target("all"), 0) == 1
-
-
-def in_thread(action):
-    """Beside the test, with a connection of its own."""
-
-    def run():
-        try:
-            action()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 class TestCommands:

@@ -1,5 +1,7 @@
 """Every change of the configuration raises its version, in the transaction that makes it, and is told on commit."""
 
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
 import datetime as dt
 import threading
 import uuid
@@ -25,32 +27,13 @@ from tenants.models import (
     Tenant,
 )
 from tenants.signals import configuration_changed
+from tests.owned import tenant  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
 RACERS, TURNS = 8, 10
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def tenant():
-    return Tenant.objects.create(name="acme")
-
-
-@pytest.fixture
-def scope(tenant):
-    return Scope.objects.create(kind="tenant", tenant=tenant)
-
-
-@pytest.fixture
-def account():
-    return ProviderAccount.objects.create(name="main", provider="openai", base_url="https://api.example.com/v1")
-
-
-@pytest.fixture
-def deployment(account):
-    return Deployment.objects.create(account=account, name="mini", upstream_model="gpt-5.4-mini")
 
 
 def entry(tenant, **fields):

@@ -1,5 +1,7 @@
 """What the tables of tenants refuse, keep and find."""
 
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
 import datetime as dt
 import uuid
 
@@ -20,7 +22,6 @@ from tenants.models import (
     Limit,
     ModelRoute,
     Price,
-    ProviderAccount,
     RouteTarget,
     Scope,
     Tenant,
@@ -29,32 +30,13 @@ from tenants.models import (
     UsageQuarterBin,
 )
 from tenants.prices import FROM_THE_START, load_prices, price_for, prices_at
+from tests.owned import account, deployment, scope, tenant  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
 RACERS, TURNS = 8, 10
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def tenant():
-    return Tenant.objects.create(name="acme")
-
-
-@pytest.fixture
-def scope(tenant):
-    return Scope.objects.create(kind="tenant", tenant=tenant)
-
-
-@pytest.fixture
-def account():
-    return ProviderAccount.objects.create(name="main", provider="openai", base_url="https://api.example.com/v1")
-
-
-@pytest.fixture
-def deployment(account):
-    return Deployment.objects.create(account=account, name="mini", upstream_model="gpt-5.4-mini")
 
 
 def entry(tenant, **fields):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import statistics
-import threading
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import CANCEL
+from tests.beside import in_thread
 from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
 from tests.webprocess import answer, call, send, session, start_web  # noqa: F401
@@ -167,20 +167,6 @@ class TestManyWaiters:
             cancel(Job.objects.get(pk=path.rpartition("/")[2]))
         finally:
             connection.close()
-
-
-def in_thread(action):
-    """Run it beside the test, with a connection of its own."""
-
-    def run():
-        try:
-            action()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 class TestWebProcess:

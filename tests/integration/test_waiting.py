@@ -27,6 +27,7 @@ from tenants.keys import issue_key, revoke_key
 from tenants.models import Permission
 from tests.api import Api
 from tests.asgi import Caller
+from tests.beside import in_thread
 from tests.following import follower, looking  # noqa: F401
 from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
@@ -39,20 +40,6 @@ FOREVER_S = 3_600
 def queued(transactional_db, redis_url, acme):
     """A committed job that waits."""
     return Job.objects.get(pk=Api(acme.secret).submit(HELLO).json()["id"])
-
-
-def in_thread(action):
-    """Run it beside the test, with a connection of its own."""
-
-    def run():
-        try:
-            action()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def subscribers(url):

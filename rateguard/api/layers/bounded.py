@@ -8,19 +8,12 @@ What comes beyond the bound is read and dropped, so that the caller hears the an
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import orjson
 
+from rateguard.api.layers.asgi import Application, Message, Receive, Scope, Send
 from rateguard.api.problems import PROBLEM_TYPE, Problem
 from rateguard.api.reading import MOST_BODY_BYTES
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/api/"
 MOST_DROPPED = 8 * MOST_BODY_BYTES

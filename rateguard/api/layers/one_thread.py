@@ -21,7 +21,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from rateguard.api.layers.waiting import AT_ONCE, Receive, Scope, Send
+from rateguard.api.layers.asgi import Receive, Scope, Send
+from rateguard.api.layers.waiting import AT_ONCE
 
 Body = SpooledTemporaryFile[bytes]
 

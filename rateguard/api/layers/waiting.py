@@ -12,21 +12,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from rateguard.api.layers.asgi import Application, Message, Receive, Scope, Send
 from rateguard.conf import conf
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Later = Callable[["Held"], Awaitable[None]]
 """What a view leaves. It ends by answering, or by being cancelled when the caller leaves."""
 

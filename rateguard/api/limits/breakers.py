@@ -50,7 +50,7 @@ class OneBreaker(ApiView):
     def post(self, request: Request, deployment: str) -> Response:
         """For operators. Answers the deployment and what it is forced to now."""
         caller = operator_of(request)
-        row = find_named(Deployment, deployment)
+        row = find_named(Deployment.objects.all(), deployment)
         if row is None:
             raise NotFound
         action = Body(request, ("action",)).choice("action", tuple(ACTIONS))

@@ -134,7 +134,7 @@ def _deployments(kind: str, name: str) -> list[int]:
     """Ids of enabled deployments. Raises NotFound for an unknown one, and for an account that there is not."""
     places = wiring.directory().places.values()
     if kind == "account":
-        account = find_named(ProviderAccount, name)
+        account = find_named(ProviderAccount.objects.all(), name)
         if account is None:
             raise NotFound
         return [place.id for place in places if place.account_id == account.pk]
@@ -166,7 +166,7 @@ def _nodes(kind: str, name: str, query: Query, own: Tenant) -> dict[str, Any]:
 
 
 def _tenant(name: str) -> Tenant:
-    found = find_named(Tenant, name)
+    found = find_named(Tenant.objects.all(), name)
     if found is None:
         raise NotFound
     return found

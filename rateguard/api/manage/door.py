@@ -15,7 +15,7 @@ from rateguard.api.door import ApiView, caller_of
 from rateguard.api.middleware import request_id_of
 from rateguard.api.params import MOST_PK, Query
 from rateguard.engine.errors import InvalidRequest
-from rateguard.jobs.controls.targets import as_pk
+from rateguard.jobs.controls.targets import find_named
 from tenants.changes.actor import Actor
 from tenants.models import Deployment, Permission, ProviderAccount, Tenant
 
@@ -47,30 +47,28 @@ class Reach:
         name = query.text("tenant")
         if not name:
             return self.own(rows, *paths)
-        tenant = named(self.own(Tenant.objects.all(), "pk"), name)
-        if tenant is None:
-            raise NotFound
+        tenant = sure(self.own(Tenant.objects.all(), "pk"), name)
         return rows.filter(_any(paths, tenant))
 
     def owner(self, name: str | None) -> Tenant | None:
         """The tenant that a body names; a tenant's key need not name its own. Raises InvalidRequest: `unknown_tenant`."""
         if name is None:
             return self.actor.tenant
-        found = named(self.own(Tenant.objects.all(), "pk"), name)
+        found = find_named(self.own(Tenant.objects.all(), "pk"), name)
         if found is None:
             raise InvalidRequest(f"there is no tenant {name!r}", code="unknown_tenant", pointer="/tenant")
         return found
 
     def account(self, name: str) -> ProviderAccount:
         """The account that a body names. Raises InvalidRequest: `unknown_account`."""
-        found = named(self.own(ProviderAccount.objects.all(), "tenant"), name)
+        found = find_named(self.own(ProviderAccount.objects.all(), "tenant"), name)
         if found is None:
             raise InvalidRequest(f"there is no account {name!r}", code="unknown_account", pointer="/account")
         return found
 
     def deployment(self, name: str, pointer: str = "/deployment") -> Deployment:
         """The deployment that a body names. Raises InvalidRequest: `unknown_deployment`."""
-        found = named(self.own(Deployment.objects.select_related("account"), "account__tenant"), name)
+        found = find_named(self.own(Deployment.objects.select_related("account"), "account__tenant"), name)
         if found is None:
             raise InvalidRequest(f"there is no deployment {name!r}", code="unknown_deployment", pointer=pointer)
         return found
@@ -90,18 +88,9 @@ def reach_of(request: Request) -> Reach:
     return Reach(caller, Actor(f"key {caller.key.prefix}", tenant, request_id_of(request), caller.key))
 
 
-def named(rows: QuerySet[Row], name: str) -> Row | None:
-    """The row of a name, else of a number."""
-    if "\0" in name:
-        return None
-    found = rows.filter(name=name).first()
-    pk = as_pk(name)
-    return rows.filter(pk=pk).first() if found is None and pk is not None else found
-
-
 def sure(rows: QuerySet[Row], name: str) -> Row:
-    """The same. Raises NotFound."""
-    found = named(rows, name)
+    """The row of a name, else of a number. Raises NotFound."""
+    found = find_named(rows, name)
     if found is None:
         raise NotFound
     return found

@@ -17,6 +17,7 @@ from rateguard.api.reading import read_object, read_time
 from rateguard.api.schema.describing import Shape
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
+from rateguard.jobs.faults import escaped
 from tenants.changes.prices import MOST_USD
 
 NAME_CHARS = 64
@@ -35,7 +36,7 @@ class RequestShape(Shape):
         """The values. Raises InvalidRequest `unknown_field`, ValidationError."""
         if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
             said = f"the fields are {', '.join(self.fields)}"
-            errors = [(f"{self._place()}/{_escaped(str(name))}", said) for name in unknown[:20]]
+            errors = [(f"{self._place()}/{escaped(str(name))[:100]}", said) for name in unknown[:20]]
             raise InvalidRequest(said, code="unknown_field", pointer=errors[0][0], errors=errors)
         return super().to_internal_value(data)
 
@@ -48,10 +49,6 @@ def read(request: Request, shape: type[RequestShape], *, partial: bool = False) 
     found = shape(data=read_object(request), partial=partial)
     found.is_valid(raise_exception=True)
     return dict(found.validated_data)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")[:100]
 
 
 # ---- fields that take nothing for another type

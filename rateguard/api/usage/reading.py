@@ -83,7 +83,7 @@ def _tenant(caller: Caller, name: str, dimensions: tuple[str, ...]) -> Tenant | 
         return caller.tenant
     if not name:
         return None if "tenant" in dimensions else caller.tenant
-    tenant = find_named(Tenant, name)
+    tenant = find_named(Tenant.objects.all(), name)
     if tenant is None:
         _refuse(f"there is no tenant {name!r}")
     return tenant

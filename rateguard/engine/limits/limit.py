@@ -116,6 +116,14 @@ class LimitRecord:
         most = self.amount * self.burst_permille // 1000 if self.kind == Kind.BUCKET else self.amount
         return most if lane <= self.reserve_lane else most - most * self.reserve_permille // 1000
 
+    def period_began_ms(self, now_ms: int) -> int:
+        """When the current period of a budget began; 0 where it has none."""
+        return max((start for start in self.periods if start <= now_ms), default=0)
+
+    def next_period_ms(self, now_ms: int) -> int | None:
+        """When a budget begins anew; None: not by itself, as far as is known."""
+        return min((start for start in self.periods if start > now_ms), default=None)
+
     def parks_as(self, other: LimitRecord) -> bool:
         """Whether what is parked under it stands where it would under another record: by node or by job, at the same rest of a budget."""
         if Kind.BUDGET not in (self.kind, other.kind):

@@ -230,7 +230,7 @@ class Budget(LimitState):
 
     def advance(self, now_ms: int) -> None:
         """See LimitState."""
-        began = max((start for start in self.record.periods if start <= now_ms), default=0)
+        began = self.record.period_began_ms(now_ms)
         if began > self.period:
             self.period, self.noticed = began, 0
             self.total = self.reserved
@@ -250,7 +250,8 @@ class Budget(LimitState):
 
     def next_period_ms(self, now_ms: int) -> int:
         """How long until it begins anew."""
-        return min((start - now_ms for start in self.record.periods if start > now_ms), default=FOREVER)
+        begins_ms = self.record.next_period_ms(now_ms)
+        return FOREVER if begins_ms is None else begins_ms - now_ms
 
     def take(self, amount: int, now_ms: int) -> None:
         """See LimitState."""

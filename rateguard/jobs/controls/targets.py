@@ -6,14 +6,14 @@ import dataclasses
 import uuid
 from typing import TypeVar
 
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import parse_lane
 from rateguard.jobs.lineage import with_nested
 from tenants.models import Deployment, ModelRoute, Pause, PauseKind, ProviderAccount, RouteTarget, Run, Tenant
 
-Row = TypeVar("Row", Tenant, Deployment, ProviderAccount)
+Row = TypeVar("Row", bound=Model)
 MOST_DIGITS = 18
 
 
@@ -54,7 +54,7 @@ def _all(name: str) -> Target | None:
 
 
 def _tenant(name: str) -> Target | None:
-    row = find_named(Tenant, name)
+    row = find_named(Tenant.objects.all(), name)
     return Target(PauseKind.TENANT, str(row.pk), row.name, row.pk) if row else None
 
 
@@ -72,12 +72,12 @@ def _model(name: str) -> Target | None:
 
 
 def _deployment(name: str) -> Target | None:
-    row = find_named(Deployment, name)
+    row = find_named(Deployment.objects.all(), name)
     return Target(PauseKind.DEPLOYMENT, str(row.pk), row.name) if row else None
 
 
 def _account(name: str) -> Target | None:
-    row = find_named(ProviderAccount, name)
+    row = find_named(ProviderAccount.objects.all(), name)
     return Target(PauseKind.ACCOUNT, str(row.pk), row.name) if row else None
 
 
@@ -89,13 +89,13 @@ def _run(name: str) -> Target | None:
     return Target(PauseKind.RUN, row.pk.hex, row.name or str(row.pk), row.tenant_id) if row else None
 
 
-def find_named(model: type[Row], name: str) -> Row | None:
-    """The row of a name, else of an id."""
+def find_named(rows: QuerySet[Row], name: str) -> Row | None:
+    """The row of a name, else of a number."""
     if "\0" in name:
         return None
-    row = model.objects.filter(name=name).first()
+    row = rows.filter(name=name).first()
     pk = as_pk(name)
-    return model.objects.filter(pk=pk).first() if row is None and pk is not None else row
+    return rows.filter(pk=pk).first() if row is None and pk is not None else row
 
 
 def as_pk(text: str) -> int | None:

@@ -76,7 +76,7 @@ class JobResultBackend(DatabaseBackend):  # type: ignore[misc]  # the package sh
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         job = Job.objects.defer("request").filter(pk=number).first() if (number := _number(task_id)) else None
-        return super()._get_task_meta_for(task_id) if job is None else _meta(job)
+        return super()._get_task_meta_for(task_id) if job is None else meta_of(job)
 
     def _store_result(self, task_id: str, result: Any, status: str, *args: Any, **kwargs: Any) -> Any:
         return result if _job_id(task_id) else super()._store_result(task_id, result, status, *args, **kwargs)
@@ -127,7 +127,7 @@ def _job_id(task_id: str) -> uuid.UUID | None:
     return number if number and Job.objects.filter(pk=number).exists() else None
 
 
-def _meta(job: Job) -> dict[str, Any]:
+def meta_of(job: Job) -> dict[str, Any]:
     """A job as Celery tells a task."""
     status, result = outcome_of(job)
     children = (job.canvas or {}).get("children") or []

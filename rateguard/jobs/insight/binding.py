@@ -118,7 +118,8 @@ def _wait_ms(limit: Effective, wanted: int, most: int, now_ms: int) -> int | Non
         case Kind.BUCKET:
             return max(1, -(-(use.used + wanted - most) * record.window_ms // record.amount))
         case Kind.BUDGET:
-            return next((start - now_ms for start in record.periods if start > now_ms), None)
+            begins_ms = record.next_period_ms(now_ms)
+            return None if begins_ms is None else begins_ms - now_ms
         case _:
             return None
 

@@ -105,18 +105,14 @@ def _starts_anew_before(row: Job, record: LimitRecord, now_ms: int) -> bool:
     """Whether a period of the budget begins before a scheduled job does."""
     if row.state != State.SCHEDULED or row.run_at is None:
         return False
-    begins_ms = _next_period_ms(record, now_ms)
+    begins_ms = record.next_period_ms(now_ms)
     return begins_ms is not None and begins_ms <= row.run_at.timestamp() * 1000
-
-
-def _next_period_ms(record: LimitRecord, now_ms: int) -> int | None:
-    return min((start for start in record.periods if start > now_ms), default=None)
 
 
 def _refusal(record: LimitRecord, use: LimitUse, wanted: int, lane: Lane, now_ms: int) -> LimitInTheWay:
     """A budget of all tenants is named without its figures."""
     is_money, is_shared = record.metric == Metric.COST, record.level == Level.SHARED
-    begins_ms = _next_period_ms(record, now_ms)
+    begins_ms = record.next_period_ms(now_ms)
     amount = record.amount_for(lane)
     left = max(0, amount - use.used + use.reserved)
     needs, rest = (format_usd(wanted), format_usd(left)) if is_money else (f"{wanted:,}", f"{left:,}")

@@ -21,7 +21,7 @@ from rateguard.jobs.insight.expect import expected_output_tokens
 from rateguard.jobs.intake.allowed import under_key
 from rateguard.jobs.intake.bodies import length_of
 from rateguard.jobs.intake.fits import check_limits
-from rateguard.jobs.intake.submission import Submission, fingerprint
+from rateguard.jobs.intake.submission import NAMES, Submission, fingerprint
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import places_of
@@ -90,11 +90,7 @@ def estimate(row: Job, body: dict[str, Any], places: tuple[Place, ...]) -> None:
 
 
 _CARRIED = (
-    "user",
-    "team",
-    "rolegroup",
-    "role",
-    "cost_center",
+    *NAMES,
     "labels",
     "metadata",
     "delivery",

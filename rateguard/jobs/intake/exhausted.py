@@ -19,7 +19,7 @@ def note_exhausted(record: LimitRecord, use: LimitUse, wanted: int, now_ms: int)
     """
     if not wanted <= record.amount < use.used - use.reserved + wanted:
         return
-    period = max((start for start in record.periods if start <= now_ms), default=0)
+    period = record.period_began_ms(now_ms)
     kind = NoticeKind.THRESHOLD
     found = [Notice(f"{kind}|{record.id}|{share}|{period}", kind, record.id, share, period, now_ms, "") for share in record.thresholds]
     new = [notice for notice in found if notice.id not in _told]

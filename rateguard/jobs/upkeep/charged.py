@@ -153,7 +153,7 @@ def bucket_use(record: LimitRecord, charged: Iterable[tuple[int, int]]) -> int:
 def _in_periods(charged: Charged) -> Iterator[Charge]:
     """Budgets of people's scopes, from the ledger: what was booked since their period began."""
     now_ms = int(database_now().timestamp() * 1000)
-    began = {record.id: _began_ms(record, now_ms) for record in charged.records(Kind.BUDGET) if not is_of_run(record)}
+    began = {record.id: record.period_began_ms(now_ms) for record in charged.records(Kind.BUDGET) if not is_of_run(record)}
     for start_ms in sorted(set(began.values())):
         totals: Counter[str] = Counter()
         for path, entry in _booked_since(dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC)):
@@ -161,11 +161,6 @@ def _in_periods(charged: Charged) -> Iterator[Charge]:
                 if began.get(record.id) == start_ms:
                     totals[limit_id] += entry.of(record)
         yield from _as_charges(totals)
-
-
-def _began_ms(record: LimitRecord, now_ms: int) -> int:
-    """When the current period of a budget began; 0: it has none."""
-    return max((start for start in record.periods if start <= now_ms), default=0)
 
 
 def _booked_since(since: dt.datetime) -> Iterator[tuple[str, _Sum]]:

@@ -36,7 +36,7 @@ class Command(ShellCommand):
         if options["action"] == "list":
             self._list(options)
             return
-        row = find_named(Deployment, options["deployment"])
+        row = find_named(Deployment.objects.all(), options["deployment"])
         if row is None:
             raise CommandError(f"there is no deployment {options['deployment']!r}: manage.py breaker list")
         with told_in_words():

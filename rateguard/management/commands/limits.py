@@ -55,7 +55,7 @@ class Command(ShellCommand):
 
 
 def _inquiry(options: dict[str, Any], lane: Lane) -> Inquiry:
-    tenant = find_named(Tenant, options["tenant"])
+    tenant = find_named(Tenant.objects.all(), options["tenant"])
     if tenant is None:
         raise CommandError(f"there is no tenant {options['tenant']!r}")
     named = {name: options[name] for name in (*_NODES, "run", "model")}
