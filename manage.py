@@ -97,7 +97,8 @@ LEADS_ELSEWHERE = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEY", "RAT
 def join_up() -> None:
     """Where `up` keeps its state, every other command works on that, unless the environment leads somewhere else."""
     file = Path(os.environ.get("RATEGUARD_STATE_DIR", ".rateguard")) / "environment"
-    if set(sys.argv[1:2]) & ON_THEIR_OWN or not os.access(file, os.R_OK):
+    leads_by_file = any(f"{name}_FILE" in os.environ for name in LEADS_ELSEWHERE)
+    if leads_by_file or set(sys.argv[1:2]) & ON_THEIR_OWN or not os.access(file, os.R_OK):
         return
     values = dict(pair.split("=", 1) for pair in shlex.split(file.read_text(encoding="utf-8"), comments=True))
     if all(os.environ.get(name, values.get(name)) == values.get(name) for name in LEADS_ELSEWHERE):

@@ -6,6 +6,7 @@ no encryption key, or SQLite without the word that one machine runs everything.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import tempfile
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import Any
 import environ  # type: ignore[import-untyped]
 
 from rateguard import conf
-from rateguard.embedding import APPS, ASYNCIO_POOL
+from rateguard.embedding import APPS, ASYNCIO_POOL, ROOT
+from rateguard.engine.errors import ConfigurationError
+from rateguard.secret_files import with_secret_files
 
 env = environ.Env()
+env.ENVIRON = with_secret_files(os.environ)  # secrets by file stay out of the environment that children inherit
 
 # The place -----------------------------------------------------------------------------------------------------------
 
@@ -31,30 +35,87 @@ SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-rateguard-developmen
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[] if IS_PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"])
 
-RATEGUARD: dict[str, object] = conf.from_environment(os.environ)
+RATEGUARD: dict[str, object] = conf.from_environment(env.ENVIRON)
 
 # Apps ----------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "rateguard.project.ProjectConfig",  # in place of the first of APPS: here our Celery app is the current one
     *APPS[1:],
-    "django.contrib.contenttypes",
+    "unfold",  # before the admin, whose look it is
+    "django.contrib.admin",
     "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "axes",
     "django_celery_results",
     "rest_framework",
 ]
 MIDDLEWARE = [
     "rateguard.api.middleware.RequestIdMiddleware",  # first: whatever refuses a request, the answer bears its id
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it answers for a sign-in that was locked
 ]
 ROOT_URLCONF = "rateguard.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 APPEND_SLASH = False
+
+# Sign-in -------------------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "dashboard:signin"
+LOGIN_REDIRECT_URL = "dashboard:now"
+LOGOUT_REDIRECT_URL = "dashboard:signin"
+SESSION_COOKIE_AGE = 12 * 3_600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("COOKIES_OVER_HTTPS_ALONE", default=IS_PRODUCTION)
+SESSION_COOKIE_NAME = "rateguard_session"
+CSRF_COOKIE_NAME = "rateguard_csrf"
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = dt.timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "rateguard/locked.html"
+AXES_VERBOSE = False
+
+# Files of the pages --------------------------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # from where they are installed: there is no step that collects them
+WHITENOISE_AUTOREFRESH = False
 
 # HTTPS: on in production, each part off by its own variable where something in front does it ------------------------------
 
@@ -62,7 +123,6 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_PRODUCTION)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3_600 if IS_PRODUCTION else 0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 SILENCED_SYSTEM_CHECKS = [
-    "security.W003",  # no cookie authenticates anybody: there is nothing that a forged request could use
     "security.W005",  # whether subdomains or browsers' lists may take part in HSTS is for the owner of the domain to say
     "security.W021",
 ]
@@ -91,10 +151,21 @@ def _postgres_options() -> dict[str, Any]:
     }
 
 
+def _only_password(database: dict[str, Any], password: str) -> str:
+    """The password beside DATABASE_URL. Raises ConfigurationError where that has one too, or leads to no server."""
+    if not database.get("HOST"):
+        raise ConfigurationError("DATABASE_PASSWORD is set, but DATABASE_URL names no server: set it, like postgres://user@host:5432/name")
+    if database.get("PASSWORD"):
+        raise ConfigurationError("DATABASE_PASSWORD is set and DATABASE_URL holds a password too: take it out of the URL")
+    return password
+
+
 def _database() -> dict[str, Any]:
     database: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(STATE_DIR / "rateguard.sqlite3")}
     if env.str("DATABASE_URL", default=""):
         database = dict(env.db_url("DATABASE_URL"))
+    if password := env.str("DATABASE_PASSWORD", default=""):
+        database["PASSWORD"] = _only_password(database, password)
     is_sqlite = database["ENGINE"].endswith("sqlite3")
     options = _sqlite_options() if is_sqlite else _postgres_options()
     # The tests' database is a file too: one in memory locks whole tables between threads and cannot be shared with processes.
@@ -104,6 +175,8 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
+DATABASE_ROLES = {"web": env.str("DATABASE_WEB_ROLE", default=""), "worker": env.str("DATABASE_WORKER_ROLE", default="")}
+"""PostgreSQL's roles that web processes and workers sign in as, where `migrate` runs as another: see rateguard.database_roles."""
 
 # Redis and Celery ----------------------------------------------------------------------------------------------------
 

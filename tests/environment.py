@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rateguard.embedded.postgres import start_postgres
 from rateguard.embedded.valkey import start_valkey
+from rateguard.secret_files import SECRETS
 
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 WANTS_POSTGRES = "--postgres" in sys.argv and not IS_XDIST_WORKER  # the workers inherit DATABASE_URL
@@ -20,8 +21,9 @@ WANTS_POSTGRES = "--postgres" in sys.argv and not IS_XDIST_WORKER  # the workers
 
 def _forget_the_shell() -> None:
     """No variable of the caller's shell may point a test at a real server or turn production on."""
-    ours = ("RATEGUARD_", "DATABASE_POOL_", "SECURE_")
-    for name in [name for name in os.environ if name.startswith(ours) or name in {"BROKER_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS"}]:
+    ours = ("RATEGUARD_", "DATABASE_P", "DATABASE_W", "SECURE_")
+    single = {"BROKER_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", *(f"{name}_FILE" for name in SECRETS)}
+    for name in [name for name in os.environ if name.startswith(ours) or name in single]:
         del os.environ[name]
 
 

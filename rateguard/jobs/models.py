@@ -15,6 +15,7 @@ from rateguard.jobs.states import TERMINAL, AttemptState, State
 from tenants.models import Tenant
 
 ENDED = sorted(TERMINAL)
+ENDED_BADLY = sorted(TERMINAL - {State.SUCCEEDED})
 
 
 class Delivery(models.TextChoices):
@@ -35,7 +36,7 @@ class Job(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="jobs")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="jobs", db_index=False)  # job_tenant_newest begins with it
     model = models.CharField(max_length=128)
     endpoint = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Endpoint])
     lane = models.SmallIntegerField(choices=[(lane.value, lane.label) for lane in Lane], default=Lane.NORMAL)
@@ -99,7 +100,9 @@ class Job(models.Model):
                 name="job_ended_has_time",
             ),
             models.CheckConstraint(condition=~Q(state=State.SCHEDULED) | Q(run_at__isnull=False), name="job_scheduled_has_time"),
-            models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="job_idempotency"),
+            models.UniqueConstraint(
+                fields=["tenant", "idempotency_key"], condition=Q(idempotency_key__isnull=False), name="job_idempotency_given"
+            ),
         )
         indexes = (
             models.Index(fields=["run_at"], condition=Q(state=State.SCHEDULED), name="job_due"),
@@ -110,7 +113,10 @@ class Job(models.Model):
                 condition=Q(state__in=[State.QUEUED, State.SCHEDULED], deadline_at__isnull=False),
                 name="job_deadline",
             ),
-            models.Index(fields=["tenant", "-submitted_at"], name="job_tenant_submitted"),
+            models.Index(fields=["tenant", "-submitted_at", "-id"], name="job_tenant_newest"),
+            models.Index(fields=["-submitted_at", "-id"], name="job_newest"),
+            models.Index(fields=["model", "-submitted_at", "-id"], name="job_model_newest"),
+            models.Index(fields=["-submitted_at", "-id"], condition=Q(state__in=ENDED_BADLY), name="job_ended_badly"),
             models.Index(fields=["tenant"], condition=Q(state__in=[State.QUEUED, State.SCHEDULED]), name="job_tenant_waiting"),
             models.Index(fields=["run", "state"], condition=Q(run__isnull=False), name="job_run"),
         )
@@ -160,6 +166,7 @@ class Attempt(models.Model):
         indexes = (
             models.Index(fields=["started_at"], name="attempt_started"),
             models.Index(fields=["holder"], condition=Q(state=AttemptState.RUNNING), name="attempt_running"),
+            models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="attempt_finished"),
         )
 
     def __str__(self) -> str:
@@ -204,6 +211,39 @@ class OutboxRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.kind}"
+
+
+class Hindrance(models.Model):
+    """What held waiting jobs of a model back, from the first look that found it to the last. The history of what is in the way now.
+
+    kind, scope_kind, scope: as in `insight.binding.Obstacle`; kind `slots`: no worker had room. limit_id: the gate's, empty where none;
+    text: the limit as people type it. tenant, node: on whose path it is, and which node (`user:ada`); null and empty for what all share.
+    jobs: held back at the last look, most_jobs: at the worst.
+    """
+
+    model = models.CharField(max_length=128)
+    lane = models.SmallIntegerField(choices=[(lane.value, lane.label) for lane in Lane])
+    kind = models.CharField(max_length=16)
+    scope_kind = models.CharField(max_length=16, blank=True, default="")
+    scope = models.CharField(max_length=128, blank=True, default="")
+    limit_id = models.CharField(max_length=255, blank=True, default="")
+    text = models.CharField(max_length=128, blank=True, default="")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    node = models.CharField(max_length=255, blank=True, default="")
+    jobs = models.PositiveBigIntegerField(default=0)
+    most_jobs = models.PositiveBigIntegerField(default=0)
+    began_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=~Q(model="") & ~Q(kind=""), name="hindrance_says_what"),)
+        indexes = (
+            models.Index(fields=["model", "seen_at"], name="hindrance_model_seen"),
+            models.Index(fields=["seen_at"], name="hindrance_seen"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.scope_kind} {self.scope} holds {self.model} back".replace("  ", " ")
 
 
 class Lease(models.Model):

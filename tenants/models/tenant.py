@@ -53,6 +53,7 @@ class Tenant(ConfigurationModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        permissions = (("operate", "Can operate the service: sees and changes what is of all tenants"),)
         constraints = (
             models.CheckConstraint(condition=~Q(name=""), name="tenant_has_name"),
             models.CheckConstraint(condition=Q(weight__range=(1, MAX_WEIGHT)), name="tenant_weight"),
@@ -123,11 +124,12 @@ class ApiKey(ConfigurationModel):
 
 
 class MemberRole(models.TextChoices):
-    """What a person may do for a tenant: look, work, or manage it."""
+    """What a person may do for a tenant: look, work, set keys and limits, or also say who belongs to it. See `tenants.access`."""
 
     VIEWER = "viewer"
     MEMBER = "member"
     ADMIN = "admin"
+    OWNER = "owner"
 
 
 class Member(models.Model):

@@ -39,7 +39,10 @@ class UsageQuarter(models.Model):
             ),
             models.CheckConstraint(condition=Q(jobs__gte=0, succeeded__gte=0, failed__gte=0), name="quarter_counts"),
         )
-        indexes = (models.Index(fields=["tenant", "starts_at"], name="quarter_tenant_starts"),)
+        indexes = (
+            models.Index(fields=["tenant", "starts_at"], name="quarter_tenant_starts"),
+            models.Index(fields=["starts_at"], name="quarter_starts"),
+        )
 
     def __str__(self) -> str:
         return f"{self.model} {self.starts_at:%Y-%m-%d %H:%M}"

@@ -18,7 +18,7 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from rateguard.api.layers.asgi import Receive, Scope, Send
@@ -59,8 +59,21 @@ class OneThread(ASGIHandler):
         request, refusal = self.create_request(dict(scope), body)
         response = refusal if request is None else self.get_response(request)
         assert response is not None  # noqa: S101 - Django gives one of the two
+        if isinstance(response, StreamingHttpResponse) and not response.is_async:
+            response = _whole(response)
         response._handler_class = self.__class__  # type: ignore[attr-defined]  # noqa: SLF001 - as Django's handlers do
         if not response.streaming:
             response.close()
         body.close()
         return response
+
+
+def _whole(stream: StreamingHttpResponse) -> HttpResponse:
+    """What is made part by part in a thread, such as a file, in one piece: Django would gather it too, each part in a thread of its own."""
+    whole = HttpResponse(b"".join(stream), status=stream.status_code)
+    del whole.headers["Content-Type"]
+    for name, value in stream.headers.items():
+        whole.headers[name] = value
+    whole.cookies = stream.cookies
+    stream.close()
+    return whole

@@ -1,0 +1,34 @@
+"""Links that sign somebody in, once: made by whoever has the shell, for a first start and a lost password."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+from typing import Any
+
+from django.db.models.functions import Now
+
+from dashboard.models import SignInLink
+
+GOOD_FOR = dt.timedelta(minutes=30)
+
+
+def make_link(user: Any, good_for: dt.timedelta = GOOD_FOR) -> str:
+    """A new secret for the address `dashboard:signin-link`. Links that are over are forgotten here."""
+    SignInLink.objects.filter(expires_at__lt=Now()).delete()
+    secret = secrets.token_urlsafe(32)
+    SignInLink.objects.create(user=user, digest=_digest(secret), expires_at=Now() + good_for)
+    return secret
+
+
+def use_link(secret: str) -> Any | None:
+    """The user whose link this is, once; None for one that is used, over, unknown, or of a user who is not active any more."""
+    open_links = SignInLink.objects.filter(digest=_digest(secret), used_at__isnull=True, expires_at__gt=Now(), user__is_active=True)
+    if open_links.update(used_at=Now()) != 1:
+        return None
+    return SignInLink.objects.select_related("user").get(digest=_digest(secret)).user
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
