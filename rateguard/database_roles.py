@@ -11,8 +11,9 @@ tables of a later version are covered in the same run. Neither role may change o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from django.db import connections, transaction
 
@@ -51,14 +52,6 @@ WORKER_BY_PREFIX: Final[Mapping[str, str]] = {JOBS: WRITE, TENANTS: READ, "djang
 """What a worker may do with tables of this prefix that are named nowhere; with all others, nothing."""
 
 
-class Rights(NamedTuple):
-    """What a role may do with a table, in SQL's words; `NOTHING` where it may do nothing."""
-
-    role: str
-    table: str
-    privileges: str
-
-
 def privileges(kind: str, table: str) -> str:
     """What processes of this kind, `web` or `worker`, may do with a table."""
     own = WEB if kind == "web" else WORKER
@@ -88,5 +81,9 @@ def give_out(roles: Mapping[str, str], using: str = "default") -> None:
             cursor.execute(statement)
 
 
-def _statements(roles: Mapping[str, str], tables: list[str], quoted: object) -> Iterator[str]:
-    raise NotImplementedError
+def _statements(roles: Mapping[str, str], tables: list[str], quoted: Callable[[str], str]) -> Iterator[str]:
+    """Whatever was given before goes first: a right that this version no longer gives is taken back."""
+    for table, (kind, role) in itertools.product(tables, roles.items()):
+        yield f"REVOKE ALL ON {quoted(table)} FROM {quoted(role)}"
+        if given := privileges(kind, table):
+            yield f"GRANT {given} ON {quoted(table)} TO {quoted(role)}"

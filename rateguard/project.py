@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db.models.signals import post_migrate
+
 from rateguard.apps import RateguardConfig
 
 
@@ -13,3 +19,12 @@ class ProjectConfig(RateguardConfig):
         import rateguard.celery  # noqa: F401, PLC0415 -- it reads the settings
 
         super().ready()
+        jobs = apps.get_app_config("rateguard_jobs")  # once a run, though it comes for each app that has models
+        post_migrate.connect(_give_out_rights, sender=jobs, dispatch_uid="rateguard.database_roles")
+
+
+def _give_out_rights(*, using: str, **_: Any) -> None:
+    """After `migrate`: the roles of web and worker may use the tables that there are now. Raises ConfigurationError."""
+    from rateguard.database_roles import give_out  # noqa: PLC0415 -- it needs the connections
+
+    give_out(settings.DATABASE_ROLES, using)

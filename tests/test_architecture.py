@@ -19,7 +19,7 @@ ROWS = [
     ["tenants"],
     ["rateguard.wiring"],
     ["rateguard.jobs"],
-    ["rateguard.worker", "rateguard.python", "rateguard.api", "rateguard.gateway", "dashboard"],
+    ["rateguard.worker", "rateguard.python", "rateguard.api", "rateguard.gateway", "rateguard.database_roles", "dashboard"],
     ["rateguard.embedded"],
     ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.testing"],
     ["rateguard.doctor"],
