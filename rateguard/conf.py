@@ -127,6 +127,8 @@ class Conf:
     """A grant that nobody claimed for so long goes back to the waiting room."""
     heartbeat_ms: int = _ms(3_000)
     """How often a process that holds reservations says that it lives."""
+    alive_file: str | None = _word(None, r"/.{1,250}", "the absolute path of a file, or None", is_optional=True)
+    """A file that a worker touches as often while its event loop turns, for a supervisor to look at; gone when it has ended."""
     dead_after_ms: int = _ms(12_000)
     """A process silent for so long, while the gate answered, is dead."""
     max_tries: int = _whole(5, 1, 100, "tries")

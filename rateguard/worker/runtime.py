@@ -21,6 +21,7 @@ from rateguard.jobs.ends.outbox import process_teller
 from rateguard.jobs.line.publisher import Publisher
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.upkeep.refuse import refuse
+from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.commit import GroupCommit
 from rateguard.worker.database import DatabaseThread
@@ -51,6 +52,7 @@ class Runtime:
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
         self._listener = CancelListener(wiring.redis_client(), cancel_channel(conf().partition), self._on_cancel)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
+        self._alive = AliveFile(conf().alive_file, conf().heartbeat_ms / 1000)
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
@@ -61,6 +63,7 @@ class Runtime:
         self._pump.start()
         for part in (self._heartbeat, self._listener, self._caretaker):
             part.start()
+        self._alive.start()
 
     async def drain(self) -> None:
         """Claim nothing new; calls in flight end, or their jobs go back."""
@@ -78,6 +81,7 @@ class Runtime:
         self._listener.stop()
         await asyncio.to_thread(self._leave)
         await self._http.close()
+        self._alive.stop()
 
     def _leave(self) -> None:
         self._caretaker.stop()
