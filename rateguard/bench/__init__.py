@@ -2,5 +2,10 @@
 
 from __future__ import annotations
 
-BENCHES = {"doors": "rateguard.bench.doors:run", "gate": "rateguard.bench.gate:run", "jobs": "rateguard.bench.jobs:run"}
+BENCHES = {
+    "dashboard": "rateguard.bench.dashboard:run",
+    "doors": "rateguard.bench.doors:run",
+    "gate": "rateguard.bench.gate:run",
+    "jobs": "rateguard.bench.jobs:run",
+}
 """name → where its `run(*, is_quick: bool) -> Report` is."""

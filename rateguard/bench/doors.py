@@ -57,7 +57,7 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
     load = os.getloadavg()[0]
     with _site() as (environment, valkey_version):
         tenant = make_tenant("http://127.0.0.1:9")
-        with _web(environment) as (pid, port):
+        with web_process(environment) as (pid, port):
             posts = _posts(pid, port, _secret(tenant), seconds, rounds)
         delays = [_delays(tenant.name, calls, number) for number in range(rounds + 1)][1:]  # the first warms up
         names = {"server": valkey_version, "postgresql": postgres_version()}
@@ -95,7 +95,7 @@ def _round(pid: int, callers: Callers, plain: Callers, seconds: float) -> Round:
 
 
 @contextlib.contextmanager
-def _web(environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+def web_process(environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     """A web process that answers: its id and its port."""
     port = free_port()
     argv = [sys.executable, "-m", "uvicorn", "rateguard.asgi:application", "--port", str(port), "--log-level", "warning"]

@@ -1,0 +1,85 @@
+"""A past for benchmarks: tenants with keys, models and deployments, and jobs of the last 30 days as settle would have written them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+TENANTS = 1_000
+MODELS = 6
+DEPLOYMENTS = 12
+DAYS = 30
+AT_ONCE = 100_000
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_DRAW = "draw"
+
+
+def make_world() -> None:
+    """Tenants by number, each with a key and a budget; models with two deployments each."""
+    from tenants import models  # noqa: PLC0415 - Django is ready by now
+    from tenants.keys import issue_key  # noqa: PLC0415 - as above
+
+    tenants = models.Tenant.objects.bulk_create([models.Tenant(name=f"tenant-{number:04}") for number in range(1, TENANTS + 1)])
+    scopes = models.Scope.objects.bulk_create([models.Scope(kind="tenant", tenant=tenant) for tenant in tenants])
+    models.Budget.objects.bulk_create([models.Budget(scope=scope, amount=500 * 10**9, period="month") for scope in scopes])
+    models.ApiKey.objects.bulk_create(
+        [models.ApiKey(tenant=tenant, name="bench", prefix=f"rg_{tenant.pk:09}", digest=f"{tenant.pk:064}") for tenant in tenants[1:]]
+    )
+    issue_key(tenants[0], "bench", is_operator=True)
+    account = models.ProviderAccount.objects.create(name="bench", provider="sim", base_url="http://127.0.0.1:9/v1", credentials="sk-bench")
+    models.Limit.objects.create(account=account, metric="requests", kind="window", amount=600, window_ms=60_000)
+    routes = [models.ModelRoute.objects.create(name=f"model-{number}") for number in range(1, MODELS + 1)]
+    for route in routes:
+        models.Price.objects.create(
+            provider="sim", model=route.name, valid_from="2020-01-01T00:00Z", input_pico=150_000, output_pico=600_000
+        )
+    for number in range(1, DEPLOYMENTS + 1):
+        upstream = routes[(number - 1) % MODELS].name
+        deployment = models.Deployment.objects.create(account=account, name=f"deployment-{number}", upstream_model=upstream)
+        models.RouteTarget.objects.create(route=routes[(number - 1) % MODELS], deployment=deployment, position=number)
+
+
+def add_jobs(first: int, last: int) -> None:
+    """Jobs with these numbers and everything that hangs on them; then the planner's statistics. PostgreSQL alone."""
+    from django.db import connection, transaction  # noqa: PLC0415 - as above
+
+    from tenants.models import ApiKey, Tenant  # noqa: PLC0415 - as above
+
+    tenant = Tenant.objects.order_by("pk")[0].pk
+    key = ApiKey.objects.filter(tenant__gt=tenant).order_by("pk")[0].pk - tenant - 1
+    for begin in range(first, last + 1, AT_ONCE):
+        with transaction.atomic(), connection.cursor() as cursor:
+            for name, statement in _statements().items():
+                given: list[Any] = [key, TENANTS, DAYS, begin, min(last, begin + AT_ONCE - 1)]
+                cursor.execute(statement, given if name == _DRAW else [])
+    with connection.cursor() as cursor:
+        cursor.execute("vacuum analyze")
+
+
+def add_waiting(count: int) -> None:
+    """Jobs that wait, through the submit that every door uses."""
+    from rateguard.engine.providers.base import Endpoint  # noqa: PLC0415 - as above
+    from rateguard.jobs.intake.submission import Submission  # noqa: PLC0415 - as above
+    from rateguard.jobs.intake.submit import submit_many  # noqa: PLC0415 - as above
+    from tenants.models import Tenant  # noqa: PLC0415 - as above
+
+    tenants = list(Tenant.objects.order_by("pk")[:20])
+    for begin in range(0, count, 500):
+        submit_many(
+            [
+                Submission(
+                    tenant=tenants[number % len(tenants)],
+                    endpoint=Endpoint.CHAT,
+                    body={"model": f"model-{1 + number % MODELS}", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16},
+                    user=f"user-{number % 40}",
+                )
+                for number in range(begin, min(count, begin + 500))
+            ]
+        )
+
+
+def _statements() -> dict[str, str]:
+    pieces = _NAME.split((Path(__file__).parent / "history.sql").read_text(encoding="utf-8"))[1:]
+    return dict(zip(pieces[::2], (text.strip() for text in pieces[1::2]), strict=True))
