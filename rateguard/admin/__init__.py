@@ -1,0 +1,1 @@
+"""The admin: what people set by forms, and what the machine did. Django's admin finds it by its name where it is installed."""
