@@ -15,11 +15,15 @@ from django.utils import timezone
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.lanes import Lane
+from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit_many
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from tenants.models import (
     Budget,
     Deployment,
     LedgerEntry,
+    Limit,
     ModelRoute,
     Price,
     ProviderAccount,
@@ -73,10 +77,13 @@ class World:
 
 
 def make_world(base_url: str, credentials: str) -> World:
-    """Tenants, accounts, deployments, models, prices and budgets; no job yet."""
-    tenants = {one.name: Tenant.objects.create(name=one.name, weight=one.weight, time_zone=one.zone) for one in CUSTOMERS}
+    """Tenants, accounts, deployments, models, prices and budgets; no job yet. Those that are there already are taken."""
+    tenants = {
+        one.name: Tenant.objects.update_or_create(name=one.name, defaults={"weight": one.weight, "time_zone": one.zone})[0]
+        for one in CUSTOMERS
+    }
     for one in CUSTOMERS:
-        scope = Scope.objects.create(kind="tenant", tenant=tenants[one.name])
+        scope, _ = Scope.objects.get_or_create(kind="tenant", tenant=tenants[one.name])
         Budget.objects.create(scope=scope, amount=one.budget_usd * 10**9, period="month")
     names = sorted({account for account, _, _ in MODELS.values()})
     accounts = {
@@ -245,6 +252,36 @@ def _entry(one: dict[str, Any]) -> LedgerEntry:
         labels={"feature": one["feature"]},
         created_at=_ended(one),
     )
+
+
+# ---- now
+
+
+def make_busy(world: World, jobs: int = 420) -> list[Job]:
+    """A limit that binds, and jobs that wait for it: what the pages of now show. A worker is the test's to start."""
+    Limit.objects.create(
+        account=world.accounts["openai-main"], metric="requests", kind="window", amount=240, window_ms=60_000, burst_permille=100
+    )
+    Limit.objects.create(account=world.accounts["openai-main"], metric="tokens", kind="window", amount=400_000, window_ms=60_000)
+    Limit.objects.create(deployment=world.deployments["claude-haiku-4.5"], metric="concurrency", kind="concurrency", amount=8)
+    chance = random.Random(11)
+    made = []
+    for _ in range(jobs):
+        customer = chance.choices(CUSTOMERS, [one.share for one in CUSTOMERS])[0]
+        question, _answer_text = chance.choice(QUESTIONS)
+        model = chance.choices(("gpt-5.4-mini", "gpt-5.4", "claude-haiku-4.5"), (80, 12, 8))[0]
+        made.append(
+            Submission(
+                tenant=world.tenants[customer.name],
+                endpoint=Endpoint.CHAT,
+                body={"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 300},
+                lane=chance.choices(list(Lane), (2, 10, 60, 20, 8))[0],
+                team=chance.choice(customer.teams),
+                user=chance.choice(customer.users),
+                labels={"feature": chance.choice(FEATURES)},
+            )
+        )
+    return submit_many(made)
 
 
 # ---- rollups
