@@ -107,6 +107,7 @@ class Job(models.Model):
         indexes = (
             models.Index(fields=["run_at"], condition=Q(state=State.SCHEDULED), name="job_due"),
             models.Index(fields=["queued_at", "id"], condition=Q(state=State.QUEUED), name="job_queued"),
+            models.Index(fields=["lane", "queued_at", "tenant"], condition=Q(state=State.QUEUED), name="job_lane_queued"),
             models.Index(fields=["holder"], condition=Q(state=State.RUNNING), name="job_running"),
             models.Index(
                 fields=["deadline_at"],
