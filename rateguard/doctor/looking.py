@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rateguard.doctor import broker, clocks, database, packages, prices, project, providers, server, workers
 from rateguard.doctor.finding import Finding, Level, fail
-from rateguard.doctor.within import Look
+from rateguard.jobs.within import Look
 
 Subject = Callable[[], list[Finding]]
 

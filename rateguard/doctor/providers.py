@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rateguard.doctor.finding import Finding, fail, ok, warn
-from rateguard.doctor.listing import Listing, list_models
-from rateguard.doctor.within import Look
 from rateguard.engine.breaker.rule import BreakerState
-from rateguard.engine.errors import GateError, SecretUnreadable
+from rateguard.engine.errors import GateError
+from rateguard.engine.providers.listing import Listing
 from rateguard.jobs.controls.breakers import breakers
+from rateguard.jobs.insight.accounts import ask, key_of
 from tenants.models import Deployment, ModelRoute, ProviderAccount
 
 PATIENCE_S = 6.0
@@ -23,33 +21,12 @@ def look() -> list[Finding]:
     accounts = list(ProviderAccount.objects.order_by("name"))
     if not accounts:
         return [warn("there are no provider accounts", "python3 manage.py account create --help, or set OPENAI_API_KEY for `manage.py up`")]
-    readable = [(account, key) for account in accounts if (key := _key_of(account)) is not None]
-    listings = _listings(readable)
+    readable = [(account, key) for account in accounts if (key := key_of(account)) is not None]
+    listings = ask(readable, PATIENCE_S)
     unreadable = [account for account in accounts if account not in [account for account, _ in readable]]
     found = [finding for (account, _), listing in zip(readable, listings, strict=True) for finding in _of_account(account, listing)]
     found += [fail(f"{one.name}: its credentials fit no encryption key", CREDENTIALS.format(name=one.name)) for one in unreadable]
     return [*found, *_models(), *_breakers()]
-
-
-def _listings(accounts: Sequence[tuple[ProviderAccount, str]]) -> list[Listing]:
-    """What each says, asked at the same time; who hangs, in whatever way, has not answered."""
-    looks = [Look(functools.partial(list_models, account.base_url, key)) for account, key in accounts]
-    until = time.monotonic() + PATIENCE_S
-    return [_answer(look, until) for look in looks]
-
-
-def _answer(look: Look[Listing], until: float) -> Listing:
-    try:
-        return look.wait(max(0.0, until - time.monotonic()))
-    except TimeoutError:
-        return Listing(0, int(PATIENCE_S * 1_000), reason=f"no answer within {PATIENCE_S:g} s")
-
-
-def _key_of(account: ProviderAccount) -> str | None:
-    try:
-        return account.credentials.reveal()
-    except SecretUnreadable:
-        return None
 
 
 def _of_account(account: ProviderAccount, listing: Listing) -> Iterator[Finding]:

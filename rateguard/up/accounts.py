@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from rateguard.doctor.listing import Listing
 from rateguard.engine.errors import InvalidRequest, SecretUnreadable
+from rateguard.engine.providers.listing import Listing
 from rateguard.up.catalogue import Found
 from tenants.changes.accounts import change_account, create_account
 from tenants.changes.actor import Actor

@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.text import Text
 
 from rateguard import wiring
-from rateguard.doctor.listing import TIMEOUT_S, Listing, list_models
-from rateguard.doctor.within import Look
 from rateguard.embedded import children, logs
 from rateguard.embedded.lines import in_lines
 from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Supervisor
 from rateguard.engine.errors import GateError, RateguardError
+from rateguard.engine.providers.listing import TIMEOUT_S, Listing, list_models
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.upkeep import rebuild
+from rateguard.jobs.within import Look
 from rateguard.up import accounts, overview, telling
 from rateguard.up.catalogue import Found, Keys
 from rateguard.up.door import open_door

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from rateguard.doctor.listing import Listing
+from rateguard.engine.providers.listing import Listing
 from rateguard.up.accounts import SIM
 from rateguard.up.catalogue import PROVIDERS, Found, Keys
 from rateguard.up.door import Door

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from rateguard.doctor.listing import Listing
 from rateguard.embedded import process
 from rateguard.embedded.valkey import is_answering, valkey_argv
+from rateguard.engine.providers.listing import Listing
 from rateguard.up import accounts, options, overview
 from rateguard.up.accounts import take_key, take_sim
 from rateguard.up.catalogue import OPENAI, keys_in

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from rateguard.doctor.listing import Listing
+from rateguard.engine.providers.listing import Listing
 from rateguard.up import options
 from rateguard.up.accounts import models_of
 from rateguard.up.catalogue import OPENAI, keys_in
