@@ -24,10 +24,10 @@ class Database:
     secrets: Path
 
     @classmethod
-    def started(cls, folder: Path) -> Database:
-        """A server with an empty database `rateguard` and the three roles."""
+    def started(cls, folder: Path, valkey: str = "valkey:6379") -> Database:
+        """A server with an empty database `rateguard` and the three roles. valkey: where the secrets say that the gate's server is."""
         secrets = folder / "secrets"
-        subprocess.run([PROJECT / "deploy" / "make-secrets", secrets], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PROJECT / "deploy" / "make-secrets", secrets, valkey], check=True, stdout=subprocess.DEVNULL)
         made = cls(start_postgres(), secrets)
         made.server.create_database("rateguard")
         made.make_roles()
