@@ -110,6 +110,7 @@ class Run(models.Model):
         )
         indexes = (
             models.Index(fields=["tenant", "-created_at"], name="run_tenant_created"),
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
             models.Index(fields=["state", "stopped_at"], condition=Q(in_gate=True), name="run_in_gate"),
         )
 

@@ -15,7 +15,7 @@ from rateguard.jobs.controls.targets import find_target
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.upkeep import rebuild
-from tenants.models import Deployment, ModelRoute, Pause, ProviderAccount, RouteTarget
+from tenants.models import AuditEntry, Deployment, ModelRoute, Pause, ProviderAccount, RouteTarget
 from tests.beside import in_thread
 from tests.line import MODEL
 from tests.simprovider import wait_for
@@ -155,9 +155,15 @@ class TestCommands:
         call_command("pause", "--json")
         assert json.loads(capsys.readouterr().out)["data"] == []
 
-    def test_whoever_pauses_is_noted(self, line):
+    def test_whoever_pauses_and_resumes_is_noted(self, line):
         call_command("pause", "all", "--until", "2099-01-01T00:00:00Z")
         assert Pause.objects.get().created_by.startswith("shell")
+        call_command("pause", "tenant", "acme", "--reason", "a fire")
+        call_command("pause", "tenant", "acme", "--reason", "unpaid")
+        call_command("resume", "tenant", "acme")
+        told = [(entry.action, entry.name, entry.tenant, entry.by[:5]) for entry in AuditEntry.objects.filter(kind="pause").order_by("pk")]
+        acme = ("tenant acme", line.acme, "shell")
+        assert told == [("created", "all", None, "shell"), ("created", *acme), ("changed", *acme), ("deleted", *acme)]
 
     def test_what_cannot_be_is_told_in_words(self, line):
         for words in (["tenant", "nobody"], ["lane", "3"], ["all", "x"], ["model"]):

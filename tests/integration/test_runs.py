@@ -16,7 +16,7 @@ from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.states import State
 from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.worker import caretaker
-from tenants.models import LedgerEntry, Run, RunState
+from tenants.models import AuditEntry, LedgerEntry, Run, RunState
 from tests.line import assert_books_close, events_of, has_ended, state_of, wait_for
 
 
@@ -102,7 +102,8 @@ def test_a_stop_cancels_what_waits_in_it_and_inside_it_and_nothing_else(line, ru
     assert line.gate.inspect().waiting == 2
     details = JobEvent.objects.filter(kind="cancelled").values_list("detail", flat=True)
     assert list(details) == [{"by": "ada", "error": "run_stopped"}] * 5
-    assert not stop_run(outer)
+    assert not stop_run(outer, by="grace")
+    assert [(entry.by, entry.kind, entry.object_id) for entry in AuditEntry.objects.all()] == [("ada", "run", str(outer.pk))]
 
 
 def test_what_runs_in_a_stopped_run_is_ended_within_a_second(line, run_of, station):

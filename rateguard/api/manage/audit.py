@@ -18,9 +18,10 @@ from rateguard.api.manage.shapes_providers import AUDIT
 from rateguard.api.params import Query
 from rateguard.api.reading import read_time
 from rateguard.engine.errors import InvalidRequest
-from tenants.models import ApiKey, AuditAction, AuditEntry, Member, Tenant
+from tenants.models import AuditAction, AuditEntry
+from tenants.told import names_told
 
-KINDS = ["tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price"]
+KINDS = ["tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price", "pause", "run"]
 _EXACT = ("kind", "action", "object_id", "name", "by", "request_id")
 _TIMES = {"since": "at__gte", "until": "at__lt"}
 
@@ -51,7 +52,7 @@ class Audit(ManageView):
         """Of all for an operator, or of one tenant; for a tenant its own, without the names of operators."""
         reach, query = reach_of(request), Query(request, ("tenant", *_EXACT, *_TIMES, *PAGE))
         rows = reach.listed(AuditEntry.objects.select_related("tenant"), query, "tenant").filter(**_wanted(query))
-        known = None if reach.actor.tenant is None else _known_to(reach.actor.tenant)
+        known = None if reach.actor.tenant is None else names_told([reach.actor.tenant.pk])
         if known is not None and query.text("by") not in {"", *known}:
             rows = rows.none()
         return page_of(rows, query, lambda row: render_entry(row, known), is_newest_first=True)
@@ -71,12 +72,3 @@ def _moment(query: Query, name: str) -> dt.datetime | None:
         return read_time(text, "") if text else None
     except InvalidRequest as error:
         raise InvalidRequest(f"{name}: {error}", code="invalid_parameter") from None
-
-
-def _known_to(tenant: Tenant) -> set[str]:
-    """Who is told by name: the tenant's own keys, also by what they were called before a rotation, and its members."""
-    prefixes = set(ApiKey.objects.filter(tenant=tenant).values_list("prefix", flat=True))
-    for changes in AuditEntry.objects.filter(tenant=tenant, kind="key", action=AuditAction.ROTATED).values_list("changes", flat=True):
-        prefixes.update(one for one in changes.get("prefix", ()) if one)
-    people = {member.user.get_username() for member in Member.objects.filter(tenant=tenant).select_related("user")}
-    return {f"key {prefix}" for prefix in prefixes} | people

@@ -12,6 +12,7 @@ from tenants.changes.deployments import BREAKER
 from tenants.changes.models import deployments_of
 from tenants.changes.prices import COLUMNS, usd_of
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, Member, ModelRoute, Price, ProviderAccount, Tenant
+from tenants.told import told_by
 
 _LIMIT_VALUES = ("metric", "kind", "amount", "window_ms")
 _BUDGET_VALUES = ("unit", "amount", "period", "on_exhausted", "thresholds")
@@ -160,7 +161,7 @@ def render_entry(row: AuditEntry, known: Collection[str] | None) -> dict[str, An
         "object": "audit_entry",
         "at": time_text(row.at),
         "tenant": row.tenant.name if row.tenant else None,
-        "by": row.by if known is None or row.by in known else "an operator",
+        "by": told_by(row.by, known),
         "action": row.action,
         "kind": row.kind,
         "object_id": row.object_id,

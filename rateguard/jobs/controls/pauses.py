@@ -10,7 +10,8 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -19,11 +20,13 @@ from django.db.models.functions import Now
 from rateguard import wiring
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.jobs.clock import database_now
-from rateguard.jobs.controls.targets import Target, attempts_of, find_target, jobs_of
+from rateguard.jobs.controls.targets import Target, attempts_of, find_target, jobs_of, target_of
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
-from tenants.models import Pause
+from tenants.changes.actor import Actor
+from tenants.changes.audit import note
+from tenants.models import AuditAction, Pause, PauseKind, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +50,11 @@ def pause(target_kind: str, target: str = "", until: dt.datetime | dt.timedelta 
         raise InvalidRequest("this time has passed already", code="invalid_field", pointer="/until")
     with transaction.atomic():
         written = {"until": ends, "reason": reason[:LONGEST_REASON], "created_by": by}
+        was = Pause.objects.filter(target_kind=found.kind.value, target=found.id).first()
+        before = _shown(was) if was else None
         row, _ = Pause.objects.update_or_create(target_kind=found.kind.value, target=found.id, defaults=written)
-    row.refresh_from_db()
+        row.refresh_from_db()
+        _note(AuditAction.CHANGED if was else AuditAction.CREATED, row, found, by, before=before, after=_shown(row))
     logger.info("paused %s until %s by %s: %s", row, row.until or "it is resumed", by or "a process", reason)
     return row
 
@@ -62,11 +68,27 @@ def resume(target_kind: str, target: str = "", by: str = "") -> bool:
 
 def resume_row(row: Pause, by: str = "") -> bool:
     """Lift this pause; False where somebody did already."""
-    removed, _ = Pause.objects.filter(pk=row.pk).delete()
+    target = target_of(row)
+    with transaction.atomic():
+        removed, _ = Pause.objects.filter(pk=row.pk).delete()
+        if removed:
+            _note(AuditAction.DELETED, row, target, by, before=_shown(row))
     if removed:
         transaction.on_commit(lambda: process_pump().kick(), robust=True)  # what waited goes on now
         logger.info("resumed %s by %s", row, by or "a process")
     return bool(removed)
+
+
+def _shown(row: Pause) -> dict[str, Any]:
+    return {"until": row.until, "reason": row.reason}
+
+
+def _note(action: AuditAction, row: Pause, target: Target, by: str, **changes: Mapping[str, Any] | None) -> None:
+    """Who did it; a pause that a process made or lifted by itself is told by the log alone."""
+    if by:
+        tenant = Tenant.objects.filter(pk=target.tenant_id).first() if target.tenant_id else None
+        name = target.name if target.kind == PauseKind.ALL else f"{target.kind.value} {target.name}"
+        note(Actor(by=by), action, "pause", (row.pk, name), tenant=tenant, **changes)
 
 
 def pauses_in_force() -> models.QuerySet[Pause]:

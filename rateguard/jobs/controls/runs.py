@@ -27,7 +27,9 @@ from rateguard.jobs.lineage import lineage_of, with_nested
 from rateguard.jobs.models import Job
 from rateguard.jobs.names import check_name
 from rateguard.jobs.states import CANCEL, State
-from tenants.models import Run, RunState, Tenant
+from tenants.changes.actor import Actor
+from tenants.changes.audit import note
+from tenants.models import AuditAction, Run, RunState, Tenant
 
 PAGE = 500
 MOST_CALLS = 4_000_000_000
@@ -101,13 +103,20 @@ def _refuse_too_many(run: Run) -> None:
 def stop_run(run: Run, *, by: str = "") -> bool:
     """Stop a run and those inside it: nothing more starts, what waits is cancelled, what runs is asked to end.
 
-    Returns whether this call did it; False: it was stopped before, and what was left of that is done now. by: who, for the events.
+    Returns whether this call did it; False: it was stopped before, and what was left of that is done now. by: who, for the events and the
+    audit; a process that stops its own run has none.
     """
     ids = with_nested(run.pk)
-    stopped = Run.objects.filter(pk__in=ids, state=RunState.OPEN).update(state=RunState.STOPPED, stopped_at=Now())
+    with transaction.atomic():
+        stopped = Run.objects.filter(pk__in=ids, state=RunState.OPEN).update(state=RunState.STOPPED, stopped_at=Now())
+        if stopped and by:
+            note(Actor(by=by), AuditAction.CHANGED, "run", (run.pk, run.name), tenant=run.tenant, before=_OPEN, after=_STOPPED)
     transaction.on_commit(lambda: _end_jobs(Job.objects.filter(run__in=ids), process_pump(), by))
     run.refresh_from_db()
     return bool(stopped)
+
+
+_OPEN, _STOPPED = {"state": RunState.OPEN.value}, {"state": RunState.STOPPED.value}
 
 
 def finish_stops(pump: Pump) -> int:
