@@ -9,7 +9,7 @@ from django.utils import timezone
 from rateguard import wiring
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.engine.lanes import Lane, queue_name
-from rateguard.jobs.insight.inquiry import Inquiry, inquire
+from rateguard.jobs.insight.inquiry import inquire, inquiry_of
 from rateguard.jobs.insight.naming import in_words
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -50,17 +50,8 @@ def _age_s(job: Job) -> int:
 
 def _obstacle(job: Job) -> list[str]:
     """The limit, budget, pause or breaker that it meets first."""
-    asked = Inquiry(
-        tenant_id=job.tenant_id,
-        **{name: getattr(job, name) for name in ("team", "rolegroup", "role", "user", "run", "model")},
-        key=job.api_key_id,
-        lane=Lane(job.lane),
-        input_tokens=job.input_tokens,
-        max_tokens=job.max_output_tokens,
-        viewer=job.tenant_id,
-    )
     try:
-        found = inquire(asked).binding
+        found = inquire(inquiry_of(job, job.tenant_id)).binding
     except (GateError, InvalidRequest):
         return []
     if found is None or found.fits:

@@ -1,13 +1,11 @@
-"""Which jobs a list shows: the parameters of GET jobs, as filters of rows."""
+"""Which jobs a list shows: the parameters of GET jobs, read as a search."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Any, cast
+from typing import Any
 
 from django import forms
-from django.db.models import BooleanField, F, Func, QuerySet, Value
 from django.http import QueryDict
 from django_filters import CharFilter, ChoiceFilter, Filter, FilterSet, UUIDFilter
 from django_filters.filters import BaseInFilter
@@ -16,6 +14,7 @@ from rateguard.api.params import MOST_PK
 from rateguard.api.reading import read_time
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
+from rateguard.jobs.insight.search import Search, label_pair
 from rateguard.jobs.intake.checking import MOST_LABEL_KEY_CHARS, MOST_LABEL_VALUE_CHARS, MOST_LABELS
 from rateguard.jobs.models import Job
 from rateguard.jobs.names import MOST_NAME_CHARS
@@ -57,10 +56,10 @@ def _text(field: str) -> CharFilter:
 
 
 class JobFilters(FilterSet):  # type: ignore[misc]  # as above
-    """The filters but labels."""
+    """The parameters but labels, and what each may be."""
 
     status = OneOfFilter("state", choices=State.choices)
-    lane = OneOfFilter("lane", choices=[(lane.label, lane.label) for lane in Lane], method="by_lanes")
+    lane = OneOfFilter("lane", choices=[(lane.label, lane.label) for lane in Lane])
     user = _text("user")
     team = _text("team")
     model = _text("model")
@@ -74,52 +73,30 @@ class JobFilters(FilterSet):  # type: ignore[misc]  # as above
         model = Job
         fields = ()
 
-    def by_lanes(self, rows: QuerySet[Job], _name: str, lanes: list[str]) -> QuerySet[Job]:
-        """Lanes are numbers in rows."""
-        return rows.filter(lane__in=[parse_lane(lane) for lane in lanes])
-
 
 KNOWN = tuple(JobFilters.base_filters)
 _SEVERAL = {"status", "lane"}
 _TEXTS = {"user", "team", "model", "error"}
 """Empty is as good as absent."""
-_PAIR = re.compile(r"([^:=]+)[:=](.*)", re.DOTALL)
 
 
-class HasLabel(Func):
-    """Whether labels hold this pair."""
-
-    output_field = BooleanField()
-    conditional = True
-
-    def __init__(self, key: str, value: str) -> None:
-        super().__init__(F("labels"), Value(key), Value(value))
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
-        """As a row of the object's pairs: a path into it could not hold every key."""
-        template = "EXISTS (SELECT 1 FROM json_each(%(labels)s) AS pair WHERE pair.key = %%s AND pair.value = %%s)"
-        return self._compiled(compiler, template)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
-        """As the value of the key."""
-        return self._compiled(compiler, "(jsonb_extract_path_text(%(labels)s, %%s) = %%s)")
-
-    def _compiled(self, compiler: Any, template: str) -> tuple[str, tuple[Any, ...]]:
-        labels, key, value = self.get_source_expressions()
-        sql, params = compiler.compile(labels)
-        return template % {"labels": sql}, (*params, cast("Any", key).value, cast("Any", value).value)
-
-
-def filtered(rows: QuerySet[Job], given: QueryDict) -> QuerySet[Job]:
-    """The rows that the parameters ask for. Raises InvalidRequest: `invalid_parameter`."""
-    found = JobFilters(_one_each(given), queryset=rows)
+def read_search(given: QueryDict) -> Search:
+    """What the parameters ask for. Raises InvalidRequest: `invalid_parameter`."""
+    found = JobFilters(_one_each(given), queryset=Job.objects.none())
     if not found.is_valid():
         told = [f"{name}: {' '.join(texts)}" for name, texts in found.errors.items()]
         raise InvalidRequest("; ".join(told)[:1_000], code="invalid_parameter")
-    rows = found.qs
-    for key, value in _labels_in(given):
-        rows = rows.filter(HasLabel(key, value))
-    return rows
+    read: dict[str, Any] = found.form.cleaned_data
+    return Search(
+        states=frozenset(read["status"] or ()),
+        lanes=frozenset(parse_lane(lane) for lane in read["lane"] or ()),
+        keys=None if read["key"] is None else frozenset({read["key"]}),
+        run=read["run"],
+        labels=tuple(_labels_in(given)),
+        since=read["submitted_after"],
+        until=read["submitted_before"],
+        **{name: read[name] for name in _TEXTS},
+    )
 
 
 def _one_each(given: QueryDict) -> dict[str, str]:
@@ -135,10 +112,10 @@ def _one_each(given: QueryDict) -> dict[str, str]:
 
 def _labels_in(given: QueryDict) -> list[tuple[str, str]]:
     """The pairs of `label=feature:search` and `label.feature=search`; a job must have all of them."""
-    pairs = [_PAIR.fullmatch(text) for text in given.getlist("label")]
+    pairs = [label_pair(text) for text in given.getlist("label")]
     if not all(pairs):
         raise InvalidRequest("write a label as key:value, such as label=feature:search", code="invalid_parameter")
-    found = [(pair[1], pair[2]) for pair in pairs if pair]
+    found = [pair for pair in pairs if pair]
     found += [(name.removeprefix(LABEL), value) for name in given if name.startswith(LABEL) for value in given.getlist(name)]
     if len(found) > MOST_LABELS:
         raise InvalidRequest(f"a job has at most {MOST_LABELS} labels", code="invalid_parameter")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from rateguard.api.jobs.listing import LONGEST_CURSOR, MOST, USUAL
+from rateguard.api.jobs.listing import MOST, USUAL
 from rateguard.api.jobs.shapes import LANES, JobShape
 from rateguard.api.limits.shapes import name_of, whole
 from rateguard.api.params import MOST_PK
 from rateguard.api.schema.describing import Shape, list_of
+from rateguard.jobs.insight.keyset import LONGEST_CURSOR
 from rateguard.jobs.intake.checking import MOST_LABEL_KEY_CHARS, MOST_LABEL_VALUE_CHARS
 from rateguard.jobs.states import State
 

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Sequence
 
 import redis
+from django.db import transaction
+from django.db.models import QuerySet
 
 from rateguard import wiring
 from rateguard.conf import conf
@@ -15,15 +17,18 @@ from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
-from rateguard.jobs.models import Job
+from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import CANCEL, TERMINAL, State
 
 logger = logging.getLogger(__name__)
 
+ASKED = "cancel_requested"
+"""The kind of a running job's event; its end, if it comes to that, is `stopped`."""
+
 
 def cancel(job: Job, *, by: str = "") -> Job:
     """Cancel a job and return its row as it is now. An ended job stays as it is."""
-    while not (_end_waiting(job, by) or _ask_running(job)):
+    while not (_end_waiting(job, by) or _ask_running(job, by)):
         job.refresh_from_db()
         if job.state in TERMINAL:
             break  # else it moved between the two looks: look again
@@ -40,11 +45,28 @@ def _end_waiting(job: Job, by: str) -> bool:
     return bool(ended)
 
 
-def _ask_running(job: Job) -> bool:
-    is_asked = bool(Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True))
+def _ask_running(job: Job, by: str) -> bool:
+    rows = Job.objects.filter(pk=job.pk)
+    if ask_running(rows, by=by):
+        return True
+    is_asked = rows.filter(state=State.RUNNING).exists()
     if is_asked:
-        tell_holders([job.pk])
+        tell_holders([job.pk])  # again, for what was told before may have been lost
     return is_asked
+
+
+def ask_running(jobs: QuerySet[Job], *, by: str = "") -> list[uuid.UUID]:
+    """Ask the running ones of these jobs to end, with an event each. Returns those that nobody had asked before."""
+    with transaction.atomic():
+        running = jobs.filter(state=State.RUNNING, cancel_requested=False).select_for_update().order_by("pk")
+        asked = list(running.values_list("pk", "attempt"))
+        ids = [pk for pk, _ in asked]
+        Job.objects.filter(pk__in=ids).update(cancel_requested=True)
+        detail = {"by": by} if by else {}
+        JobEvent.objects.bulk_create([JobEvent(job_id=pk, kind=ASKED, attempt=attempt, detail=detail) for pk, attempt in asked])
+    if ids:
+        tell_holders(ids)
+    return ids
 
 
 def tell_holders(jobs: Sequence[uuid.UUID]) -> None:

@@ -12,6 +12,7 @@ from rateguard.jobs.insight.binding import Asked, Obstacle, binding
 from rateguard.jobs.insight.effective import Standing, standing
 from rateguard.jobs.insight.expect import expected_output_tokens
 from rateguard.jobs.lineage import lineage_of
+from rateguard.jobs.models import Job
 from rateguard.jobs.places import need_at, places_of
 from tenants.directory import Place
 
@@ -36,6 +37,24 @@ class Inquiry:
     input_tokens: int = 1
     max_tokens: int = 0
     viewer: int | None = None
+
+
+def inquiry_of(job: Job, viewer: int | None) -> Inquiry:
+    """What a job that waits would be asked about, as it was reserved for. viewer: as above."""
+    return Inquiry(
+        tenant_id=job.tenant_id,
+        team=job.team,
+        rolegroup=job.rolegroup,
+        role=job.role,
+        user=job.user,
+        run=job.run,
+        key=job.api_key_id,
+        model=job.model,
+        lane=Lane(job.lane),
+        input_tokens=job.input_tokens,
+        max_tokens=job.max_output_tokens,
+        viewer=viewer,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
