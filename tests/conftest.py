@@ -1,7 +1,9 @@
 """Fixtures and options of the whole suite. The servers themselves are started in environment.py."""
 
+import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -28,10 +30,20 @@ def _has_postgres() -> bool:
         return os.environ.get("DATABASE_URL", "").startswith("postgres")
 
 
+@functools.cache
+def _has_compose() -> bool:
+    """A client is enough: nothing is asked of a daemon."""
+    if not _has_program("docker"):
+        return False
+    return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=30).returncode == 0
+
+
 NEEDS: dict[str, Callable[[], bool]] = {
     "browser": lambda: _has_program("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell"),
     "node": lambda: _has_program("node"),
     "faketime": lambda: _has_program("faketime"),
+    "compose": _has_compose,
+    "systemd": lambda: _has_program("systemd-analyze"),
     "postgres": _has_postgres,
 }
 

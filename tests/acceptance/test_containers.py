@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import pytest
 from rateguard.embedded import process
 from rateguard.embedded.postgres import programs_folder
 from rateguard.embedded.valkey import is_answering, valkey_argv
+from rateguard.engine.providers.sim.process import SimHandle
 from tests import composed
 from tests.rolesql import Database
 from tests.simprovider import sim, sim_process, wait_for  # noqa: F401
@@ -31,7 +31,7 @@ from tests.webprocess import WebProcess, call, session
 MODEL = "sim-1"
 START_S = 90
 
-pytestmark = [pytest.mark.long, pytest.mark.needs("postgres"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 
 class Container:
@@ -160,9 +160,9 @@ class Site:
         self._stack.close()
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site"))
+@pytest.fixture
+def site(tmp_path) -> Iterator[Site]:
+    made = Site(tmp_path)
     try:
         made.start_valkey()
         made.migrate()
@@ -207,58 +207,115 @@ class Caller:
             return {call(line, "GET", f"/api/v1/jobs/{job}")[1]["status"] for job in jobs}
 
 
-def holders(site: Site) -> set[str]:
-    """The workers that took jobs."""
+def asked(site: Site, question: str) -> list[tuple]:
+    """What the rows say."""
     with psycopg.connect(site.database.address("postgres", "")) as connection:
-        return {holder for (holder,) in connection.execute("SELECT DISTINCT holder FROM rateguard_jobs_attempt").fetchall()}
+        return connection.execute(question).fetchall()
 
 
-def test_two_workers_do_what_comes_by_rest_and_all_stop_in_time(site, sim):  # noqa: F811 -- a fixture is imported by name
-    web = site.container("web").start()
-    workers = [site.container("worker", number).start() for number in (1, 2)]
-    for one in (web, *workers):
-        one.get_well()
-    caller = Caller(web, site.port, sim.base_url)
+def pids(site: Site, where: str = "true") -> set[int]:
+    """The processes that took jobs."""
+    return {int(holder.split(":")[-2]) for (holder,) in asked(site, f"SELECT DISTINCT holder FROM rateguard_jobs_attempt WHERE {where}")}
 
-    done = []
+
+class Line:
+    """What runs on the site, and what a test sees of it."""
+
+    def __init__(self, site: Site, provider: SimHandle) -> None:
+        self.site = site
+        self.provider = provider
+        self.web, *self.workers = [one.start() for one in (site.container("web"), site.container("worker", 1), site.container("worker", 2))]
+        for one in (self.web, *self.workers):
+            one.get_well()
+        self.caller = Caller(self.web, site.port, provider.base_url)
+
+    def answers_take(self, ms: int) -> None:
+        self.provider.control.configure(latency={"base_ms": ms})
+
+    def run(self, count: int) -> list[str]:
+        """Jobs that a worker has in hand."""
+        jobs = self.caller.submit(count)
+        wait_for(lambda: self.caller.states(jobs) == {"running"}, 30)
+        return jobs
+
+    def done(self, jobs: list[str], within_s: float = 60) -> None:
+        wait_for(lambda: self.caller.states(jobs) == {"succeeded"}, within_s)
+
+
+def both_workers_do_what_comes_by_rest(line: Line) -> None:
     deadline = time.monotonic() + 120
-    while len(holders(site)) < 2:
+    while len(pids(line.site)) < 2:
         assert time.monotonic() < deadline, "one of the workers does nothing"
-        done += (jobs := caller.submit(10))
-        wait_for(lambda jobs=jobs: caller.states(jobs) == {"succeeded"}, 60)
+        line.done(line.caller.submit(10))
 
-    with session(caller.web, caller.secret) as line:
-        line.request("GET", "/readyz")
-        answer = line.getresponse()
+
+def the_web_process_is_ready_and_says_nothing_of_its_server(line: Line) -> None:
+    with session(line.caller.web, line.caller.secret) as connection:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
         said = json.loads(answer.read())
-        assert answer.status == 200, said
-        assert answer.headers["Server"] is None
+    assert answer.status == 200, said
+    assert answer.headers["Server"] is None
 
-    sim.control.configure(latency={"base_ms": 3_000})
-    under_way = caller.submit(6)
-    wait_for(lambda: caller.states(under_way) == {"running"}, 30)
-    took = {number: worker.terminate() for number, worker in enumerate(workers)}
-    assert [worker.running.returncode for worker in workers] == [0, 0], took
-    assert caller.states(under_way) == {"succeeded"}
-    assert not [worker for worker in workers if worker.is_well()]
 
-    took["web"] = web.terminate()
-    assert web.running.returncode in {0, -signal.SIGTERM}, web.said()
-    assert took["web"] < 15, took
+def a_worker_takes_away_a_pause_that_is_over(line: Line) -> None:
+    with session(line.caller.web, line.caller.operator["secret"]) as connection:
+        status, said = call(connection, "POST", "/api/v1/pauses", json.dumps({"target_kind": "lane", "target": "low", "until": 1}))
+        assert status < 300, said
+        wait_for(lambda: not call(connection, "GET", "/api/v1/pauses")[1]["data"], 30)
 
-    with psycopg.connect(site.database.address("postgres", "")) as connection:
-        (attempts,) = connection.execute("SELECT count(*) FROM rateguard_jobs_attempt WHERE state = 'succeeded'").fetchone()
-        (charges,) = connection.execute("SELECT count(*) FROM rateguard_tenants_ledgerentry WHERE kind = 'charge'").fetchone()
-    assert attempts == charges == len(done) + len(under_way)
+
+def the_work_of_a_worker_that_dies_is_done_by_another(line: Line) -> None:
+    line.answers_take(15_000)
+    jobs = line.run(20)
+    running = pids(line.site, "state = 'running'")
+    victim = next(worker for worker in line.workers if worker.running.pid in running)
+    process.kill(victim.running)
+    line.answers_take(0)
+    line.workers[line.workers.index(victim)] = line.site.container("worker", 3).start().get_well()
+    line.done(jobs, 90)
+    assert asked(line.site, "SELECT count(*) > 0 FROM rateguard_jobs_attempt WHERE state = 'abandoned'") == [(True,)]
+
+
+def all_stop_in_time_and_what_is_under_way_is_done(line: Line) -> None:
+    line.answers_take(3_000)
+    jobs = line.run(6)
+    for worker in line.workers:
+        worker.terminate()
+    assert [worker.running.returncode for worker in line.workers] == [0, 0]
+    assert line.caller.states(jobs) == {"succeeded"}
+    assert not [worker for worker in line.workers if worker.is_well()]
+
+    assert line.web.terminate() < 15
+    assert line.web.running.returncode in {0, -signal.SIGTERM}, line.web.said()  # uvicorn ends by the signal, once all is done
+
+
+def the_books_close_and_no_role_was_refused_anything(site: Site) -> None:
+    ((attempts, charges),) = asked(
+        site,
+        "SELECT (SELECT count(*) FROM rateguard_jobs_attempt WHERE state <> 'running'),"
+        " (SELECT count(*) FROM rateguard_tenants_ledgerentry WHERE kind = 'charge')",
+    )
+    assert attempts == charges > 0
+    assert "permission denied" not in site.database.server.log.read_text()
     assert site.held() == site.files, "the image's folder is read-only in a container"
 
 
-@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker here")
+@pytest.mark.needs("postgres")
+@pytest.mark.timeout(600)
+def test_what_the_file_starts_works_loses_a_worker_and_stops_in_time(site, sim):  # noqa: F811 -- a fixture is imported by name
+    line = Line(site, sim)
+    both_workers_do_what_comes_by_rest(line)
+    the_web_process_is_ready_and_says_nothing_of_its_server(line)
+    a_worker_takes_away_a_pause_that_is_over(line)
+    the_work_of_a_worker_that_dies_is_done_by_another(line)
+    all_stop_in_time_and_what_is_under_way_is_done(line)
+    the_books_close_and_no_role_was_refused_anything(site)
+
+
+@pytest.mark.needs("compose")
 def test_compose_itself_takes_the_file():
-    done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=60)
-    if done.returncode:
-        pytest.skip("docker has no compose here")
-    asked = subprocess.run(
+    done = subprocess.run(
         ["docker", "compose", "--file", composed.COMPOSE, "config", "--quiet"], capture_output=True, text=True, check=False, timeout=60
     )
-    assert asked.returncode == 0, asked.stderr
+    assert done.returncode == 0, done.stderr
