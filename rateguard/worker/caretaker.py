@@ -21,6 +21,7 @@ from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Lease
 from rateguard.jobs.upkeep import rebuild, recover
 from rateguard.jobs.upkeep.compare import compare
+from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
 from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ HINT_MAY_TAKE = dt.timedelta(seconds=1)
 """A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
 STOPS_EVERY = 5
 """Rounds between two looks for jobs that their run's stop left behind."""
+LOOK_EVERY = 5
+"""Rounds between two looks at what holds waiting jobs back."""
 COMPARE_EVERY = 30
 """Rounds between two comparisons of all reservations with their rows."""
 PUSH_EVERY = 60
@@ -92,6 +95,7 @@ class Caretaker:
         wiring.collect_notices()
         if self._rounds % TIDY_EVERY == 0:
             wiring.tidy()
+            delete_old_hindrances()
         counts = recover.Counts()
         recover.expire(self._pump, counts)
         recover.release(self._pump, counts)
@@ -106,6 +110,8 @@ class Caretaker:
             logger.info("caretaker: %s", counts)
         if counts.repaired:
             self._note_repairs(counts.repaired)
+        if self._rounds % LOOK_EVERY == 0:
+            note_hindrances(self._gate)
 
     # ---- the lease
 

@@ -181,13 +181,14 @@ def _until(until_ms: int, now_ms: int) -> int | None:
 # ---- at deployments
 
 
-def place_sources(places: Iterable[Place]) -> dict[int, tuple[Effective, ...]]:
-    """The limits and pauses of deployments, their accounts' first, by deployment."""
+def place_sources(places: Iterable[Place], pauses: Iterable[Pause] | None = None) -> dict[int, tuple[Effective, ...]]:
+    """The limits and pauses of deployments, their accounts' first, by deployment. pauses: where they were read already."""
     found = list(places)
     rows = Limit.objects.filter(Q(account_id__in={one.account_id for one in found}) | Q(deployment_id__in=[one.id for one in found]))
     limits = list(rows.select_related("account", "deployment", "scope").order_by("pk"))
-    pauses = _pauses_at(found)
-    return {place.id: (*_limits_at(place, limits), *pauses[place.id]) for place in found}
+    rows_of_pauses = Pause.objects.filter(target_kind__in=_ON_DEPLOYMENTS).order_by("pk") if pauses is None else pauses
+    paused = _pauses_at(found, rows_of_pauses)
+    return {place.id: (*_limits_at(place, limits), *paused[place.id]) for place in found}
 
 
 def _limits_at(place: Place, limits: Iterable[Limit]) -> Iterable[Effective]:
@@ -198,9 +199,9 @@ def _limits_at(place: Place, limits: Iterable[Limit]) -> Iterable[Effective]:
             yield Effective(limit_record(row), "deployment", place.name)
 
 
-def _pauses_at(places: Sequence[Place]) -> dict[int, list[Effective]]:
+def _pauses_at(places: Sequence[Place], pauses: Iterable[Pause]) -> dict[int, list[Effective]]:
     """A pause of an account or a deployment, at each deployment that it touches."""
-    sources = {(row.target_kind, row.target): of_pause(row) for row in Pause.objects.filter(target_kind__in=_ON_DEPLOYMENTS).order_by("pk")}
+    sources = {(row.target_kind, row.target): of_pause(row) for row in pauses if row.target_kind in _ON_DEPLOYMENTS}
     keys = {place.id: ((PauseKind.ACCOUNT, str(place.account_id)), (PauseKind.DEPLOYMENT, str(place.id))) for place in places}
     return {place: [sources[key] for key in both if key in sources] for place, both in keys.items()}
 
