@@ -11,7 +11,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.jobs.controls.pauses import pause
 from rateguard.jobs.insight import heldlook, heldrows
 from rateguard.jobs.insight.heldback import held_back
-from rateguard.jobs.insight.heldlook import look
+from rateguard.jobs.insight.heldlook import Known, look
 from rateguard.jobs.insight.heldrows import running_by_holder, waiting_groups
 from rateguard.jobs.insight.heldwords import in_the_way
 from rateguard.jobs.insight.hindrances import hindrances_of, last_seen
@@ -25,7 +25,7 @@ from tests.line import HOUR_MS, MODEL, wait_for
 def found_now(line):
     line.settled()
     groups = waiting_groups()
-    return held_back(groups, look(groups, list(wiring.directory().places.values()), running_by_holder()))
+    return held_back(groups, look(groups, list(wiring.directory().places.values()), Known(running_by_holder())))
 
 
 def words(line):

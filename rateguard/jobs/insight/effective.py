@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db.models import Q
 
@@ -211,12 +211,15 @@ def model_pauses() -> dict[str, Effective]:
     return {row.target: of_pause(row) for row in Pause.objects.filter(target_kind=PauseKind.MODEL)}
 
 
-def deployment_states(places: Iterable[Place], sources: dict[int, tuple[Effective, ...]], seen: Inspection) -> list[DeploymentState]:
-    """How deployments stand: what the gate said of their limits, cooldowns and breakers."""
+def deployment_states(
+    places: Iterable[Place], sources: dict[int, tuple[Effective, ...]], seen: Inspection, forced: Mapping[int, str] | None = None
+) -> list[DeploymentState]:
+    """How deployments stand: what the gate said of their limits, cooldowns and breakers. forced: by hand, where it was read already."""
     found = list(places)
     cooling = {one.target: one.for_ms for one in seen.cooling}
     breakers = {one.deployment: one for one in seen.breakers}
-    forced = dict(Deployment.objects.filter(pk__in=[one.id for one in found]).values_list("pk", "breaker_forced"))
+    if forced is None:
+        forced = dict(Deployment.objects.filter(pk__in=[one.id for one in found]).values_list("pk", "breaker_forced"))
     return [
         DeploymentState(
             place.id,

@@ -28,7 +28,8 @@ class HeldBack:
     """What holds jobs of one model and lane back. kind, scope_kind, scope: as in Obstacle; kind `slots`: no worker has room.
 
     text: the limit as people type it. tenant_id, node: on whose path it is, and which node; None and "" for what all share.
-    share: how much of it is used; opens_ms: when there is room for one, 0: now and then, None: not by itself. limit_id: the gate's.
+    share: how much of it is used; opens_ms: when there is room for one of them, 0: now and then, None: not by itself; next_ms: the same for
+    whatever is smallest. limit_id: the gate's.
     """
 
     model: str
@@ -43,11 +44,18 @@ class HeldBack:
     node: str = ""
     share: float | None = None
     opens_ms: int | None = 0
+    next_ms: int | None = 0
 
     @property
     def is_shared(self) -> bool:
         """Whether it stands in others' way too."""
         return self.tenant_id is None
+
+    def as_seen_by_a_tenant(self) -> HeldBack:
+        """The same without what tells how much others use."""
+        if not self.is_shared or not self.limit_id:
+            return self
+        return dataclasses.replace(self, text="", share=None, opens_ms=self.next_ms)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -151,6 +159,7 @@ def _named(held: HeldBack, group: Group, obstacle: Obstacle, where: Whereabouts)
         node=_node_of(group.path, obstacle) if obstacle.scope_kind in _OWN_NODES else "",
         share=_share(limit, group.lane) if limit else None,
         opens_ms=obstacle.wait_ms,
+        next_ms=limit.use.next_ms if limit else obstacle.wait_ms,
     )
 
 

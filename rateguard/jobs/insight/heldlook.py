@@ -36,25 +36,34 @@ class Look:
     free: Mapping[Lane, int]
 
 
-def look(groups: Groups, places: Sequence[Place], running: Mapping[str, int], gate: Gate | None = None) -> Look:
-    """Ask the gate of the paths of the most telling groups and of these deployments. running: attempts by holder. Raises GateError."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """What was read of the rows already. running: attempts by holder; forced: breakers by hand, by deployment; None: read them."""
+
+    running: Mapping[str, int]
+    forced: Mapping[int, str] | None = None
+    pauses: Sequence[Pause] | None = None
+
+
+def look(groups: Groups, places: Sequence[Place], known: Known, gate: Gate | None = None) -> Look:
+    """Ask the gate of the paths of the most telling groups and of these deployments. Raises GateError."""
     gate = gate or wiring.gate()
     ids = dict(_limits_of(gate, telling_paths(groups)))
-    pauses = list(Pause.objects.filter(target_kind__in=_NOT_ON_PATHS).order_by("pk"))
+    pauses = list(Pause.objects.filter(target_kind__in=_NOT_ON_PATHS).order_by("pk")) if known.pauses is None else known.pauses
     on_paths = {source.record.id: source for source in path_sources({one for found in ids.values() for one in found or ()})}
     at_places = place_sources(places, pauses)
     models = {row.target: of_pause(row) for row in pauses if row.target_kind == PauseKind.MODEL}
     lanes = {Lane[row.target.upper()]: of_pause(row) for row in pauses if row.target_kind == PauseKind.LANE}
     asked = {*on_paths, *(one.record.id for found in at_places.values() for one in found), *(one.record.id for one in models.values())}
     seen = gate.inspect(tuple(sorted(asked)))
-    known = {one.record.id: one for one in with_use(on_paths.values(), seen)}
+    used = {one.record.id: one for one in with_use(on_paths.values(), seen)}
     return Look(
         seen,
-        {path: None if found is None else tuple(known[one] for one in found if one in known) for path, found in ids.items()},
-        {state.id: state for state in deployment_states(places, at_places, seen)},
+        {path: None if found is None else tuple(used[one] for one in found if one in used) for path, found in ids.items()},
+        {state.id: state for state in deployment_states(places, at_places, seen, known.forced)},
         {name: one for name, found in models.items() for one in with_use([found], seen)},
         {lane: use for lane, found in lanes.items() for use in _paused(found, seen.now_ms)},
-        free_slots(seen, running),
+        free_slots(seen, known.running),
     )
 
 

@@ -12,7 +12,7 @@ from rateguard import wiring
 from rateguard.engine.gate.contract import Gate
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.insight.heldback import HeldBack, held_back
-from rateguard.jobs.insight.heldlook import look
+from rateguard.jobs.insight.heldlook import Known, look
 from rateguard.jobs.insight.heldrows import running_by_holder, waiting_groups
 from rateguard.jobs.insight.hindrances import HOLDS_FOR, NODE_LENGTH
 from rateguard.jobs.models import Hindrance, Job
@@ -33,7 +33,7 @@ def note_hindrances(gate: Gate) -> int:
     groups = waiting_groups()
     known = wiring.directory()
     wanted = {place.id: place for group in groups.groups for place in known.places_for(group.model, group.tenant_id) or ()}
-    found = held_back(groups, look(groups, list(wanted.values()), running_by_holder(), gate))[:MOST_AT_ONCE]
+    found = held_back(groups, look(groups, list(wanted.values()), Known(running_by_holder()), gate))[:MOST_AT_ONCE]
     write_hindrances(found)
     return len(found)
 
