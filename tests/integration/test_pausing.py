@@ -163,7 +163,7 @@ class TestCommands:
         call_command("resume", "tenant", "acme")
         told = [(entry.action, entry.name, entry.tenant, entry.by[:5]) for entry in AuditEntry.objects.filter(kind="pause").order_by("pk")]
         acme = ("tenant acme", line.acme, "shell")
-        assert told == [("created", "all", None, "shell"), ("created", *acme), ("changed", *acme), ("deleted", *acme)]
+        assert told == [("created", "everything", None, "shell"), ("created", *acme), ("changed", *acme), ("deleted", *acme)]
 
     def test_what_cannot_be_is_told_in_words(self, line):
         for words in (["tenant", "nobody"], ["lane", "3"], ["all", "x"], ["model"]):

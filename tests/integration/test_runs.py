@@ -10,6 +10,7 @@ import rateguard
 from rateguard.engine.gate.contract import Refusal, Refused
 from rateguard.jobs.controls import runs
 from rateguard.jobs.controls.runs import finish_stops, start_run, stop_run
+from rateguard.jobs.ends import cancel_many
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job, JobEvent
@@ -89,7 +90,7 @@ def test_a_job_whose_run_is_late_before_it_started_expires(line, run_of, station
 
 
 def test_a_stop_cancels_what_waits_in_it_and_inside_it_and_nothing_else(line, run_of, monkeypatch):
-    monkeypatch.setattr(runs, "PAGE", 2)
+    monkeypatch.setattr(cancel_many, "PAGE", 2)
     outer = run_of()
     inner = run_of(parent=outer.pk)
     other = line.submit_many(2)

@@ -11,27 +11,23 @@ import uuid
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.money import MAX_BUDGET_NANO_USD
 from rateguard.engine.scopes import MOST_RUNS
 from rateguard.jobs.clock import database_now
-from rateguard.jobs.ends.cancel import tell_holders
-from rateguard.jobs.ends.finished import announce
-from rateguard.jobs.ends.transition import end
+from rateguard.jobs.ends.cancel_many import UNENDED, cancel_all
 from rateguard.jobs.line.pump import Pump, process_pump
-from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.lineage import lineage_of, with_nested
 from rateguard.jobs.models import Job
 from rateguard.jobs.names import check_name
-from rateguard.jobs.states import CANCEL, State
 from tenants.changes.actor import Actor
 from tenants.changes.audit import note
 from tenants.models import AuditAction, Run, RunState, Tenant
 
-PAGE = 500
+RUNS_AT_ONCE = 500
 MOST_CALLS = 4_000_000_000
 STOPPED = "run_stopped"
 """The error code of a job that its run took along."""
@@ -126,38 +122,11 @@ def finish_stops(pump: Pump) -> int:
     """
     beside = Run.objects.filter(parent__state=RunState.STOPPED, state=RunState.OPEN, in_gate=True)
     beside.update(state=RunState.STOPPED, stopped_at=Now())
-    left = _unended().filter(run__in=Run.objects.filter(state=RunState.STOPPED).values("pk"))
-    ids = list(left.values_list("run", flat=True).distinct()[:PAGE])
+    left = Job.objects.filter(UNENDED, run__in=Run.objects.filter(state=RunState.STOPPED).values("pk"))
+    ids = list(left.values_list("run", flat=True).distinct()[:RUNS_AT_ONCE])
     return _end_jobs(Job.objects.filter(run__in=ids), pump, "") if ids else 0
 
 
-def _unended() -> QuerySet[Job]:
-    """Waiting jobs, and running ones that nobody has asked to end."""
-    return Job.objects.filter(Q(state__in=CANCEL.sources) | Q(state=State.RUNNING, cancel_requested=False))
-
-
 def _end_jobs(jobs: QuerySet[Job], pump: Pump, by: str) -> int:
-    """What waits first: what starts in the meantime is asked to end after that."""
-    return _cancel_waiting(jobs, pump, by) + _ask_running(jobs)
-
-
-def _cancel_waiting(jobs: QuerySet[Job], pump: Pump, by: str) -> int:
-    count = 0
-    while rows := list(jobs.filter(state__in=CANCEL.sources).defer("request")[:PAGE]):
-        ended = end(Job.objects.filter(pk__in=[row.pk for row in rows]), CANCEL, by=by, error_code=STOPPED, error_message=_WHY)
-        pump.withdraw(waiting_of(row) for row in rows if row.state == State.QUEUED)
-        announce(ended)
-        count += len(ended)
-    return count
-
-
-_WHY = "its run was stopped"
-
-
-def _ask_running(jobs: QuerySet[Job]) -> int:
-    count = 0
-    running = jobs.filter(state=State.RUNNING, cancel_requested=False)
-    while ids := list(running.values_list("pk", flat=True)[:PAGE]):
-        count += Job.objects.filter(pk__in=ids, state=State.RUNNING).update(cancel_requested=True)
-        tell_holders(ids)
-    return count
+    pages = cancel_all(jobs, pump, by=by, error_code=STOPPED, error_message="its run was stopped")
+    return sum(len(page.ended) + len(page.asked) for page in pages)
