@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from dashboard.models import SignInLink
 
 GOOD_FOR = dt.timedelta(minutes=30)
+LONGEST = dt.timedelta(days=7)
 
 
 def make_link(user: Any, good_for: dt.timedelta = GOOD_FOR) -> str:
@@ -28,6 +29,11 @@ def use_link(secret: str) -> Any | None:
     if open_links.update(used_at=Now()) != 1:
         return None
     return SignInLink.objects.select_related("user").get(digest=_digest(secret)).user
+
+
+def is_of(secret: str, user: Any) -> bool:
+    """Whether this link, used or not, was made for this user."""
+    return bool(user.is_authenticated) and SignInLink.objects.filter(digest=_digest(secret), user=user.pk).exists()
 
 
 def _digest(secret: str) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -40,26 +41,33 @@ def page(view: View) -> View:
 
     InvalidRequest becomes a page with status 400, NotAllowed 403, Http404 404, DatabaseError 503: each says what to do.
     """
+    return _guarded(functools.partial(_answer, view), view)
 
+
+def open_page(view: View) -> View:
+    """A view for everybody, such as the one to sign in: `view(request, **parts of the address)`, as protected as the others."""
+    return _guarded(view, view)
+
+
+def person_page(view: View) -> View:
+    """A view for who is signed in, whatever they may see: `view(request, **parts of the address)`."""
+
+    def inner(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        return view(request, **kwargs) if request.user.is_authenticated else asked_to_sign_in(request)
+
+    return _guarded(inner, view)
+
+
+def _guarded(answer: View, view: View) -> View:
     @csrf_protect
     @functools.wraps(view)
     def inner(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         try:
-            return protected(_answer(view, request, **kwargs))
+            return protected(answer(request, **kwargs))
         except DatabaseError:
             logger.exception("a page could not be made")
-            return protected(trouble(request, 503, "The database does not answer", "Nothing is lost. Load the page again in a moment."))
-
-    return inner
-
-
-def open_page(view: View) -> View:
-    """A view for everybody, such as the one to sign in: as protected as the others."""
-
-    @csrf_protect
-    @functools.wraps(view)
-    def inner(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        return protected(view(request, **kwargs))
+            text = "Nothing is lost. Load the page again in a moment."
+            return protected(trouble(request, 503, "The database does not answer", text, with_person=False))
 
     return inner
 
@@ -71,14 +79,26 @@ def protected(response: HttpResponseBase) -> HttpResponseBase:
     return response
 
 
-def trouble(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    """A page that says what is wrong and what to do."""
-    return render(request, "rateguard/trouble.html", {"title": title, "text": text, "access": None}, status=status)
+def trouble(request: HttpRequest, status: int, title: str, text: str, *, with_person: bool = True) -> HttpResponse:
+    """A page that says what is wrong and what to do. with_person: False where the database, which knows who asks, does not answer."""
+    frame = framed(request) if with_person else {"person": "", "messages": ()}
+    return render(request, "rateguard/trouble.html", {"title": title, "text": text, "access": None, **frame}, status=status)
+
+
+def framed(request: HttpRequest) -> dict[str, Any]:
+    """What the frame of every page shows of who is signed in."""
+    user = request.user
+    return {"person": user.get_username() if user.is_authenticated else "", "has_password_page": signs_in_here()}
+
+
+def signs_in_here() -> bool:
+    """Whether people sign in by our page; a project may have its own, as its LOGIN_URL says."""
+    return not settings.is_overridden("LOGIN_URL") or resolve_url(settings.LOGIN_URL) == resolve_url("dashboard:signin")
 
 
 def _answer(view: View, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
     if not request.user.is_authenticated:
-        return _asked_to_sign_in(request)
+        return asked_to_sign_in(request)
     access = access_of(request.user)
     if access.is_nobody:
         text = "You belong to no tenant. Ask an owner of your tenant, or whoever runs this service, to make you a member."
@@ -92,13 +112,14 @@ def _answer(view: View, request: HttpRequest, **kwargs: Any) -> HttpResponseBase
         return trouble(request, 403 if is_forbidden else 400, "You may not do this" if is_forbidden else "This cannot be done", str(error))
 
 
-def _asked_to_sign_in(request: HttpRequest) -> HttpResponseBase:
+def asked_to_sign_in(request: HttpRequest) -> HttpResponseBase:
     """A part of a page cannot show a form: the next click does."""
     if request.headers.get("HX-Request") or "text/event-stream" in request.headers.get("Accept", ""):
         return HttpResponse(status=401)
-    return redirect_to_login(request.get_full_path(), resolve_url("dashboard:signin"))
+    return redirect_to_login(request.get_full_path(), resolve_url("dashboard:signin" if signs_in_here() else settings.LOGIN_URL))
 
 
 def shown(request: HttpRequest, access: Access, template: str, **context: Any) -> HttpResponse:
     """A page from its template. Every template knows `access` and `may_manage`."""
-    return render(request, f"rateguard/{template}.html", {"access": access, "may_manage": access.may_anywhere(Power.MANAGE), **context})
+    frame = {"access": access, "may_manage": access.may_anywhere(Power.MANAGE), **framed(request)}
+    return render(request, f"rateguard/{template}.html", {**frame, **context})

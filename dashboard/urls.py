@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dashboard.views import jobs, now, signin, tenants
+from dashboard.views import jobs, now, password, signin, tenants
 
 app_name = "dashboard"
 
@@ -15,4 +15,5 @@ urlpatterns = [
     path("signin", signin.sign_in, name="signin"),
     path("signin/<str:secret>", signin.sign_in_by_link, name="signin-link"),
     path("signout", signin.sign_out, name="signout"),
+    path("password", password.password, name="password"),
 ]

@@ -8,6 +8,9 @@ from django.views.generic import RedirectView
 
 from rateguard.api.health import healthz, readyz
 
+handler404 = "dashboard.views.errors.not_found"
+handler500 = "dashboard.views.errors.fault"
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),  # the web process answers both before Django does
     path("readyz", readyz, name="readyz"),

@@ -55,8 +55,9 @@ def addresses(keys) -> list[Address]:
     found = []
     for route, pattern in _patterns(get_resolver().url_patterns, ""):
         if route.startswith(ROOTS):
-            filled = re.sub(r"<(?:(\w+):)?(\w+)>", lambda part, at=pattern: _value(part[1] or "str", part[2], at, keys), route)
-            found.append(Address(route, "/" + re.sub(r"\(\?P<\w+>[^)]*\)|[\^$]|\\Z", "nowhere", filled), "<" in route))
+            plain = re.sub(r"\(\?P<\w+>(\w+)[^)]*\)|[\^$]|\\Z", r"\1", route)  # what is written as a regular expression
+            filled = re.sub(r"<(?:(\w+):)?(\w+)>", lambda part, at=pattern: _value(part[1] or "str", part[2], at, keys), plain)
+            found.append(Address(route, f"/{filled}", "<" in plain))
     return found
 
 
@@ -100,8 +101,9 @@ def who(role: str, tenant=None) -> Client:
 
 
 def learned(response, asked: str) -> list[str]:
-    """The marks in an answer, its headers too, that who asked did not bring along."""
+    """The marks in an answer, its headers too, that who asked did not bring along, now or in the admin's message of the last answer."""
     text = response.content.decode(errors="replace") + "\n".join(f"{name}: {value}" for name, value in response.headers.items())
+    text = re.sub(r"with ID “[^”]*” doesn.t exist", "", text)
     return [mark for mark in MARKS if mark in text and mark not in asked]
 
 
