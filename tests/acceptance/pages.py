@@ -4,6 +4,7 @@ A fence says what becomes of its block:
 
     ```sh                       bash runs it; variables stay for the page's next block
     ```sh serves                bash runs it until the page is through
+    ```sh sqlite, sh postgres   bash runs it where the database is that
     ```sh commands              the two commands; compared, not run
     ```python                   runs in this process, in the page's one namespace
     ```python file=shop/ask.py  is written to that file, in the folder where the page's shell blocks run
@@ -59,6 +60,11 @@ class Block:
         """The file that it is added to."""
         return self._named("append=")
 
+    @property
+    def database(self) -> str | None:
+        """The only kind of database on which it runs; None: on any."""
+        return next((word for word in self.words if word in {"sqlite", "postgres"}), None)
+
     def _named(self, prefix: str) -> str | None:
         return next((word.removeprefix(prefix) for word in self.words if word.startswith(prefix)), None)
 
@@ -107,7 +113,7 @@ class Reader:
         """Do all of it, or what stands after and before these lines of it. Raises what a block raises."""
         lines = page.read_text(encoding="utf-8").splitlines()
         begin, end = lines.index(after) if after else 0, lines.index(before) if before else len(lines)
-        for block in (block for block in blocks_of(page) if block.runs and begin < block.line <= end):
+        for block in (block for block in blocks_of(page) if block.runs and begin < block.line <= end and self._has(block.database)):
             where = f"{page.relative_to(PROJECT)}:{block.line}"
             if block.file:
                 self._write(block.file, block.text)
@@ -119,6 +125,10 @@ class Reader:
                 self._serve(block.text, where)
             else:
                 self._run(block.text, where)
+
+    def _has(self, database: str | None) -> bool:
+        """Whether the environment leads to this kind of database now."""
+        return database is None or self.environment.get("DATABASE_URL", "sqlite").startswith(database)
 
     def leave(self) -> None:
         """End what serves."""

@@ -8,15 +8,19 @@ import ast
 import dataclasses
 import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
+from django.db import connection
 
-from rateguard import conf
+from rateguard import complete, conf
 from rateguard.api import problems
 from rateguard.api.reading import JOB_FIELDS
 from rateguard.api.rendering import render_job
+from rateguard.embedded.postgres import programs_folder
 from rateguard.embedded.process import free_port
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import Refusal
@@ -24,7 +28,7 @@ from rateguard.jobs.ends.follow import stop_following
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from tenants.keys import issue_key
-from tenants.models import Deployment, ModelRoute, Price, RouteTarget
+from tenants.models import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget, Tenant
 from tests.acceptance.pages import PROJECT, Reader, anchors_of, blocks_of, links_of, shell_environment, written_pages
 from tests.webprocess import start_web  # noqa: F401
 
@@ -33,8 +37,8 @@ DOCS = PROJECT / "docs"
 OPERATING = DOCS / "operating.md"
 TENANTS = DOCS / "tenants.md"
 LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
-PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md"}
-"""Followed by host projects in which the wheel is installed (test_embedding.py), and from an empty folder (test_up.py)."""
+PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md", "docs/backup.md"}
+"""Followed by host projects in which the wheel is installed (test_embedding.py), from an empty folder (test_up.py), and below."""
 PAGES_ON_THEIR_OWN = {"docs/operating.md", "docs/contributing.md", "docs/gate.md"}
 """Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""
 MODELS = ("gpt-5.4-mini", "text-embedding-3-small")
@@ -103,6 +107,24 @@ def test_the_blocks_of_a_page_run_on_a_line(page, on_a_line, live):
 @pytest.mark.parametrize("page", that_run(on_their_own=True), ids=name_of)
 def test_the_blocks_of_a_page_run_from_nothing(page, reader):
     reader.follow(page)
+
+
+@pytest.mark.parametrize(
+    "database", [pytest.param("sqlite", marks=pytest.mark.long), pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def test_what_was_backed_up_is_there_again(database, reader, secrets):
+    if connection.vendor != database:
+        pytest.skip(f"the database is {connection.vendor}")
+    Tenant.objects.create(name="default")
+    add_models(ProviderAccount.objects.create(name="sim", provider="sim", base_url=secrets["OPENAI_BASE_URL"], credentials="sk-sim"))
+    complete.delay("Say hello", model=MODELS[0], tenant="default")
+    where = reader.environment["DATABASE_URL"]
+    reader.environment["PATH"] = os.pathsep.join([str(programs_folder()), reader.environment["PATH"]])
+    reader.follow(DOCS / "backup.md")
+    assert reader.environment["DATABASE_URL"] != where
+    command = [sys.executable, "manage.py", "job", "list", "--json"]
+    found = subprocess.run(command, cwd=reader.folder, env=reader.environment, capture_output=True, check=True)
+    assert [job["status"] for job in json.loads(found.stdout)["data"]] == ["queued"]
 
 
 # ---- what is compared
