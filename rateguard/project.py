@@ -6,9 +6,16 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.admin import apps as apps_of_admin
 from django.db.models.signals import post_migrate
 
 from rateguard.apps import RateguardConfig
+
+
+class AdminConfig(apps_of_admin.AdminConfig):
+    """Django's admin with our site: who enters is asked of `tenants.access`."""
+
+    default_site = "rateguard.admin.site.RateguardSite"
 
 
 class ProjectConfig(RateguardConfig):

@@ -29,6 +29,8 @@ RATEGUARD_ENV = env.str("RATEGUARD_ENV", default="development")
 RATEGUARD_HOSTS = env.int("RATEGUARD_HOSTS", default=0)
 """How many machines run web or worker processes; 0: nobody said."""
 IS_PRODUCTION = RATEGUARD_ENV == "production"
+RATEGUARD_URL = env.str("RATEGUARD_URL", default="" if IS_PRODUCTION else "http://127.0.0.1:8000")
+"""Where people reach the pages, without a path: links that sign somebody in begin with it."""
 STATE_DIR = Path(env.str("RATEGUARD_STATE_DIR", default=".")).resolve()
 
 SECRET_KEY = env.str("SECRET_KEY", default="django-insecure-rateguard-development-only")
@@ -42,8 +44,8 @@ RATEGUARD: dict[str, object] = conf.from_environment(env.ENVIRON)
 INSTALLED_APPS = [
     "rateguard.project.ProjectConfig",  # in place of the first of APPS: here our Celery app is the current one
     *APPS[1:],
-    "unfold",  # before the admin, whose look it is
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before the admin, whose look it is; it leaves the site to us
+    "rateguard.project.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -63,6 +65,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dashboard.admin_policy.AdminPolicy",
     "axes.middleware.AxesMiddleware",  # last: it answers for a sign-in that was locked
 ]
 ROOT_URLCONF = "rateguard.urls"
@@ -102,14 +105,32 @@ SESSION_COOKIE_AGE = 12 * 3_600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("COOKIES_OVER_HTTPS_ALONE", default=IS_PRODUCTION)
 SESSION_COOKIE_NAME = "rateguard_session"
 CSRF_COOKIE_NAME = "rateguard_csrf"
+CSRF_FAILURE_VIEW = "dashboard.views.errors.form_from_elsewhere"
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = dt.timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "rateguard/locked.html"
+AXES_LOCKOUT_CALLABLE = "dashboard.views.signin.locked"
+AXES_CLIENT_IP_CALLABLE = "dashboard.addresses.of_client"
 AXES_VERBOSE = False
+
+# The admin -----------------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "rateguard",
+    "SITE_HEADER": "rateguard",
+    "SITE_SUBHEADER": "Settings",
+    "SITE_SYMBOL": "speed",
+    "SITE_URL": "/",
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_HISTORY": True,
+    "BORDER_RADIUS": "8px",
+    "COLORS": {"primary": "rateguard.admin.sidebar.blues"},
+    "SIDEBAR": {"navigation": "rateguard.admin.sidebar.sidebar"},
+    "ACCOUNT": {"navigation": "rateguard.admin.sidebar.account"},
+}
 
 # Files of the pages --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import ForeignKey, Model, QuerySet
 from django.forms.models import ModelChoiceField
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from tenants.access import Access, Power, access_of
 from tenants.changes.actor import Actor
@@ -46,12 +46,13 @@ class RateguardAdmin(BaseAdmin):
     """An admin of rows that belong to a tenant, or to all: rows out of reach are not there.
 
     tenant_field: the rows' way to the tenant ("pk" of the tenants themselves; "" where all rows are the operators'). sees, changes: the
-    power that it takes. A row without a tenant is the operators'.
+    power that it takes. is_set_by_operators: others see it at most. A row without a tenant is the operators'.
     """
 
     tenant_field: ClassVar[str] = "tenant"
     sees: ClassVar[Power] = Power.MANAGE
     changes: ClassVar[Power] = Power.MANAGE
+    is_set_by_operators: ClassVar[bool] = False
     show_full_result_count = False
     list_per_page = 50
     save_as = False
@@ -76,11 +77,20 @@ class RateguardAdmin(BaseAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The rows within reach."""
-        rows = super().get_queryset(request)
-        access = reach_of(request)
+        return self.within(reach_of(request), super().get_queryset(request))
+
+    def within(self, access: Access, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of these rows, those within reach."""
         if self.tenant_field:
             return access.within(rows, self.tenant_field, self.sees)
         return rows if access.is_operator else rows.none()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row. Raises Http404 for one that there is not, or not within reach."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404
+        return found
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Whether it is shown in lists of what there is."""
@@ -92,15 +102,19 @@ class RateguardAdmin(BaseAdmin):
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         """Whether there is something for which they may make a row."""
-        return self.may(request, self.changes)
+        return self.may_set(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether rows, or this one, may be changed."""
-        return self.may(request, self.changes, obj)
+        return self.may_set(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether rows, or this one, may be deleted."""
-        return self.may(request, self.changes, obj)
+        return self.may_set(request, obj)
+
+    def may_set(self, request: HttpRequest, row: Model | None = None) -> bool:
+        """Whether who is signed in may make, change and delete such rows, or this one."""
+        return reach_of(request).is_operator if self.is_set_by_operators else self.may(request, self.changes, row)
 
     def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> ModelChoiceField[Any] | None:
         """Only rows within reach can be chosen; of a model that has no admin of ours, none."""

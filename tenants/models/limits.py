@@ -121,4 +121,6 @@ class Limit(ConfigurationModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.amount}/{self.window_ms} ms"
+        if self.kind == LimitKind.CONCURRENCY:
+            return f"{self.amount:,} at the same time"
+        return f"{self.amount:,} {Metric(self.metric).label.lower()} in {self.window_ms / 1_000:g} s"

@@ -1,0 +1,211 @@
+"""What callers may ask for and what it costs: models, in the order of their deployments, and the history of prices."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from rateguard.admin.base import actor_of
+from rateguard.admin.changing import ChangeForm, ChangingAdmin
+from rateguard.admin.drawing import badge, two_lines
+from rateguard.admin.inputs import one_of
+from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.providers.registry import PROVIDERS
+from tenants.changes import models, prices
+from tenants.models import Deployment, ModelRoute, Price, RouteTarget
+
+SPARE = 3
+"""Empty places for further deployments below those that a model has."""
+ORDINALS = ("First", "Second", "Third")
+
+
+def _places_of(row: ModelRoute | None) -> list[str]:
+    """The names of the fields for deployments, the first one first."""
+    there = row.targets.count() if row is not None else 0
+    return [f"deployment_{number}" for number in range(min(there + SPARE, models.MOST_DEPLOYMENTS))]
+
+
+class RouteForm(ChangeForm):
+    """A name that callers use, and where it leads."""
+
+    name = forms.CharField(max_length=128, help_text="As callers write it. A renamed model is another one to whoever waits.")
+    is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
+
+    def prepare(self) -> None:
+        """The deployments in their order, and places for more."""
+        there = models.deployments_of(self.instance) if self.instance.pk else []
+        for number, name in enumerate(place for place in self.fields if place.startswith("deployment_")):
+            field = one_of(Deployment.objects.all(), (RouteTarget, "deployment"), self.admin_site, required=False)
+            field.label = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
+            field.initial = there[number] if number < len(there) else None
+            self.fields[name] = field
+        if self.instance.pk:
+            self.fields["name"].initial, self.fields["is_enabled"].initial = self.instance.name, self.instance.is_enabled
+
+    def deployments(self) -> list[Deployment]:
+        """Those that were named, in order. Raises InvalidRequest where one was named twice."""
+        found: list[Deployment] = []
+        for name, one in ((name, self.cleaned_data[name]) for name in self.fields if name.startswith("deployment_")):
+            if one in found:
+                raise InvalidRequest("it is named above already", code="invalid_field", pointer=f"/{name}")
+            found += [one] if one is not None else []
+        return found
+
+
+@admin.register(ModelRoute)
+class RouteAdmin(ChangingAdmin):
+    """Models, as callers name them. Operators alone."""
+
+    form = RouteForm
+    tenant_field = ""
+    list_display = ("name", "state", "leads_to")
+    list_filter = ("is_enabled",)
+    search_fields = ("name",)
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelRoute]:
+        """With where they lead."""
+        return super().get_queryset(request).prefetch_related("targets__deployment")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
+        """The form, with a field for each deployment and some to spare."""
+        places = {name: forms.ModelChoiceField(Deployment.objects.none(), required=False) for name in _places_of(obj)}
+        return super().get_form(request, obj, change, **{**kwargs, "form": type("RouteForm", (RouteForm,), places)})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The deployments apart, in their order."""
+        order = {"fields": _places_of(obj), "description": "The first one with room takes a job; the others are tried in this order."}
+        return ((None, {"fields": ("name", "is_enabled")}), ("Where it leads", order))
+
+    @admin.display(description="State", ordering="is_enabled")
+    def state(self, row: ModelRoute) -> SafeString:
+        """Whether work is taken for it."""
+        if not row.is_enabled:
+            return badge("out", "idle")
+        is_open = any(one.is_enabled for one in models.deployments_of(row))
+        return badge("takes work", "good") if is_open else badge("leads nowhere", "bad")
+
+    @admin.display(description="Leads to")
+    def leads_to(self, row: ModelRoute) -> str:
+        """In order."""
+        return " → ".join(one.name if one.is_enabled else f"{one.name} (out)" for one in models.deployments_of(row))
+
+    def write(self, request: HttpRequest, form: Any, row: ModelRoute | None) -> ModelRoute:
+        """Make or change a model."""
+        actor, found, given = actor_of(request, None), form.deployments(), form.cleaned_data
+        try:
+            if row is None:
+                return models.create_model(actor, name=given["name"], deployments=found, is_enabled=given["is_enabled"])
+            return models.change_model(actor, row, deployments=found, name=given["name"], is_enabled=given["is_enabled"])
+        except InvalidRequest as error:
+            errors = [("/deployment_0" if pointer == "/deployments" else pointer, said) for pointer, said in error.errors]
+            raise InvalidRequest(str(error), code=error.code, pointer=errors[0][0], errors=errors) from None
+
+    def erase(self, request: HttpRequest, row: ModelRoute) -> None:
+        """Delete a name; its deployments stay."""
+        models.delete_model(actor_of(request, None), row)
+
+
+class PriceForm(ChangeForm):
+    """Dollars per million tokens from a moment on."""
+
+    provider = forms.ChoiceField(choices=[(name, name) for name in sorted(PROVIDERS)])
+    model = forms.CharField(max_length=128, help_text="As the provider calls it.")
+    valid_from = forms.SplitDateTimeField(help_text="In UTC. It acts on what ends from then on; entries of the ledger stay.")
+    input_usd = forms.DecimalField(label="Input", help_text="Dollars per million tokens, at most six places.")
+    output_usd = forms.DecimalField(label="Output")
+    cached_input_usd = forms.DecimalField(label="Cached input", required=False, help_text="Empty: as input.")
+    cache_write_usd = forms.DecimalField(label="Writing to the cache", required=False, help_text="Empty: as input.")
+
+    def prepare(self) -> None:
+        """As the price is; a new one is valid from now."""
+        if not self.instance.pk:
+            self.fields["valid_from"].initial = timezone.now().replace(microsecond=0)
+            return
+        shown = {name: Decimal(prices.usd_of(getattr(self.instance, column))) for name, column in prices.COLUMNS.items()}
+        for name, field in self.fields.items():
+            field.initial = shown[name] if name in shown else getattr(self.instance, name)
+
+
+@admin.register(Price)
+class PriceAdmin(ChangingAdmin):
+    """What providers' models cost, with what they cost before. Operators alone."""
+
+    form = PriceForm
+    tenant_field = ""
+    list_display = ("what", "state", "valid_from", "input", "cached_input", "cache_write", "output")
+    list_display_links = ("what",)
+    list_filter = ("provider",)
+    search_fields = ("model", "provider")
+    ordering = ("provider", "model", "-valid_from")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        """With whether a later one took its place."""
+        later = Price.objects.filter(
+            provider=OuterRef("provider"), model=OuterRef("model"), valid_from__gt=OuterRef("valid_from"), valid_from__lte=Now()
+        )
+        rows: QuerySet[Price] = super().get_queryset(request)
+        return rows.annotate(is_past=Exists(later))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What it is of stays."""
+        what = ("what",) if obj else ("provider", "model")
+        return (*what, "valid_from", "input_usd", "output_usd", "cached_input_usd", "cache_write_usd")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """As above."""
+        return ("what",) if obj else ()
+
+    @admin.display(description="Model", ordering="model")
+    def what(self, row: Price) -> SafeString:
+        """The provider's model."""
+        return two_lines(row.model, row.provider)
+
+    @admin.display(description="State")
+    def state(self, row: Any) -> SafeString:
+        """Whether it is in force."""
+        if row.is_past:
+            return badge("past", "idle")
+        return badge("in force", "good") if row.valid_from <= timezone.now() else badge("to come", "warn")
+
+    @admin.display(description="Input, $/M", ordering="input_pico")
+    def input(self, row: Price) -> str:
+        """Dollars per million."""
+        return prices.usd_of(row.input_pico)
+
+    @admin.display(description="Cached")
+    def cached_input(self, row: Price) -> str:
+        """Dollars per million."""
+        return prices.usd_of(row.cached_input_pico)
+
+    @admin.display(description="Cache write")
+    def cache_write(self, row: Price) -> str:
+        """Dollars per million."""
+        return prices.usd_of(row.cache_write_pico)
+
+    @admin.display(description="Output, $/M", ordering="output_pico")
+    def output(self, row: Price) -> str:
+        """Dollars per million."""
+        return prices.usd_of(row.output_pico)
+
+    def write(self, request: HttpRequest, form: Any, row: Price | None) -> Price:
+        """Make or change a price."""
+        given = {name: value for name, value in form.cleaned_data.items() if value is not None}
+        actor = actor_of(request, None)
+        if row is None:
+            return prices.create_price(actor, **given)
+        for name in ("cached_input_usd", "cache_write_usd"):
+            given.setdefault(name, given["input_usd"])
+        return prices.change_price(actor, row, **given)
+
+    def erase(self, request: HttpRequest, row: Price) -> None:
+        """Take a price away: the one before it is in force again."""
+        prices.delete_price(actor_of(request, None), row)
