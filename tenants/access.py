@@ -84,7 +84,10 @@ class Access:
     def actor(self, tenant: Tenant | None, request_id: str = "") -> Actor:
         """In whose name they change something of a tenant. An operator reaches everything, and needs none."""
         by = f"user {self.name}"
-        return Actor(by=by, request_id=request_id) if self.is_operator else Actor(by=by, tenant=_needed(tenant), request_id=request_id)
+        if self.is_operator:
+            return Actor(by=by, request_id=request_id)
+        owned = _needed(tenant)
+        return Actor(by=by, tenant=owned, request_id=request_id, is_owner=self.may(Power.OWN, owned.pk))
 
 
 def _needed(tenant: Tenant | None) -> Tenant:

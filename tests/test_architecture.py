@@ -32,7 +32,7 @@ ROWS = [
     ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.testing"],
     ["rateguard.doctor"],
     ["rateguard.up"],
-    ["rateguard.management"],
+    ["rateguard.management", "dashboard.management"],
 ]
 ENGINE_ROWS = [
     ["errors"],
@@ -43,6 +43,7 @@ ENGINE_ROWS = [
 # The rooms of rateguard.jobs, after the modules that lie in no room.
 JOB_ROWS = [["line"], ["ends"], ["attempts"], ["controls"], ["insight"], ["intake"], ["upkeep"]]
 ALSO = {
+    ("dashboard.management", "rateguard.management"),  # a command is made of what all commands have in common
     ("line", "upkeep"),  # what the gate refuses is written by a function that uses the pump, which asks for it when it is made
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
     ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants
@@ -85,12 +86,9 @@ def imported_by(path, *, at_load_alone=False):
 
 
 def place_in(rows, name):
-    """The row and the entry of `rows` that a dotted name belongs to; None for what no row names."""
-    for index, row in enumerate(rows):
-        for entry in row:
-            if name == entry or name.startswith(f"{entry}."):
-                return index, entry
-    return None
+    """The row and the entry of `rows` that a dotted name belongs to, the longest that fits; None for what no row names."""
+    found = [(index, entry) for index, row in enumerate(rows) for entry in row if name == entry or name.startswith(f"{entry}.")]
+    return max(found, key=lambda one: len(one[1]), default=None)
 
 
 def against_the_direction(rows, importer, imported):

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.links import is_of, use_link
 from dashboard.page import framed, open_page, protected, trouble
+from tenants.access import access_of
 
 CAME_BY_LINK = "rateguard_came_by_link"
 """In a session: who came by a link may set a password without knowing the old one."""
@@ -63,7 +64,8 @@ def sign_in_by_link(request: HttpRequest, secret: str) -> HttpResponseBase:
     forget_old_sessions()
     auth.login(request, user, backend=_backend())
     request.session[CAME_BY_LINK] = True
-    return redirect("dashboard:now" if user.has_usable_password() else "dashboard:password")
+    is_new = not user.has_usable_password() and not access_of(user).is_operator  # who has the shell makes the next link too
+    return redirect("dashboard:password" if is_new else "dashboard:now")
 
 
 @require_POST

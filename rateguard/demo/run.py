@@ -26,6 +26,7 @@ from rateguard.demo.submitting import RestCaller, submit_all
 from rateguard.demo.view import Frame
 from rateguard.demo.workload import make_calls
 from rateguard.embedded import children, logs
+from rateguard.embedded.letting_in import sign_in_link
 from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
 from rateguard.embedded.supervisor import Child, Supervisor
@@ -34,6 +35,8 @@ from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.upkeep import rebuild
 from rateguard.jobs.upkeep.reconcile import Coverage, Report, reconcile
 
+OPERATOR = "demo"
+"""Whom the links sign in."""
 LOOK_S = 0.5
 LOOKING_SHARE = 0.1
 """At most this part of the time goes into looking, however many jobs there are."""
@@ -130,6 +133,7 @@ class Demo:
         budgets = scenario.make_tenants(self._options.jobs)
         self._keys = scenario.make_keys()
         self._watched = scenario.watched(limits, budgets)
+        self._news.add(f"watch: {sign_in_link(OPERATOR, self._place.web_url)}")
         rebuild.rebuild(wiring.gate())
         self._check()
 
@@ -214,6 +218,8 @@ class Demo:
             print(line)
         print(telling.last_line(figures, report.estimated_corrected), flush=True)
         if not self._options.ends:
+            for line in telling.where_to_look(sign_in_link(OPERATOR, self._place.web_url)):
+                print(line)
             for line in telling.how_to_call(self._place.web_url, self._keys):
                 print(line)
         if self._options.is_json:

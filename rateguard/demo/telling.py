@@ -33,6 +33,14 @@ def last_line(figures: Figures, estimated_corrected: int) -> str:
     return f"{figures.unfinished} lost, {estimated_corrected} estimated entries corrected, books differ by {money}"
 
 
+def where_to_look(link: str) -> Iterator[str]:
+    """The dashboard, and who may see it."""
+    yield ""
+    yield "look at it in a browser; the link signs you in once, as the operator:"
+    yield ""
+    yield f"  {link}"
+
+
 def how_to_call(url: str, keys: Mapping[str, str]) -> Iterator[str]:
     """A key for each tenant and a command that sends a job, ready to be pasted."""
     yield ""

@@ -14,7 +14,18 @@ from rateguard.embedded.valkey import end_orphan
 from rateguard.up.options import STATE_VARIABLE, Options
 from rateguard.up.state import PATIENCE_S, State, is_free, write_whole
 
-_PASS = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "ALLOWED_HOSTS", "DEBUG", "BEHIND_TLS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "BROKER_URL",
+    "ALLOWED_HOSTS",
+    "DEBUG",
+    "BEHIND_TLS_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "COOKIES_OVER_HTTPS_ALONE",
+    "CSRF_TRUSTED_ORIGINS",
+)
 _PASS_BEGINNING = ("RATEGUARD_", "DATABASE_POOL_", "SECURE_", "PG")
 """What of the shell reaches the processes: settings. The providers' keys do not: they are stored, encrypted, in the database."""
 
@@ -88,6 +99,8 @@ def _environment(state: State, secrets: dict[str, str], redis_url: str, options:
         "ALLOWED_HOSTS": ",".join(_names_of(options.host)),
         "SECURE_SSL_REDIRECT": "0",
         "SECURE_HSTS_SECONDS": "0",
+        "COOKIES_OVER_HTTPS_ALONE": shell.get("BEHIND_TLS_PROXY") or "0",
+        "RATEGUARD_URL": url_of(options),
         "SECRET_KEY": secrets["secret_key"],
     }
     said = {

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from rateguard import wiring
 from rateguard.embedded import children, logs
+from rateguard.embedded.letting_in import sign_in_link
 from rateguard.embedded.lines import in_lines
 from rateguard.embedded.news import News
 from rateguard.embedded.stopping import StopSignals
@@ -128,6 +129,7 @@ class Up:
             asked=asked,
             has_sim=self._place.provider_port is not None,
             fresh=frozenset(fresh),
+            sign_in=sign_in_link(telling.OPERATOR, self._place.environment["RATEGUARD_URL"]),
         )
 
     def _start_line(self) -> None:

@@ -18,11 +18,16 @@ from rateguard.up.door import Door
 from rateguard.up.overview import Account, Served, model_to_try
 
 COMMAND = "python3 manage.py"
+OPERATOR = "operator"
+"""Whom the link signs in."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """All that there is to say. asked: what each provider answered. fresh: accounts made by this start. has_sim: the simulated one runs."""
+    """All that there is to say. asked: what each provider answered. fresh: accounts made by this start. has_sim: the simulated one runs.
+
+    sign_in: a link to the dashboard.
+    """
 
     url: str
     state: Path
@@ -34,6 +39,7 @@ class Told:
     asked: dict[str, Listing]
     fresh: frozenset[str]
     has_sim: bool
+    sign_in: str = dataclasses.field(repr=False)
 
     def model_to_try(self) -> str | None:
         """One that answers, as far as is known."""
@@ -45,6 +51,7 @@ def as_json(told: Told) -> dict[str, Any]:
     """The same for machines. The key's secret is in the file, readable by its owner alone."""
     return {
         "url": told.url,
+        "sign_in_url": told.sign_in,
         "tenant": told.door.tenant,
         "api_key_file": str(told.door.key_file),
         "state": str(told.state),
@@ -75,6 +82,10 @@ def page(told: Told) -> Table:
     table.add_column(overflow="fold")
     table.add_row("state", f"{shown(told.state)}  (database, keys, logs; nobody else may read it)")
     table.add_row("", Text(f"database: {told.database}; Redis: {told.redis}", "dim"))
+    table.add_row(
+        "look",
+        Text(told.sign_in, "green").append(f"\nthe dashboard; the link signs you in once. Another: {COMMAND} signin {OPERATOR}", "dim"),
+    )
     table.add_row("tenant", _tenant(told.door))
     for account in told.accounts:
         table.add_row("account", _account(told, account))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rateguard.engine.errors import InvalidRequest, NotAllowed
-from tenants.models import ApiKey, Scope, ScopeKind, Tenant
+from tenants.models import ApiKey, MemberRole, Scope, ScopeKind, Tenant
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -13,12 +13,14 @@ class Actor:
     """Who changes something. by: as the audit names them (`key rg_…`, `shell ada`). tenant: None for an operator, who reaches everything.
 
     key: the key with which they came, if any: a tenant's key never makes or changes one that may do more than itself.
+    is_owner: whether somebody of the tenant's says who belongs to it; a key with `manage` does, but for owners.
     """
 
     by: str
     tenant: Tenant | None = None
     request_id: str = ""
     key: ApiKey | None = None
+    is_owner: bool = True
 
     @property
     def is_operator(self) -> bool:
@@ -39,6 +41,17 @@ class Actor:
         if tenant_id != self.tenant.pk:
             raise gone(kind)
         self.check_unbound(f"a {kind}")
+
+    def check_members(self, *roles: str) -> None:
+        """Raise NotAllowed unless they say who belongs to the tenant. roles: that a member has or is to have; no key touches an owner's."""
+        if self.is_operator:
+            return
+        if not self.is_owner:
+            raise NotAllowed("owners of a tenant say who belongs to it: ask one of them, or whoever runs the service", code="forbidden")
+        if self.key is not None and MemberRole.OWNER in roles:
+            raise NotAllowed(
+                "a person who is an owner makes owners and changes them, or whoever runs the service; a key does not", code="forbidden"
+            )
 
     def check_scope(self, scope: Scope) -> None:
         """Raise where a limit or budget on this node is out of reach: a tenant sets those below itself."""

@@ -9,11 +9,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.errors import InvalidRequest, NotAllowed
+from tenants.access import access_of
+from tenants.changes import audit
 from tenants.changes.actor import Actor
 from tenants.changes.named import check_text
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
-from tenants.models import Member, MemberRole, Tenant
+from tenants.models import AuditAction, Member, MemberRole, Tenant
 
 MOST_NAME_CHARS = 150
 
@@ -31,16 +33,17 @@ KIND = Kind(
 def add_member(actor: Actor, tenant: Tenant, *, username: str, role: str = MemberRole.MEMBER, email: str = "") -> Member:
     """Make a person a member. Who is not known yet gets a user without a password: somebody must give them a way to sign in.
 
-    A tenant's key adds new people and sends no address: nobody is made a member who has not been asked, nor a user with an address that
-    others could sign in by. Raises InvalidRequest (`name_taken` for a member, and for a tenant's key a known user), NotAllowed.
+    A tenant's owners and keys add new people and send no address: nobody is made a member who has not been asked, nor a user with an
+    address that others could sign in by. Raises InvalidRequest (`name_taken` for a member; but for operators for any known user),
+    NotAllowed.
     """
     actor.check_of(tenant.pk, KIND.name)
+    actor.check_members(role)
     owner = fresh(tenant, "tenant")
     check_text(username, "/username", MOST_NAME_CHARS)
     if email:
         actor.check_operator("addresses of people")
-    users = get_user_model()
-    found = users._default_manager.filter(**{users.USERNAME_FIELD: username}).first()  # noqa: SLF001 - Django's own name for it
+    found = person(username)
     if found is not None and not actor.is_operator and not Member.objects.filter(tenant=owner, user=found).exists():
         raise InvalidRequest(
             "there is a user of this name already: whoever runs the service makes people members who are known",
@@ -52,24 +55,63 @@ def add_member(actor: Actor, tenant: Tenant, *, username: str, role: str = Membe
 
 @in_one_transaction
 def change_member(actor: Actor, member: Member, **fields: Any) -> Member:
-    """Another role."""
+    """Another role. Raises NotAllowed as `remove_member`."""
     row = fresh(member, KIND.name)
     actor.check_of(row.tenant_id, KIND.name)
+    actor.check_members(row.role, fields.get("role", row.role))
+    if fields.get("role", row.role) != row.role:
+        _keep_an_owner(actor, row)
     return change(actor, KIND, row, fields)
 
 
 @in_one_transaction
 def remove_member(actor: Actor, member: Member) -> None:
-    """A person belongs to the tenant no longer; the user stays."""
+    """A person belongs to the tenant no longer; the user stays. Raises NotAllowed for the last owner, whom an operator alone removes."""
     row = fresh(member, KIND.name)
     actor.check_of(row.tenant_id, KIND.name)
+    actor.check_members(row.role)
+    _keep_an_owner(actor, row)
     remove(actor, KIND, row)
 
 
-def _made(username: str, email: str) -> User:
-    """A new user. Raises InvalidRequest where the project's users need more than a name and an address."""
+def make_operator(actor: Actor, username: str) -> User:
+    """The operator of this name, made where there is none, without a password. Raises InvalidRequest: `name_taken` by who is none."""
+    actor.check_operator("who operates it")
+    check_text(username, "/username", MOST_NAME_CHARS)
+    found = person(username)
+    if found is None:
+        with transaction.atomic():
+            made = _made(username, "", is_operator=True)
+            audit.note(actor, AuditAction.CREATED, "operator", (made.pk, username), tenant=None, after={"username": username})
+        return made
+    if not (found.is_active and access_of(found).is_operator):
+        raise InvalidRequest(f"there is a person {username!r} already, who is no operator: choose another name", code="name_taken")
+    return found
+
+
+def person(username: str) -> User | None:
+    """The user of a name, of whatever kind the project's users are."""
     users = get_user_model()
-    user = users(**{users.USERNAME_FIELD: username})
+    return users._default_manager.filter(**{users.USERNAME_FIELD: username}).first()  # noqa: SLF001 - Django's own name for it
+
+
+def _keep_an_owner(actor: Actor, row: Member) -> None:
+    """A tenant's own people never leave it without an owner. Call it in the transaction that changes the row."""
+    is_owner = row.role == MemberRole.OWNER
+    if (
+        is_owner
+        and not actor.is_operator
+        and not Member.objects.filter(tenant=row.tenant_id, role=MemberRole.OWNER).exclude(pk=row.pk).exists()
+    ):
+        raise NotAllowed(
+            "this is the tenant's last owner: make somebody else an owner first, or ask whoever runs the service", code="forbidden"
+        )
+
+
+def _made(username: str, email: str, *, is_operator: bool = False) -> User:
+    """A new user without a password. Raises InvalidRequest where the project's users need more than a name and an address."""
+    users = get_user_model()
+    user = users(**{users.USERNAME_FIELD: username}, **({"is_staff": True, "is_superuser": True} if is_operator else {}))
     if email:
         setattr(user, users.get_email_field_name(), email)
     user.set_unusable_password()

@@ -21,7 +21,7 @@ from rateguard.engine.errors import InvalidRequest
 from tenants.models import AuditAction, AuditEntry
 from tenants.told import names_told
 
-KINDS = ["tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price", "pause", "run"]
+KINDS = ["tenant", "member", "operator", "key", "limit", "budget", "account", "deployment", "model", "price", "pause", "run"]
 _EXACT = ("kind", "action", "object_id", "name", "by", "request_id")
 _TIMES = {"since": "at__gte", "until": "at__lt"}
 
