@@ -182,6 +182,16 @@ def test_the_image_installs_what_is_locked_checked_by_its_hashes():
 # ---- systemd
 
 
+def test_a_command_gets_what_the_web_process_gets():
+    script = (units.UNITS / "rateguard-manage").read_text()
+    given = re.findall(r"LoadCredential=(\S+)", script.replace("$secrets", "/etc/rateguard/secrets"))
+    assert given == units.unit("web")["LoadCredential"]
+    files = dict(re.findall(r'export (\w+)="\$CREDENTIALS_DIRECTORY/(\w+)"', script))
+    theirs = units.variables_of("web")
+    assert {name: f"%d/{file}" for name, file in files.items()} == {name: text for name, text in theirs.items() if name.endswith(SUFFIX)}
+    assert theirs["DATABASE_URL"] in script
+
+
 @pytest.fixture
 def here(tmp_path):
     """The units in a folder, with programs that are there: systemd looks for them."""
