@@ -15,7 +15,7 @@ from rateguard.apps import RateguardConfig
 class AdminConfig(apps_of_admin.AdminConfig):
     """Django's admin with our site: who enters is asked of `tenants.access`."""
 
-    default_site = "rateguard.admin.site.RateguardSite"
+    default_site = "rateguard.admin_site.RateguardSite"
 
 
 class ProjectConfig(RateguardConfig):

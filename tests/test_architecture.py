@@ -25,6 +25,7 @@ ROWS = [
         "rateguard.api",
         "rateguard.gateway",
         "rateguard.admin",
+        "rateguard.admin_site",
         "rateguard.database_roles",
         "dashboard",
     ],
@@ -46,6 +47,7 @@ ALSO = {
     ("dashboard.management", "rateguard.management"),  # a command is made of what all commands have in common
     ("line", "upkeep"),  # what the gate refuses is written by a function that uses the pump, which asks for it when it is made
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
+    ("rateguard.admin_site", "rateguard.admin"),  # who may enter is asked as the pages behind it ask
     ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants
     ("breaker", "limits"),  # a wait without an end is named once
     ("providers", "tokens"),  # an adapter counts what it sends

@@ -1,7 +1,7 @@
 """What all our admins have in common: who is signed in sees and changes what `Access` says, and nothing is counted for nothing.
 
 Where unfold is installed the classes are unfold's, else Django's own. Who may enter at all is for the site to say: ours asks
-`Access` too (`rateguard.admin.site`), a host project's its own way.
+`Access` too (`rateguard.admin_site`), a host project's its own way.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""The admin of our own project: operators enter, and whoever may set something for a tenant. A host project's site has its own rules."""
+"""The admin of our own project: operators enter, and whoever may set something for a tenant. A host project's site has its own rules.
+
+It lies outside `rateguard.admin`, which registers with the site as soon as it is imported: by then the site must be there.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -12,10 +16,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
-from rateguard.admin.base import HAS_UNFOLD, reach_of
 from tenants.access import Power
 
-if TYPE_CHECKING or not HAS_UNFOLD:
+if TYPE_CHECKING or not apps.is_installed("unfold"):
     BaseSite = admin.AdminSite
 else:
     from unfold.sites import UnfoldAdminSite as BaseSite
@@ -30,6 +33,8 @@ class RateguardSite(BaseSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Operators, and who sets something for a tenant."""
+        from rateguard.admin.base import reach_of  # noqa: PLC0415 -- see above
+
         return bool(request.user.is_active) and reach_of(request).may_anywhere(Power.MANAGE)
 
     @never_cache
