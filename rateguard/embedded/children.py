@@ -44,7 +44,7 @@ def provider(port: int, control_token: str, *, restart: bool) -> Child:
 
 def web(port: int, host: str = LOCALHOST) -> Child:
     """The web process."""
-    listening = ["--host", host, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
+    listening = ["--host", host, "--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-server-header"]
     return Child(
         name=WEB,
         argv=[sys.executable, "-m", "uvicorn", "rateguard.asgi:application", *listening, "--log-level", "warning", "--no-access-log"],
