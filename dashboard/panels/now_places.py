@@ -92,11 +92,11 @@ def _doing(one: DeploymentNow, now: AccountNow) -> tuple[str, str, str]:
 
 
 def _breaker(one: DeploymentNow, now: AccountNow) -> str:
-    """What its breaker counted, where it says something."""
+    """What its breaker counted, where it says something, and not of others' calls."""
     if one.state.forced != Forced.NO:
         return f"held {one.state.forced.name.lower()} by hand"
     view = one.state.breaker
-    if not now.is_known or view is None:
+    if not now.is_known or now.is_shared or view is None:
         return ""
     if view.state == BreakerState.CLOSED and not view.failures:
         return ""

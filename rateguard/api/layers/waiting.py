@@ -93,17 +93,18 @@ class Held:
         await self.send({"type": "http.response.body", "body": bytes(answer.body)})
 
     async def ask(self, path: str) -> Answer:
-        """What Django answers to this caller's GET of a path, under the request's id."""
+        """What Django answers to this caller's GET of a path, with its query, under the request's id."""
         kept = [(name, value) for name, value in self._scope["headers"] if not name.decode("latin1").startswith(OF_THE_FIRST)]
         if request_id := self.first.header("X-Request-ID"):
             kept = [(name, value) for name, value in kept if name != b"x-request-id"] + [(b"x-request-id", request_id.encode("latin1"))]
         first = self._scope["method"]
+        path, _, query = path.partition("?")
         target = {
             FIRST_METHOD: first,
             "method": "HEAD" if first == "HEAD" else "GET",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": kept,
         }
         return await self._ask({**self._scope, **target}, self.gone)

@@ -49,6 +49,7 @@ class Follower:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiters: dict[uuid.UUID, set[Wake]] = {}
+        self._resting: set[Wake] = set()
         self._unseen: set[uuid.UUID] = set()
         self._look_at = 0.0
         self._is_stopping = threading.Event()
@@ -73,27 +74,33 @@ class Follower:
 
     async def ended(self, job_id: uuid.UUID, timeout_s: float) -> bool:
         """The same on an event loop: nothing but a future waits. A job that ended before is found by the first look at its row."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
-
-        def tell(has_ended: bool) -> None:
-            if not future.done():
-                future.set_result(has_ended)
-
-        def wake(has_ended: bool) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(tell, has_ended)
-
+        told, wake = _future()
         with self._waiting(job_id, wake), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                return await future
+                return await told
         return False
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait so long on an event loop, or until the process ends: then False, at once."""
+        told, wake = _future()
+        with self._changed:
+            self._resting.add(wake)
+            if self._is_stopping.is_set():
+                wake(False)
+        try:
+            async with asyncio.timeout(seconds):
+                return await told
+        except TimeoutError:
+            return True
+        finally:
+            with self._changed:
+                self._resting.discard(wake)
 
     def let_go(self) -> None:
         """Whoever waits, or comes to wait from now on, waits no longer; the threads end. Returns at once."""
         with self._changed:
             self._is_stopping.set()
-            left = [wake for waiting in self._waiters.values() for wake in waiting]
+            left = [*self._resting, *(wake for waiting in self._waiters.values() for wake in waiting)]
             self._changed.notify_all()
         for wake in left:
             wake(False)
@@ -192,6 +199,22 @@ class Follower:
             wake(True)
 
 
+def _future() -> tuple[asyncio.Future[bool], Wake]:
+    """A future of the running loop, and what tells it from a thread."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+
+    def tell(has_ended: bool) -> None:
+        if not future.done():
+            future.set_result(has_ended)
+
+    def wake(has_ended: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(tell, has_ended)
+
+    return future, wake
+
+
 def _unpacked(packed: bytes) -> Iterator[uuid.UUID]:
     return (uuid.UUID(bytes=packed[at : at + ID_BYTES]) for at in range(0, len(packed) - ID_BYTES + 1, ID_BYTES))
 
@@ -222,6 +245,11 @@ def wait_for_end(job_id: uuid.UUID, timeout_s: float) -> bool:
 async def ended(job_id: uuid.UUID, timeout_s: float) -> bool:
     """The same on an event loop; holds no thread and no connection."""
     return await _follower.ended(job_id, timeout_s)
+
+
+async def rest(seconds: float) -> bool:
+    """Wait so long on an event loop, between two looks at something; False, at once, where the process was asked to end."""
+    return await _follower.rest(seconds)
 
 
 def let_waiters_go() -> None:
