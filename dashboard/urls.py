@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dashboard.views import jobs, now, password, signin, tenants
+from dashboard.views import job, job_verbs, jobs, now, password, signin, tenants
 
 app_name = "dashboard"
 
@@ -12,6 +12,12 @@ urlpatterns = [
     path("", now.now, name="now"),
     path("tenants", tenants.tenants, name="tenants"),
     path("jobs", jobs.jobs, name="jobs"),
+    path("jobs/<uuid:job_id>", job.job, name="job"),
+    path("jobs/<uuid:job_id>/part", job.part, name="job-part"),
+    path("jobs/<uuid:job_id>/request.json", job.request_file, name="job-request"),
+    path("jobs/<uuid:job_id>/answer.json", job.answer_file, name="job-answer"),
+    path("jobs/<uuid:job_id>/cancel", job_verbs.cancel_job, name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry", job_verbs.retry_job, name="job-retry"),
     path("signin", signin.sign_in, name="signin"),
     path("signin/<str:secret>", signin.sign_in_by_link, name="signin-link"),
     path("signout", signin.sign_out, name="signout"),
