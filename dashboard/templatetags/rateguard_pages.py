@@ -100,3 +100,13 @@ def meter(share: float | None, label: str) -> SafeString:
         level,
         f"{known * 100:.1f}",
     )
+
+
+@register.simple_tag
+def bar(share: float) -> SafeString:
+    """A bar for a share whose figure stands beside it, without good and bad."""
+    return format_html(
+        '<svg class="meter" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="track" width="100" height="8" rx="2"/><rect class="good" width="{}" height="8" rx="2"/></svg>',
+        f"{min(max(share, 0.0), 1.0) * 100:.1f}",
+    )

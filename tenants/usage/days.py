@@ -47,7 +47,7 @@ def _piece(per: Per) -> F | TruncMonth | Value:
 
 def _wanted(question: Question, columns: list[str]) -> Q:
     kind = Dimension.LABEL if "label" in {*question.dimensions, *question.filters} else Dimension.USER
-    wanted = Q(dimension=kind, day__gte=_day(question.span.start), day__lt=_day(question.span.end))
+    wanted = Q(dimension=kind, day__gte=first_day(question.span.start), day__lt=first_day(question.span.end))
     if question.tenant_id is not None:
         wanted &= Q(tenant=question.tenant_id)
     for value in question.filters.values():
@@ -58,7 +58,7 @@ def _wanted(question: Question, columns: list[str]) -> Q:
     return wanted
 
 
-def _day(moment: dt.datetime) -> dt.date:
+def first_day(moment: dt.datetime) -> dt.date:
     """The first day that begins at this moment or after it."""
     moment = moment.astimezone(dt.UTC)
     return moment.date() if moment.time() == dt.time() else moment.date() + dt.timedelta(days=1)
@@ -66,5 +66,5 @@ def _day(moment: dt.datetime) -> dt.date:
 
 def _in_days(place: Place) -> Any:
     """The same place, compared with a column of days."""
-    period = Period(_day(place.period.start), _day(place.period.end))  # type: ignore[arg-type]  # a day compares with days alone
+    period = Period(first_day(place.period.start), first_day(place.period.end))  # type: ignore[arg-type]  # a day compares with days alone
     return Place(period, place.group)

@@ -9,16 +9,15 @@ from typing import Any
 
 from django.db.models import Count, DateField, Q, QuerySet, Sum, Value
 
-from rateguard.engine.histogram import quantile
 from tenants.models import Measure, UsageQuarter, UsageQuarterBin
 from tenants.usage.paging import behind, up_to
 from tenants.usage.pieces import Stretch, period_of, piece_of, stretches
-from tenants.usage.question import Answer, Group, Line, Percentiles, Period, Place, Question
+from tenants.usage.question import Answer, Group, Line, Period, Place, Question
+from tenants.usage.tally import percentiles
 
 COLUMNS = {"tenant": "tenant__name", "model": "model", "deployment": "deployment", "team": "team", "key": "api_key_id"}
 _FIGURES = ("jobs", "succeeded", "failed", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "nano_usd")
 _TIMES = {Measure.LATENCY_MS: "latency", Measure.QUEUE_WAIT_MS: "wait"}
-_SHARES = (0.5, 0.95, 0.99)
 
 _Found = tuple[Period, Group, dict[str, Any]]
 _Times = Mapping[tuple[Period, Group], Mapping[str, Any]]
@@ -60,12 +59,7 @@ def _times(question: Question, stretch: Stretch, last: Place) -> _Times:
     for row in _grouped(rows, question, stretch, prefix, "measure", "bin").annotate(counted=Sum("count")).order_by():
         place = period_of(row["piece"], question.per, question.zone, stretch), tuple(row[column] for column in columns)
         counts[place][_TIMES[Measure(row["measure"])]][row["bin"]] = int(row["counted"])
-    return {place: {name: _percentiles(bins) for name, bins in measured.items()} for place, measured in counts.items()}
-
-
-def _percentiles(counts: Mapping[int, int]) -> Percentiles:
-    found = (quantile(counts, share) for share in _SHARES)
-    return Percentiles(*(None if value is None else round(value) for value in found))
+    return {place: {name: percentiles(bins) for name, bins in measured.items()} for place, measured in counts.items()}
 
 
 def _columns(question: Question) -> list[str]:

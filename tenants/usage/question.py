@@ -69,6 +69,7 @@ class Percentiles:
     """Of a time in milliseconds, within 4.6 %; None where nothing was measured."""
 
     p50: int | None
+    p90: int | None
     p95: int | None
     p99: int | None
 

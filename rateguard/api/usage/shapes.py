@@ -41,6 +41,7 @@ class PercentilesShape(Shape):
     """Milliseconds, within 4.6 %; null where nothing was measured."""
 
     p50 = serializers.IntegerField(allow_null=True)
+    p90 = serializers.IntegerField(allow_null=True)
     p95 = serializers.IntegerField(allow_null=True)
     p99 = serializers.IntegerField(allow_null=True)
 

@@ -87,7 +87,7 @@ def _line(question: Question, line: Line, key_names: dict[str | int, str]) -> di
 
 
 def _percentiles(found: Percentiles | None) -> dict[str, int | None] | None:
-    return None if found is None else {"p50": found.p50, "p95": found.p95, "p99": found.p99}
+    return None if found is None else {"p50": found.p50, "p90": found.p90, "p95": found.p95, "p99": found.p99}
 
 
 def _moment(moment: dt.datetime) -> str:
