@@ -19,7 +19,7 @@ from rateguard.engine.errors import GateError
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.insight.heldback import HeldBack, held_back
 from rateguard.jobs.insight.heldlook import Known, Look, look
-from rateguard.jobs.insight.heldrows import Groups, running_by_holder, waiting_groups
+from rateguard.jobs.insight.heldrows import Groups, waiting_groups
 from rateguard.jobs.insight.hindrances import last_seen
 from rateguard.jobs.models import Hindrance, Job, Lease
 from rateguard.jobs.states import WAITING
@@ -114,15 +114,14 @@ def figures(access: Access) -> Figures:
     speed, groups, pauses = pace(access), waiting_groups(access.tenant_ids()), all_pauses()
     places = places_within(access)
     rows = deployment_rows(places)
-    running = speed.running if access.is_operator else running_by_holder()
-    seen = _look(groups, places, Known(running, {pk: row.forced for pk, row in rows.items()}, pauses))
+    seen = _look(groups, places, Known(speed.all_running, {pk: row.forced for pk, row in rows.items()}, pauses))
     return Figures(
         now,
         tuple(counted),
         speed,
         _obstacles(access, groups, seen),
         tuple(accounts_now(access, places, rows, seen, pauses)),
-        _workers(access, running, seen),
+        _workers(access, speed.running, seen),
         tuple(events(access, now.at, pauses)),
         _own_tenants(access, counted),
         access.is_operator,

@@ -10,7 +10,7 @@ from rateguard import wiring
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.insight.binding import Asked, DeploymentState, Effective, Obstacle, breaker_wait_ms, is_on_trial, judge_deployment
 from rateguard.jobs.insight.capacity import ONE
-from rateguard.jobs.insight.effective import place_sources
+from rateguard.jobs.insight.effective import Rows, place_sources
 from rateguard.jobs.insight.heldlook import Look
 from tenants.access import Access
 from tenants.directory import Place
@@ -121,7 +121,7 @@ def _deployment(state: DeploymentState, models: tuple[str, ...], asked: Asked, i
 
 
 def _states_from_rows(places: Sequence[Place], rows: Mapping[int, DeploymentRow], pauses: Sequence[Pause]) -> dict[int, DeploymentState]:
-    sources = place_sources(places, pauses)
+    sources = place_sources(places, Rows(pauses=pauses))
     forced = {pk: FORCED[ForcedBreaker(row.forced)] for pk, row in rows.items()}
     return {
         place.id: DeploymentState(place.id, place.name, place.account_id, sources[place.id], forced=forced[place.id])

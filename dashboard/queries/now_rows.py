@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, Value
 from django.db.models.functions import Now
 
 from rateguard.engine.lanes import Lane
@@ -45,11 +46,15 @@ class Depth:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pace:
-    """Of the last minute: jobs finished well, and attempts that failed. running: attempts under way by the process that runs them."""
+    """Of the last minute: jobs finished well, and attempts that failed.
+
+    running: attempts under way, by the process that runs them; all_running: those of others too, for who counts free slots.
+    """
 
     finished: int
     failed: int
     running: Mapping[str, int]
+    all_running: Mapping[str, int]
 
 
 def _is_locked_file() -> bool:
@@ -101,13 +106,17 @@ def _depth(lane: Lane | None, count: int, oldest: dt.datetime | str | None) -> D
 
 def pace(access: Access) -> Pace:
     """One statement, on the attempts that run and those that ended in the last minute. Calls that are no job's are under way alone."""
-    recent = Attempt.objects.filter(Q(state=AttemptState.RUNNING) | Q(finished_at__gt=Now() - PACE))
-    rows = access.within(recent, "tenant").values_list("state", "holder").annotate(Count("pk"), Count("job")).order_by()
+    ids = access.tenant_ids()
+    own = Q() if ids is None else Q(tenant__in=ids)
+    rows = Attempt.objects.filter(Q(state=AttemptState.RUNNING) | (own & Q(finished_at__gt=Now() - PACE)))
+    is_own = Value(value=True) if ids is None else ExpressionWrapper(own, BooleanField())
+    grouped = rows.annotate(is_own=is_own).values_list("state", "holder", "is_own").annotate(Count("pk"), Count("job")).order_by()
     ended = {AttemptState.SUCCEEDED: 0, AttemptState.FAILED: 0}
-    running: dict[str, int] = {}
-    for state, holder, attempts, jobs in rows:
+    running, all_running = Counter[str](), Counter[str]()
+    for state, holder, mine, attempts, jobs in grouped:
         if state == AttemptState.RUNNING:
-            running[holder] = attempts
+            all_running[holder] += attempts
+            running[holder] += attempts if mine else 0
         elif state in ended:
             ended[AttemptState(state)] += jobs
-    return Pace(ended[AttemptState.SUCCEEDED], ended[AttemptState.FAILED], running)
+    return Pace(ended[AttemptState.SUCCEEDED], ended[AttemptState.FAILED], running, all_running)

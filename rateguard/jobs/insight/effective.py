@@ -27,6 +27,7 @@ from tenants.records.models import FORCED, account_target, deployment_target
 from tenants.records.runs import run_records
 
 _ON_DEPLOYMENTS = (PauseKind.ACCOUNT, PauseKind.DEPLOYMENT)
+_OF_LIMITS = ("account", "deployment", "scope__tenant")
 _SHARED = {ScopeKind.GLOBAL, PauseKind.LANE, PauseKind.MODEL}
 
 
@@ -86,13 +87,29 @@ def with_use(sources: Iterable[Effective], seen: Inspection) -> list[Effective]:
 # ---- on a path
 
 
-def path_sources(ids: Iterable[str]) -> list[Effective]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that were read already; None: they are read where they are needed."""
+
+    limits: Sequence[Limit] | None = None
+    pauses: Sequence[Pause] | None = None
+
+
+def limit_rows(ids: Iterable[str], places: Iterable[Place]) -> list[Limit]:
+    """The limits that the gate names and those of deployments and their accounts, in one query."""
+    return list(Limit.objects.filter(Q(pk__in=_pks(ids, "l")) | _at_places(list(places))).select_related(*_OF_LIMITS).order_by("pk"))
+
+
+def path_sources(ids: Iterable[str], known: Rows = Rows()) -> list[Effective]:
     """The rows behind the ids that the gate names, in their order; those whose row is gone are left out."""
     names = list(ids)
+    limits, pauses = set(_pks(names, "l")), set(_pks(names, "p"))
+    limit_rows_ = Limit.objects.filter(pk__in=limits).select_related("scope__tenant") if known.limits is None else known.limits
+    pause_rows = Pause.objects.filter(pk__in=pauses) if known.pauses is None else known.pauses
     by_base = {
-        **{f"l{row.pk}": _of_limit(row) for row in Limit.objects.filter(pk__in=_pks(names, "l")).select_related("scope__tenant")},
+        **{f"l{row.pk}": _of_limit(row) for row in limit_rows_ if row.pk in limits},
         **{f"b{row.pk}": _of_budget(row) for row in _budgets(_pks(names, "b"))},
-        **{f"p{row.pk}": of_pause(row) for row in Pause.objects.filter(pk__in=_pks(names, "p"))},
+        **{f"p{row.pk}": of_pause(row) for row in pause_rows if row.pk in pauses},
         **{one.record.id: one for run in _runs(names) for one in of_run(run)},
     }
     parts = ((name, *name.partition("@")[::2]) for name in names)
@@ -181,14 +198,17 @@ def _until(until_ms: int, now_ms: int) -> int | None:
 # ---- at deployments
 
 
-def place_sources(places: Iterable[Place], pauses: Iterable[Pause] | None = None) -> dict[int, tuple[Effective, ...]]:
-    """The limits and pauses of deployments, their accounts' first, by deployment. pauses: where they were read already."""
+def place_sources(places: Iterable[Place], known: Rows = Rows()) -> dict[int, tuple[Effective, ...]]:
+    """The limits and pauses of deployments, their accounts' first, by deployment."""
     found = list(places)
-    rows = Limit.objects.filter(Q(account_id__in={one.account_id for one in found}) | Q(deployment_id__in=[one.id for one in found]))
-    limits = list(rows.select_related("account", "deployment", "scope").order_by("pk"))
-    rows_of_pauses = Pause.objects.filter(target_kind__in=_ON_DEPLOYMENTS).order_by("pk") if pauses is None else pauses
-    paused = _pauses_at(found, rows_of_pauses)
+    limits = limit_rows((), found) if known.limits is None else known.limits
+    pauses = Pause.objects.filter(target_kind__in=_ON_DEPLOYMENTS).order_by("pk") if known.pauses is None else known.pauses
+    paused = _pauses_at(found, pauses)
     return {place.id: (*_limits_at(place, limits), *paused[place.id]) for place in found}
+
+
+def _at_places(places: Sequence[Place]) -> Q:
+    return Q(account_id__in={one.account_id for one in places}) | Q(deployment_id__in=[one.id for one in places])
 
 
 def _limits_at(place: Place, limits: Iterable[Limit]) -> Iterable[Effective]:

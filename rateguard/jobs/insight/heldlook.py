@@ -10,7 +10,7 @@ from rateguard import wiring
 from rateguard.engine.gate.contract import Gate, Inspection, LimitUse
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.insight.binding import DeploymentState, Effective
-from rateguard.jobs.insight.effective import deployment_states, of_pause, path_sources, place_sources, with_use
+from rateguard.jobs.insight.effective import Rows, deployment_states, limit_rows, of_pause, path_sources, place_sources, with_use
 from rateguard.jobs.insight.heldrows import Groups
 from tenants.directory import Place
 from tenants.models import Pause, PauseKind
@@ -50,8 +50,10 @@ def look(groups: Groups, places: Sequence[Place], known: Known, gate: Gate | Non
     gate = gate or wiring.gate()
     ids = dict(_limits_of(gate, telling_paths(groups)))
     pauses = list(Pause.objects.filter(target_kind__in=_NOT_ON_PATHS).order_by("pk")) if known.pauses is None else known.pauses
-    on_paths = {source.record.id: source for source in path_sources({one for found in ids.values() for one in found or ()})}
-    at_places = place_sources(places, pauses)
+    named = {one for found in ids.values() for one in found or ()}
+    rows = Rows(limit_rows(named, places), known.pauses)
+    on_paths = {source.record.id: source for source in path_sources(named, rows)}
+    at_places = place_sources(places, dataclasses.replace(rows, pauses=pauses))
     models = {row.target: of_pause(row) for row in pauses if row.target_kind == PauseKind.MODEL}
     lanes = {Lane[row.target.upper()]: of_pause(row) for row in pauses if row.target_kind == PauseKind.LANE}
     asked = {*on_paths, *(one.record.id for found in at_places.values() for one in found), *(one.record.id for one in models.values())}
