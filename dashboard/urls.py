@@ -10,7 +10,10 @@ app_name = "dashboard"
 
 urlpatterns = [
     path("", now.now, name="now"),
+    path("now/panels", now.panels, name="now-panels"),
+    path("now/live", now.live, name="now-live"),
     path("tenants", tenants.tenants, name="tenants"),
+    path("tenants/<slug:name>", tenants.tenant, name="tenant"),
     path("jobs", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job_id>", job.job, name="job"),
     path("jobs/<uuid:job_id>/part", job.part, name="job-part"),
