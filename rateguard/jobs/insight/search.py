@@ -12,7 +12,7 @@ import re
 import uuid
 from typing import Any, cast
 
-from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
+from django.db.models import BooleanField, Count, F, Func, Max, Q, QuerySet, Value
 
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.insight.fence import among
@@ -21,8 +21,10 @@ from rateguard.jobs.models import ENDED_BADLY, Job
 from rateguard.jobs.states import WAITING, State
 from tenants.models import Tenant
 
-MOST_LOOKED_AT = 20_000
+MOST_LOOKED_AT = 10_000
 """Jobs that one page looks at for what no index knows."""
+MOST_SUMMED = 5_000
+"""Jobs among which bad ends are summed up."""
 MOST_GATHERED = 5_000
 """Waiting or running jobs, or those of a run: up to so many are gathered and sorted; of more, the newest are walked."""
 HEAVY = ("request", "result", "metadata", "canvas")
@@ -126,10 +128,38 @@ def find(rows: QuerySet[Job], search: Search, cursor: Cursor | None, limit: int)
     return _walked(found, ground, cursor, limit)
 
 
-def newest(rows: QuerySet[Job], search: Search) -> QuerySet[Job]:
-    """What is looked for among the MOST_LOOKED_AT newest jobs that an index leads to, in no order: for a summary of it."""
-    ground = beside(search.in_time(rows.filter(*_head(search).values())), None)[:MOST_LOOKED_AT]
-    return among(search.matching(rows), ground)
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadEnd:
+    """Jobs that ended badly in the same way: their state, error code and model; last_at: when the newest of them was submitted."""
+
+    state: str
+    error: str
+    model: str
+    jobs: int
+    last_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadEnds:
+    """How jobs ended badly, the most frequent first. looked_at: only among so many of the newest jobs; None: among all."""
+
+    groups: tuple[BadEnd, ...]
+    looked_at: int | None
+
+
+def bad_ends(rows: QuerySet[Job], search: Search, most: int) -> BadEnds:
+    """So many groups of what is looked for and ended badly; at most three statements, and bounded as `find` is. rows: as there."""
+    badly = dataclasses.replace(search, states=search.states & _BADLY or _BADLY)
+    rows = rows.defer(*HEAVY)
+    ground = _gathered(rows, badly)
+    looked_at = None
+    if ground is None:
+        whole = beside(badly.in_time(rows.filter(*_head(badly).values())), None)
+        ground = whole[:MOST_SUMMED]
+        looked_at = MOST_SUMMED if whole.values_list("pk")[MOST_SUMMED : MOST_SUMMED + 1] else None
+    groups = among(badly.matching(rows), ground).values_list("state", "error_code", "model").order_by()
+    counted = groups.annotate(jobs=Count("pk"), last_at=Max("submitted_at")).order_by("-jobs", "state", "error_code", "model")
+    return BadEnds(tuple(BadEnd(*one) for one in counted[:most]), looked_at)
 
 
 def _walked(found: list[Job], ground: QuerySet[Job], cursor: Cursor | None, limit: int) -> Found:
