@@ -209,6 +209,15 @@ def analyze(*words, cwd):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_unit_runs_as_a_user_without_rights_and_writes_nothing(kind):
+    unit = units.unit(kind)
+    assert unit["DynamicUser"] == unit["NoNewPrivileges"] == unit["PrivateTmp"] == ["yes"]
+    assert unit["ProtectSystem"] == ["strict"]
+    assert unit["CapabilityBoundingSet"] == [""]
+    assert unit["User"] == ["rateguard"]
+
+
 @pytest.mark.needs("systemd")
 def test_systemd_takes_the_units(here):
     names = [units.NAMES[kind].replace("@.", "@1.") for kind in KINDS]
