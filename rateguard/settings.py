@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "dashboard.admin_policy.AdminPolicy",
     "axes.middleware.AxesMiddleware",  # last: it answers for a sign-in that was locked
 ]
-ROOT_URLCONF = "rateguard.urls"
+ROOT_URLCONF = "rateguard.project_urls"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -1,21 +1,13 @@
-"""The project's URLs."""
+"""The addresses for programs: `path("llm/", include("rateguard.urls"))`. The pages are `dashboard.urls`."""
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from rateguard.api.health import healthz, readyz
 
-handler404 = "dashboard.views.errors.not_found"
-handler500 = "dashboard.views.errors.fault"
-
 urlpatterns = [
-    path("healthz", healthz, name="healthz"),  # the web process answers both before Django does
+    path("healthz", healthz, name="healthz"),  # our own web process answers both before Django does
     path("readyz", readyz, name="readyz"),
     path("api/", include("rateguard.api.urls")),
-    path("admin/", admin.site.urls),
-    path("dashboard/", include("dashboard.urls")),
-    path("", RedirectView.as_view(pattern_name="dashboard:now"), name="home"),
 ]

@@ -55,7 +55,21 @@ ALSO = {
     ("retry", "providers"),
 }
 # The project's entry points belong to no row: Django, Celery and uvicorn load them by name and they bring all rows together.
-ENTRY_POINTS = {"settings", "urls", "asgi", "wsgi", "celery", "tasks", "apps", "checks", "middleware", "project", "hosting", "__main__"}
+ENTRY_POINTS = {
+    "settings",
+    "urls",
+    "asgi",
+    "wsgi",
+    "celery",
+    "tasks",
+    "apps",
+    "checks",
+    "middleware",
+    "project",
+    "project_urls",
+    "hosting",
+    "__main__",
+}
 LONGEST_MODULE = 400
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
@@ -137,7 +151,7 @@ def test_the_engine_knows_neither_django_nor_celery(path):
 
 
 # What only our own project has; and who may know it: what starts that project's processes.
-OUR_PROJECT = {"rateguard.settings", "rateguard.celery", "rateguard.asgi", "rateguard.project"}
+OUR_PROJECT = {"rateguard.settings", "rateguard.celery", "rateguard.asgi", "rateguard.project", "rateguard.project_urls"}
 ITS_STARTERS = ("rateguard.settings", "rateguard.project", "rateguard.demo", "rateguard.up", "rateguard.bench", "rateguard.proofs")
 
 

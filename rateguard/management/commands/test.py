@@ -20,7 +20,7 @@ class Command(DjangosOwn):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Replace this process by pytest in the project's folder; a worker a core, each stealing work when it has none."""
-        if settings.ROOT_URLCONF != "rateguard.urls" or not (PROJECT / "tests").is_dir():  # the wheel has none
+        if settings.ROOT_URLCONF != "rateguard.project_urls" or not (PROJECT / "tests").is_dir():  # the wheel has none
             super().run_from_argv(argv)
             return
         os.chdir(PROJECT)

@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Replace this process, so that Ctrl-C, the terminal and the exit code are its own."""
-        if settings.ROOT_URLCONF != "rateguard.urls":
+        if settings.ROOT_URLCONF != "rateguard.project_urls":
             raise SystemExit(
                 "`up` runs rateguard's own project. In a project of yours start its own processes: its web process, and "
                 "`celery -A yourproject worker`; see docs/django.md"
