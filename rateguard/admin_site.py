@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
@@ -36,6 +37,17 @@ class RateguardSite(BaseSite):
         from rateguard.admin.base import reach_of  # noqa: PLC0415 -- see above
 
         return bool(request.user.is_active) and reach_of(request).may_anywhere(Power.MANAGE)
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Ours, and the people who sign in. What other apps would show is for their own commands."""
+        from rateguard.admin.base import RateguardAdmin  # noqa: PLC0415 -- see above
+
+        if model_or_iterable == [get_user_model()]:
+            from rateguard.admin.people import PersonAdmin  # noqa: PLC0415 -- it imports the admin that registers this
+
+            super().register(model_or_iterable, PersonAdmin, **options)
+        elif isinstance(admin_class, type) and issubclass(admin_class, RateguardAdmin):
+            super().register(model_or_iterable, admin_class, **options)
 
     @never_cache
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -49,9 +49,10 @@ class AccountForm(ChangeForm):
     def prepare(self) -> None:
         """As the account is, but its credentials."""
         access = reach_of(self.request)
+        self.initial.pop("credentials", None)
         if self.instance.pk:
             for name in {"name", "provider", "base_url"} & set(self.fields):
-                self.fields[name].initial = getattr(self.instance, name)
+                self.initial[name] = getattr(self.instance, name)
             if "credentials" in self.fields:
                 kept = "Some are stored." if self.instance.credentials else "None are stored."
                 self.fields["credentials"].help_text = f"{kept} Leave this empty to keep them as they are; they are never shown."
@@ -60,7 +61,7 @@ class AccountForm(ChangeForm):
         whose = "Whose account it is; empty: of all tenants." if access.is_operator else ""
         self.fields["tenant"] = one_of(mine, (ProviderAccount, "tenant"), self.admin_site, required=not access.is_operator, help_text=whose)
         if not access.is_operator and mine.count() == 1:
-            self.fields["tenant"].initial = mine.first()
+            self.initial["tenant"] = mine.first()
 
 
 @admin.register(ProviderAccount)

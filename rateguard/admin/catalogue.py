@@ -45,10 +45,11 @@ class RouteForm(ChangeForm):
         for number, name in enumerate(place for place in self.fields if place.startswith("deployment_")):
             field = one_of(Deployment.objects.all(), (RouteTarget, "deployment"), self.admin_site, required=False)
             field.label = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
-            field.initial = there[number] if number < len(there) else None
             self.fields[name] = field
+            if number < len(there):
+                self.initial[name] = there[number]
         if self.instance.pk:
-            self.fields["name"].initial, self.fields["is_enabled"].initial = self.instance.name, self.instance.is_enabled
+            self.initial.update({"name": self.instance.name, "is_enabled": self.instance.is_enabled})
 
     def deployments(self) -> list[Deployment]:
         """Those that were named, in order. Raises InvalidRequest where one was named twice."""
@@ -128,11 +129,10 @@ class PriceForm(ChangeForm):
     def prepare(self) -> None:
         """As the price is; a new one is valid from now."""
         if not self.instance.pk:
-            self.fields["valid_from"].initial = timezone.now().replace(microsecond=0)
+            self.initial["valid_from"] = timezone.now().replace(microsecond=0)
             return
         shown = {name: Decimal(prices.usd_of(getattr(self.instance, column))) for name, column in prices.COLUMNS.items()}
-        for name, field in self.fields.items():
-            field.initial = shown[name] if name in shown else getattr(self.instance, name)
+        self.initial.update({name: shown[name] if name in shown else getattr(self.instance, name) for name in self.fields})
 
 
 @admin.register(Price)

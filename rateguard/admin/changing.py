@@ -59,6 +59,7 @@ class ChangingAdmin(RateguardAdmin):
     """An admin whose rows are written and deleted by one function of `tenants.changes` each."""
 
     form = ChangeForm
+    show_full_result_count = True  # what people set are thousands of rows, not millions
 
     class Media:
         css: ClassVar[dict[str, Iterable[str]]] = {"all": ("rateguard/admin.css",)}

@@ -42,4 +42,4 @@ def two_lines(first: object, second: object) -> SafeString:
     """A value, and below it what to know of it; one line where there is nothing."""
     if not second:
         return format_html("{}", first)
-    return format_html('{}<span class="rg-more">{}</span>', first, second)
+    return format_html('<span class="rg-two">{}<span class="rg-more">{}</span></span>', first, second)

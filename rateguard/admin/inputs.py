@@ -22,7 +22,7 @@ if HAS_UNFOLD and not TYPE_CHECKING:
         forms.Textarea: unfolds.UnfoldAdminTextareaWidget,
         forms.Select: unfolds.UnfoldAdminSelectWidget,
         forms.CheckboxInput: unfolds.UnfoldBooleanSwitchWidget,
-        forms.CheckboxSelectMultiple: unfolds.UnfoldAdminCheckboxSelectMultiple,
+        forms.CheckboxSelectMultiple: unfolds.UnfoldAdminCheckboxSelectMultipleWidget,
         forms.SplitDateTimeWidget: unfolds.UnfoldAdminSplitDateTimeWidget,
     }
 else:

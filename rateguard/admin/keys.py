@@ -99,11 +99,10 @@ class KeyForm(ChangeForm):
             mine = access.tenants(Power.MANAGE)
             self.fields["tenant"] = one_of(mine, (ApiKey, "tenant"), self.admin_site)
             if not access.is_operator and mine.count() == 1:
-                self.fields["tenant"].initial = mine.first()
+                self.initial["tenant"] = mine.first()
             return
         shown = {"allowed_models": ", ".join(self.instance.allowed_models), "bound": bound_text(self.instance.bound)}
-        for name in self.fields:
-            self.fields[name].initial = shown.get(name, getattr(self.instance, name))
+        self.initial.update({name: shown.get(name, getattr(self.instance, name)) for name in self.fields})
 
     def clean_allowed_models(self) -> list[str]:
         """The names; which there are is checked where the key is written."""

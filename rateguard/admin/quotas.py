@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import F, OrderBy, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -46,6 +46,11 @@ BUDGET_HELP = (
 )
 
 
+def in_order(*fields: str) -> tuple[OrderBy, ...]:
+    """By these; what has none first, on every database."""
+    return tuple(F(field).asc(nulls_first=True) for field in fields)
+
+
 class PlaceForm(ChangeForm):
     """What a new limit or budget is on, and how much."""
 
@@ -69,9 +74,9 @@ class PlaceForm(ChangeForm):
         self.fields["on"].choices = list(kinds.items())  # type: ignore[attr-defined]
         mine = access.tenants(Power.MANAGE)
         self.fields["tenant"] = one_of(mine, (Scope, "tenant"), self.admin_site, required=False, help_text="Whose team, user, key …")
-        self.fields["on"].initial = ScopeKind.TENANT if access.is_operator else ScopeKind.TEAM
+        self.initial["on"] = ScopeKind.TENANT if access.is_operator else ScopeKind.TEAM
         if not access.is_operator and len(access.tenant_ids(Power.MANAGE) or ()) == 1:
-            self.fields["tenant"].initial = mine.first()
+            self.initial["tenant"] = mine.first()
 
     def scope(self) -> Scope:
         """The node that was named. Raises InvalidRequest."""
@@ -105,7 +110,7 @@ class LimitForm(PlaceForm):
         """What a limit can be on."""
         super().prepare()
         if self.instance.pk:
-            self.fields["limit"].initial = limits.text_of(self.instance)
+            self.initial["limit"] = limits.text_of(self.instance)
             return
         access = reach_of(self.request)
         accounts = access.within(ProviderAccount.objects.all(), "tenant", Power.MANAGE)
@@ -133,7 +138,7 @@ class BudgetForm(PlaceForm):
         """The budget as it stands."""
         super().prepare()
         if self.instance.pk:
-            self.fields["budget"].initial = budgets.text_of(self.instance)
+            self.initial["budget"] = budgets.text_of(self.instance)
 
 
 class QuotaAdmin(ChangingAdmin):
@@ -243,7 +248,12 @@ class LimitAdmin(QuotaAdmin):
     list_select_related = ("scope__tenant", "account__tenant", "deployment__account__tenant")
     search_fields = ("scope__name", "scope__tenant__name", "account__name", "deployment__name")
     search_help_text = "A team, user, tenant, account or deployment"
-    ordering = ("scope__tenant__name", "scope__kind", "scope__name", "account__name", "deployment__name", "metric", "window_ms", "pk")
+    ordering = (
+        *in_order("scope__tenant__name", "scope__kind", "scope__name", "account__name", "deployment__name"),
+        "metric",
+        "window_ms",
+        "pk",
+    )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Where a new one goes; of an old one the text alone."""
@@ -290,7 +300,7 @@ class BudgetAdmin(QuotaAdmin):
     list_select_related = ("scope__tenant", "downgrade_to")
     search_fields = ("scope__name", "scope__tenant__name")
     search_help_text = "A team, user or tenant"
-    ordering = ("scope__tenant__name", "scope__kind", "scope__name", "unit", "period", "pk")
+    ordering = (*in_order("scope__tenant__name", "scope__kind", "scope__name"), "unit", "period", "pk")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Where a new one goes; of an old one the text alone."""

@@ -8,8 +8,6 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from rateguard.admin.base import RateguardAdmin, reach_of
-
 BLUES: Final = {
     "50": "#eff4fd",
     "100": "#dce7fb",
@@ -92,9 +90,9 @@ def _item(request: HttpRequest, app: str, model: str, title: str, icon: str) -> 
     """A page of the side bar; None where there is no such page, or not for this person."""
     for known, found in admin.site._registry.items():  # noqa: SLF001 - Django has no other way to ask by name
         if (known._meta.app_label, known._meta.model_name) == (app, model):  # noqa: SLF001 - a model's public description
-            is_open = found.has_module_permission(request) if isinstance(found, RateguardAdmin) else reach_of(request).is_operator
             link = reverse(f"admin:{app}_{model}_changelist")
-            return {"title": title, "icon": icon, "link": link, "active": request.path.startswith(link)} if is_open else None
+            item = {"title": title, "icon": icon, "link": link, "active": request.path.startswith(link)}
+            return item if found.has_module_permission(request) else None
     return None
 
 

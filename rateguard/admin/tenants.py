@@ -127,12 +127,12 @@ class MemberForm(ChangeForm):
         """The tenants for which one may say who belongs to them."""
         if self.instance.pk:
             if "role" in self.fields:
-                self.fields["role"].initial = self.instance.role
+                self.initial["role"] = self.instance.role
             return
         mine = reach_of(self.request).tenants(Power.OWN)
         self.fields["tenant"] = one_of(mine, (Member, "tenant"), self.admin_site)
         if not reach_of(self.request).is_operator and mine.count() == 1:
-            self.fields["tenant"].initial = mine.first()
+            self.initial["tenant"] = mine.first()
 
 
 @admin.register(Member)

@@ -39,6 +39,7 @@ class AuditEntry(models.Model):
     request_id = models.CharField(max_length=128, blank=True, default="")
 
     class Meta:
+        verbose_name_plural = "audit entries"
         constraints = (models.CheckConstraint(condition=Q(action__in=AuditAction.values), name="audit_action"),)
         indexes = (models.Index(fields=["tenant", "-at"], name="audit_tenant_at"), models.Index(fields=["-at"], name="audit_at"))
 

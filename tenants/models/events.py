@@ -32,6 +32,7 @@ class GateEvent(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "notice"
         constraints = (models.CheckConstraint(condition=Q(kind__in=EventKind.values), name="gateevent_kind"),)
         indexes = (
             models.Index(fields=["-at"], name="gateevent_at"),

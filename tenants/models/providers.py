@@ -102,6 +102,7 @@ class ModelRoute(ConfigurationModel):
     is_enabled = models.BooleanField(default=True)
 
     class Meta:
+        verbose_name = "model"
         constraints = (
             models.CheckConstraint(condition=~Q(name=""), name="route_has_name"),
             models.CheckConstraint(condition=Q(strategy__in=Strategy.values), name="route_strategy"),

@@ -110,6 +110,7 @@ class ApiKey(ConfigurationModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = "API key"
         constraints = (
             models.CheckConstraint(condition=~Q(digest=""), name="apikey_has_digest"),
             models.CheckConstraint(
