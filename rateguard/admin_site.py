@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
@@ -42,14 +43,14 @@ class RateguardSite(BaseSite):
         """Ours, and the people who sign in. What other apps would show is for their own commands."""
         from rateguard.admin.base import RateguardAdmin  # noqa: PLC0415 -- see above
 
-        if model_or_iterable == [get_user_model()]:
+        if get_user_model() in (model_or_iterable if isinstance(model_or_iterable, list | tuple) else (model_or_iterable,)):
             from rateguard.admin.people import PersonAdmin  # noqa: PLC0415 -- it imports the admin that registers this
 
             super().register(model_or_iterable, PersonAdmin, **options)
         elif isinstance(admin_class, type) and issubclass(admin_class, RateguardAdmin):
             super().register(model_or_iterable, admin_class, **options)
 
-    @never_cache
+    @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """To the page where people sign in; who is signed in and may set nothing is told so."""
         there = request.GET.get("next") or reverse(f"{self.name}:index")
