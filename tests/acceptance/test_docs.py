@@ -37,7 +37,7 @@ DOCS = PROJECT / "docs"
 OPERATING = DOCS / "operating.md"
 TENANTS = DOCS / "tenants.md"
 LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
-PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md", "docs/backup.md"}
+PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md", "docs/first-steps.md", "docs/backup.md"}
 """Followed by host projects in which the wheel is installed (test_embedding.py), from an empty folder (test_up.py), and below."""
 PAGES_ON_THEIR_OWN = {"docs/operating.md", "docs/contributing.md", "docs/gate.md"}
 """Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""

@@ -128,8 +128,9 @@ def reader(folder, sim):
 
 
 @pytest.mark.timeout(600)
-def test_the_page_about_the_shell_can_be_followed_to_the_letter(reader):
-    reader.follow(PROJECT / "docs" / "cli.md")
+@pytest.mark.parametrize("page", ["cli", "first-steps"])
+def test_what_a_page_says_of_the_shell_can_be_followed_to_the_letter(page, reader):
+    reader.follow(PROJECT / "docs" / f"{page}.md")
 
 
 def command_in(said):
