@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from django.contrib.auth.admin import UserAdmin
+from typing import Any, ClassVar
 
 from rateguard.admin.base import HAS_UNFOLD
 
-if TYPE_CHECKING:
-    Looks = UserAdmin[Any]
-elif HAS_UNFOLD:
-    from unfold.admin import ModelAdmin
-    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-    class Looks(UserAdmin, ModelAdmin):
-        """Django's own, in unfold's look."""
-
-        form = UserChangeForm
-        add_form = UserCreationForm
-        change_password_form = AdminPasswordChangeForm
-
-else:
-    Looks = UserAdmin
-
-
-class PersonAdmin(Looks):
+class Person:
     """A name, a password, and whether they operate the service. What they may do for a tenant says their membership."""
 
     list_display = ("username", "email", "is_superuser", "is_active", "last_login")
     list_filter = ("is_superuser", "is_active")
     filter_horizontal = ()
+    readonly_fields = ("last_login",)
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("username", "password")}),
         ("Who it is", {"fields": ("first_name", "last_name", "email")}),
@@ -42,4 +25,14 @@ class PersonAdmin(Looks):
             },
         ),
     )
-    readonly_fields = ("last_login",)
+
+
+def person_admin(given: type[Any]) -> type[Any]:
+    """Django's own admin of users, which registers itself while it is imported, with our fields and in the admin's look."""
+    if not HAS_UNFOLD:
+        return type("PersonAdmin", (Person, given), {})
+    from unfold.admin import ModelAdmin  # noqa: PLC0415 -- an own project may do without
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm  # noqa: PLC0415 -- as above
+
+    forms = {"form": UserChangeForm, "add_form": UserCreationForm, "change_password_form": AdminPasswordChangeForm}
+    return type("PersonAdmin", (Person, given, ModelAdmin), forms)
