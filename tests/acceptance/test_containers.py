@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,6 +230,7 @@ class Line:
         for one in (self.web, *self.workers):
             one.get_well()
         self.caller = Caller(self.web, site.port, provider.base_url)
+        self.web_url = self.caller.web.url
 
     def answers_take(self, ms: int) -> None:
         self.provider.control.configure(latency={"base_ms": ms})
@@ -256,6 +259,20 @@ def the_web_process_is_ready_and_says_nothing_of_its_server(line: Line) -> None:
         said = json.loads(answer.read())
     assert answer.status == 200, said
     assert answer.headers["Server"] is None
+
+
+def an_operator_signs_in_and_sees_the_pages(line: Line) -> None:
+    made = json.loads(line.web.run("python", "manage.py", "signin", "root", "--create-operator", "--json"))
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(made["url"], timeout=60) as page:
+        assert page.url == f"{line.web_url}/dashboard/"
+    for path in ("/dashboard/jobs", "/dashboard/tenants", "/admin/rateguard_tenants/limit/", "/admin/rateguard_jobs/job/"):
+        with browser.open(f"{line.web_url}{path}", timeout=60) as page:
+            assert page.status == 200
+            assert page.url == f"{line.web_url}{path}", "who is not signed in is sent elsewhere"
+            style = re.search(r'href="(/[^"]+\.css)"', page.read().decode())
+    with browser.open(f"{line.web_url}{style[1]}", timeout=60) as file:
+        assert file.read()
 
 
 def a_worker_takes_away_a_pause_that_is_over(line: Line) -> None:
@@ -307,6 +324,7 @@ def test_what_the_file_starts_works_loses_a_worker_and_stops_in_time(site, sim):
     line = Line(site, sim)
     both_workers_do_what_comes_by_rest(line)
     the_web_process_is_ready_and_says_nothing_of_its_server(line)
+    an_operator_signs_in_and_sees_the_pages(line)
     a_worker_takes_away_a_pause_that_is_over(line)
     the_work_of_a_worker_that_dies_is_done_by_another(line)
     all_stop_in_time_and_what_is_under_way_is_done(line)
