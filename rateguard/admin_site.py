@@ -42,13 +42,13 @@ class RateguardSite(BaseSite):
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Ours, and the people who sign in. What other apps would show is for their own commands."""
         from rateguard.admin.base import RateguardAdmin  # noqa: PLC0415 -- see above
+        from rateguard.admin.people import person_admin  # noqa: PLC0415 -- see above
 
-        if get_user_model() in (model_or_iterable if isinstance(model_or_iterable, list | tuple) else (model_or_iterable,)):
-            from rateguard.admin.people import PersonAdmin  # noqa: PLC0415 -- it imports the admin that registers this
-
-            super().register(model_or_iterable, PersonAdmin, **options)
+        models = model_or_iterable if isinstance(model_or_iterable, list | tuple) else (model_or_iterable,)
+        if get_user_model() in models:
+            super().register(models, person_admin(admin_class), **options)
         elif isinstance(admin_class, type) and issubclass(admin_class, RateguardAdmin):
-            super().register(model_or_iterable, admin_class, **options)
+            super().register(models, admin_class, **options)
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
