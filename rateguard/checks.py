@@ -7,6 +7,7 @@
 | rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
 | rateguard.W004 | always | a foreign package takes the name of one that we can do without: ours is left out |
 | rateguard.E010 to E013 | `check --deploy`, and each start with RATEGUARD_ENV=production | settings that are fit for development alone |
+| rateguard.W030 to W033 | `check` and the like | what a host project must have for the pages: `rateguard.hosting_pages` |
 | rateguard.E020 to E029 | always; some at each start | what a host project must have: `rateguard.hosting` |
 """
 
@@ -161,10 +162,18 @@ def check_host(**_: object) -> list[checks.CheckMessage]:
     return [finding for rule in RULES for finding in rule.findings()]
 
 
+def check_pages(**_: object) -> list[checks.CheckMessage]:
+    """The project has what the pages need, where it includes them."""
+    from rateguard.hosting_pages import RULES, has_pages  # noqa: PLC0415 -- as above
+
+    return [finding for rule in RULES for finding in rule.findings()] if has_pages() else []
+
+
 def register() -> None:
     """Give the checks to Django."""
     checks.register(check_settings, "rateguard")
     checks.register(check_shadowed_packages, "rateguard")
     checks.register(check_broker, "rateguard")
     checks.register(check_host, "rateguard")
+    checks.register(check_pages, checks.Tags.urls)
     checks.register(check_production, "rateguard", deploy=True)

@@ -12,6 +12,7 @@
 | rateguard.W027 | always | the Celery app has a result backend that does not know jobs |
 | rateguard.E028 | always | a lane has no queue |
 | rateguard.E029 | always | DEBUG is off and there is no key to store credentials with |
+| rateguard.W030 to W033 | `check`, `migrate`, `runserver` | what the pages need: `rateguard.hosting_pages` |
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ ENTRY_POINTS = {
     "middleware",
     "project",
     "project_urls",
+    "hosting_pages",
     "hosting",
     "__main__",
 }

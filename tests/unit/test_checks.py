@@ -5,6 +5,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 from celery import current_app
 from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core import checks
 from django.db.utils import ConnectionRouter
 from django.test import override_settings
@@ -107,6 +108,10 @@ class Elsewhere:
         return "other" if model._meta.app_label == "rateguard_jobs" else None
 
 
+class Sessions(SessionMiddleware):
+    """A host's own."""
+
+
 class Stranger:
     """A Celery app as a host may have made it."""
 
@@ -168,3 +173,31 @@ def test_sqlite_without_its_options_and_other_databases_are_told_of(monkeypatch)
     assert found() == {"rateguard.W025"}
     monkeypatch.setattr("rateguard.hosting.connection", types.SimpleNamespace(vendor="mysql", settings_dict={}))
     assert found() == {"rateguard.E023"}
+
+
+def found_of_pages():
+    return {message.id for message in checks.run_checks(tags=["urls"]) if message.id.startswith("rateguard.")}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("rateguard.W030", {"INSTALLED_APPS": [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]}),
+        ("rateguard.W031", {"MIDDLEWARE": [one for one in settings.MIDDLEWARE if not one.endswith("MessageMiddleware")]}),
+        ("rateguard.W032", {"TEMPLATES": [{**settings.TEMPLATES[0], "OPTIONS": {}}]}),
+        ("rateguard.W032", {"TEMPLATES": []}),
+        ("rateguard.W033", {"STATIC_URL": None}),
+    ],
+)
+def test_a_host_that_includes_the_pages_is_told_what_they_lack(rule, change):
+    with override_settings(**change):
+        assert found_of_pages() == {rule}
+        with override_settings(ROOT_URLCONF="rateguard.urls"):
+            assert found_of_pages() == set()
+
+
+def test_sessions_in_cookies_and_a_middleware_of_ones_own_do_for_the_pages():
+    apps = [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]
+    ours = ["tests.unit.test_checks.Sessions" if one.endswith("SessionMiddleware") else one for one in settings.MIDDLEWARE]
+    with override_settings(INSTALLED_APPS=apps, MIDDLEWARE=ours, SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        assert found_of_pages() == set()
