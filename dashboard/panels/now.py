@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from dashboard.panels.now_places import AccountPanel, account_panel
@@ -12,7 +13,7 @@ from dashboard.queries.now import Figures, InTheWay, Worker
 from dashboard.queries.now_events import Event
 from dashboard.queries.now_rows import Depth
 from dashboard.templatetags.rateguard_pages import duration
-from rateguard.jobs.insight.heldwords import SLOTS, in_the_way
+from rateguard.jobs.insight.heldwords import SLOTS, as_title, in_the_way
 
 MOST_OBSTACLES = 12
 KINDS = {"no_deployment": "no deployment", "slots": "workers", "untold": "not told"}
@@ -132,20 +133,19 @@ def situation(now: Figures) -> Situation:
         failed=now.pace.failed,
         gate_is_away=now.gate_is_away,
         workers=now.workers.count,
-        obstacle=_words(worst) if worst else "",
+        obstacle=_said(worst) if worst else "",
         held=worst.jobs if worst else 0,
         looked_at=now.obstacles.looked_at,
         opens_ms=worst.held.opens_ms if worst else None,
     )
 
 
-def _words(one: InTheWay) -> str:
-    """An obstacle, and of a node below a tenant whose it is."""
+def _said(one: InTheWay, say: Callable[[str, str, str, str], str] = in_the_way) -> str:
+    """An obstacle; a tenant by its name, and of a node below one whose it is."""
     held = one.held
-    if held.scope_kind == "tenant":
-        return in_the_way(held.kind, "tenant", one.tenant or held.scope, held.text)
-    words = in_the_way(held.kind, held.scope_kind, held.scope, held.text)
-    return f"{words} of tenant {one.tenant}" if held.node and one.tenant else words
+    scope = one.tenant or held.scope if held.scope_kind == "tenant" else held.scope
+    whose = f"{scope} of tenant {one.tenant}" if held.node and one.tenant else scope
+    return say(held.kind, held.scope_kind, whose, held.text)
 
 
 def _lane(one: Depth, total: int, now: dt.datetime) -> LanePanel:
@@ -160,17 +160,13 @@ def _obstacle(number: int, one: InTheWay, looked_at: int) -> ObstaclePanel:
     return ObstaclePanel(
         id=f"obstacle-{number}",
         kind=KINDS.get(held.kind, held.kind),
-        words=_upper(_words(one)),
+        words=_said(one, as_title),
         jobs=one.jobs or None,
         share=one.jobs / looked_at if one.jobs and looked_at else None,
         used=held.share,
         opens=_opens(one),
         models=", ".join(one.models[:4]) + (f" and {len(one.models) - 4} more" if len(one.models) > 4 else ""),
     )
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _opens(one: InTheWay) -> str:

@@ -63,10 +63,14 @@ def _accepting(now: Situation) -> str:
 def _finishing(now: Situation) -> str:
     if not now.waiting:
         return _idle(now)
-    speed = f"Finishing {now.finished:,} a minute" if now.finished else "None finished in the last minute"
-    if not now.finished and now.failed:
-        speed = f"None finished in the last minute, and {_counted(now.failed, 'attempt')} failed"
-    return f"{speed}; {_amount(now)} {'waits' if _amount(now) == '1' else 'wait'}{_for_what(now)}."
+    waiting = f"{_amount(now)} {'waits' if _amount(now) == '1' else 'wait'}{_for_what(now)}."
+    return f"No worker runs: {waiting}" if now.workers == 0 else f"{_speed(now)}; {waiting}"
+
+
+def _speed(now: Situation) -> str:
+    if now.finished:
+        return f"{now.finished:,} finished in the last minute" if now.gate_is_away else f"Finishing {now.finished:,} a minute"
+    return "None finished in the last minute" + (f", and {_counted(now.failed, 'attempt')} failed" if now.failed else "")
 
 
 def _idle(now: Situation) -> str:
@@ -97,13 +101,11 @@ def _for_what(now: Situation) -> str:
 
 def _end(now: Situation) -> str:
     """When it is done, or what must happen first."""
-    if not now.waiting or now.gate_is_away:
+    if not now.waiting or now.gate_is_away or now.workers == 0:
         return ""
     if now.finished:
         done = _minutes(now.waiting / now.finished)
         return f"At this rate they are done in {'more than ' if now.is_more else ''}{done}." if now.waiting > 1 else ""
-    if now.workers == 0:
-        return "Nothing starts until a worker runs."
     if not now.obstacle or now.opens_ms == 0:
         return ""
     return "That does not open by itself." if now.opens_ms is None else f"There is room in {_seconds(now.opens_ms)} at the latest."
@@ -129,6 +131,8 @@ def _counted(count: int, noun: str) -> str:
 def _level(now: Situation) -> str:
     if now.is_read_only or now.bound is not None or now.gate_is_away:
         return "bad"
+    if now.waiting and now.workers == 0:
+        return "bad"
     if not now.waiting or now.finished:
         return "good"
-    return "bad" if now.workers == 0 or now.failed else "warn"
+    return "bad" if now.failed else "warn"

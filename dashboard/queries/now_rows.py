@@ -13,10 +13,12 @@ from django.db import connection
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, Value
 from django.db.models.functions import Now
 
+from rateguard import wiring
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
 from tenants.access import Access
+from tenants.models import ConfigVersion
 
 MOST_COUNTED = 100_000
 """Of a lane no more are counted: "100,000+"."""
@@ -68,7 +70,10 @@ def _aware(value: dt.datetime | str) -> dt.datetime:
 
 
 def waiting_now(access: Access) -> tuple[Moment, list[Depth]]:
-    """Each lane, what waits for a later time, and when that is. One statement; what it counts, up to MOST_COUNTED a part, are indexes."""
+    """Each lane, what waits for a later time, and when that is. One statement; what it counts, up to MOST_COUNTED a part, are indexes.
+
+    It hears of the configuration's version too: this process may do nothing else that would.
+    """
     rows = access.within(Job.objects.order_by(), "tenant")
     parts: list[tuple[Lane | None, Any]] = [
         (lane, rows.filter(state=State.QUEUED, lane=lane).order_by("queued_at").values("queued_at")) for lane in Lane
@@ -78,11 +83,12 @@ def waiting_now(access: Access) -> tuple[Moment, list[Depth]]:
         cursor.execute(*_counted(part[: MOST_COUNTED + 1] for _, part in parts))
         found = {number: (count, oldest) for number, count, oldest in cursor.fetchall()}
     is_read_only, at = found.pop(_NOW)
+    wiring.note_version(found.pop(_VERSION)[0])
     counts = [_depth(lane, *found[number]) for number, (lane, _) in enumerate(parts)]
     return Moment(_aware(at), bool(is_read_only) or _is_locked_file()), counts
 
 
-_NOW = -1
+_NOW, _VERSION = -1, -2
 _MOMENT = {
     "postgresql": f"SELECT {_NOW}, current_setting('transaction_read_only')::boolean::int, statement_timestamp()",
     "sqlite": f"SELECT {_NOW}, query_only, strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') FROM pragma_query_only",  # noqa: S608 - a number of ours
@@ -91,7 +97,9 @@ _MOMENT = {
 
 def _counted(parts: Iterable[Any]) -> tuple[str, list[Any]]:
     """The moment, and of each part its number, how many there are, and the first time."""
-    sqls, params = [_MOMENT[connection.vendor]], []
+    version, params = ConfigVersion.objects.values("number").query.sql_with_params()
+    sqls = [_MOMENT[connection.vendor], f"SELECT {_VERSION}, COALESCE(MAX(number), 0), NULL FROM ({version}) AS version"]  # noqa: S608 - as below
+    params = list(params)
     for number, part in enumerate(parts):
         sql, given = part.query.sql_with_params()
         (column,) = part.query.values_select

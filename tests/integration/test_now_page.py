@@ -92,6 +92,15 @@ class TestFigures:
         assert "sim-1 full room in" in told
         assert "w1 all lanes 1 of 100 slots in use" in told
 
+    def test_a_change_of_another_process_is_heard_of(self, line, monkeypatch):
+        client = client_of()
+        assert "sim-1 open" in page(client)
+        with monkeypatch.context() as other_process:
+            other_process.setattr(wiring, "note_version", lambda _: None)
+            line.deployment.name = "renamed"
+            line.deployment.save()
+        assert "renamed open" in page(client)
+
     def test_a_member_sees_the_own_alone_and_of_others_no_amount(self, line):
         busy(line)
         Hindrance.objects.all().delete()
@@ -152,7 +161,7 @@ class TestWithoutTheGate:
         for call in ("limits_of", "inspect"):
             monkeypatch.setattr(line.gate, call, lambda *_: (asked.append(1), away()))
         told = page(client := client_of())
-        assert "the gate does not answer: no new job starts until it is back. Finishing 1 a minute; 5 wait" in told
+        assert "the gate does not answer: no new job starts until it is back. 1 finished in the last minute; 5 wait" in told
         assert "when last seen for 2 requests/h on account sim" in told
         assert len(asked) == 1
         assert client.get(reverse("dashboard:now")).content.count(b"stale") == 3
@@ -202,7 +211,7 @@ class TestLive:
             await until(lambda: b": still here" in listening.body)
             assert listening.body.count(b"event: now") == 1
             await asyncio.to_thread(line.submit)
-            await until(lambda: listening.body.count(b"event: now") > 1 and b"Waiting</dt><dd>1</dd>" in listening.body)
+            await until(lambda: listening.body.count(b"event: now") > 1 and b">1</a></dd>" in listening.body)
             leaving.leave()
             await leaving.done()
             await asyncio.to_thread(client.logout)

@@ -51,9 +51,9 @@ SAID = [
         "Accepting jobs. None finished in the last minute; 4,180 wait for the end of the pause of lane low. That does not open by itself.",
     ),
     (
-        {"waiting": 1, "workers": 0, "obstacle": "a worker to be started", "held": 1, "looked_at": 1},
+        {"waiting": 1, "workers": 0, "finished": 9, "obstacle": "a worker to be started", "held": 1, "looked_at": 1},
         "bad",
-        "Accepting jobs. None finished in the last minute; 1 waits for a worker to be started. Nothing starts until a worker runs.",
+        "Accepting jobs. No worker runs: 1 waits for a worker to be started.",
     ),
     (
         {**BUSY, "finished": 0, "failed": 250, "obstacle": "", "held": 0},
@@ -63,7 +63,7 @@ SAID = [
     (
         {**BUSY, "gate_is_away": True, "workers": None},
         "bad",
-        f"Accepting jobs, but the gate does not answer: no new job starts until it is back. Finishing 312 a minute; 4,180 wait, when last seen for {ACCOUNT}.",
+        f"Accepting jobs, but the gate does not answer: no new job starts until it is back. 312 finished in the last minute; 4,180 wait, when last seen for {ACCOUNT}.",
     ),
     (
         {"gate_is_away": True},

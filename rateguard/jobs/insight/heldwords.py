@@ -83,3 +83,21 @@ _OTHERS = {
     NO_DEPLOYMENT: "a deployment of model {scope}",
     UNTOLD: "the gate to hear of them",
 }
+
+
+def as_title(kind: str, scope_kind: str, scope: str, text: str) -> str:
+    """The same as it stands by itself: `Lane low is paused`, `No worker runs`."""
+    node = "everything" if scope_kind == "global" and kind == "pause" else node_words(scope_kind, scope)
+    if kind == SLOTS:
+        return "No worker runs" if text == NO_WORKER else "No worker has a free slot"
+    words = _TITLES.get(kind, "").format(node=node, scope=scope) or in_the_way(kind, scope_kind, scope, text)
+    return words[:1].upper() + words[1:]
+
+
+_TITLES = {
+    "pause": "{node} is paused",
+    "cooldown": "{node} cools down after a 429 of its provider",
+    "breaker": "The breaker of {node} is open",
+    NO_DEPLOYMENT: "Model {scope} has no deployment",
+    UNTOLD: "The gate was not told of {node} yet",
+}

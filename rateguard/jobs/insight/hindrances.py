@@ -19,6 +19,8 @@ MOST = 50
 """Episodes told of one job, or of the last moments."""
 HOLDS_FOR = dt.timedelta(seconds=30)
 """What was seen so long ago holds still, for all that anybody knows."""
+ONE_LOOK = dt.timedelta(seconds=1)
+"""What one look saw has the same time, or nearly."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,4 +83,4 @@ def last_seen(tenant_ids: Collection[int] | None, models: Collection[str]) -> li
     if not found or database_now() - found[0].seen_at > dt.timedelta(hours=1):
         return []
     newest = found[0].seen_at
-    return sorted((row for row in found if newest - row.seen_at < HOLDS_FOR), key=lambda row: -row.jobs)
+    return sorted((row for row in found if newest - row.seen_at < ONE_LOOK), key=lambda row: -row.jobs)
