@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.sites import AdminSite
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -75,9 +75,11 @@ class ChangingAdmin(RateguardAdmin):
     # ---- forms
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
-        """The form, which knows who asks."""
+        """The form, which knows who asks, with the fields that are shown alone."""
         made = super().get_form(request, obj, change, **kwargs)
-        return type(made.__name__, (made,), {"request": request, "admin_site": self.admin_site})
+        shown = set(flatten_fieldsets(self.get_fieldsets(request, obj)))
+        hidden = dict.fromkeys(set(made.base_fields) - shown)
+        return type(made.__name__, (made,), {"request": request, "admin_site": self.admin_site, **hidden})
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -21,17 +21,15 @@ from tenants.access import Power
 from tenants.changes import members, tenants
 from tenants.models import Member, MemberRole, Tenant, TenantStatus
 
-PAUSE = Deed(
-    "pause",
-    "Pause this tenant",
-    "do_pause",
+CLOSE = Deed(
+    "close",
+    "Refuse its new work",
+    "do_close",
     asks="Its keys are refused and it submits nothing new. What waits already goes on; nothing is lost.",
     offered=lambda access, row: access.is_operator and row.status == TenantStatus.ACTIVE,
     is_danger=True,
 )
-RESUME = Deed(
-    "resume", "Let it work again", "do_resume", offered=lambda access, row: access.is_operator and row.status == TenantStatus.PAUSED
-)
+OPEN = Deed("open", "Take its work again", "do_open", offered=lambda access, row: access.is_operator and row.status == TenantStatus.PAUSED)
 
 
 class TenantForm(ChangeForm):
@@ -62,7 +60,7 @@ class TenantAdmin(DoingAdmin):
     form = TenantForm
     tenant_field = "pk"
     is_set_by_operators = True
-    deeds = (PAUSE, RESUME)
+    deeds = (CLOSE, OPEN)
     list_display = ("name", "state", "weight", "time_zone", "max_waiting", "key_count")
     list_filter = ("status",)
     search_fields = ("name",)
@@ -79,7 +77,7 @@ class TenantAdmin(DoingAdmin):
     @admin.display(description="State", ordering="status")
     def state(self, row: Tenant) -> SafeString:
         """Whether its work is let in."""
-        return badge("active", "good") if row.status == TenantStatus.ACTIVE else badge("paused", "warn")
+        return badge("takes work", "good") if row.status == TenantStatus.ACTIVE else badge("refused", "warn")
 
     @admin.display(description="Keys", ordering="keys_in_all")
     def key_count(self, row: Any) -> int:
@@ -97,15 +95,15 @@ class TenantAdmin(DoingAdmin):
         """Delete a tenant that never worked."""
         tenants.delete_tenant(actor_of(request, row), row)
 
-    def do_pause(self, request: HttpRequest, row: Tenant, fields: dict[str, Any]) -> str:
+    def do_close(self, request: HttpRequest, row: Tenant, fields: dict[str, Any]) -> str:
         """Let nothing new in."""
         tenants.change_tenant(actor_of(request, row), row, status=TenantStatus.PAUSED)
-        return f"{row.name} is paused."
+        return f"New work of {row.name} is refused."
 
-    def do_resume(self, request: HttpRequest, row: Tenant, fields: dict[str, Any]) -> str:
+    def do_open(self, request: HttpRequest, row: Tenant, fields: dict[str, Any]) -> str:
         """Let its work in again."""
         tenants.change_tenant(actor_of(request, row), row, status=TenantStatus.ACTIVE)
-        return f"{row.name} works again."
+        return f"Work of {row.name} is taken again."
 
 
 class MemberForm(ChangeForm):
