@@ -91,8 +91,21 @@ def _turn(message: Any) -> Turn:
     if not isinstance(message, dict):
         return Turn("message", _pretty(message), is_data=True)
     text, is_data = _said(message.get("content"))
-    beside = [_pretty(message[name]) for name in ("tool_calls", "function_call", "refusal") if message.get(name)]
+    beside = [_called(one) for one in _list(message.get("tool_calls"))[:MOST_TEXTS]]
+    beside += [_pretty(message[name]) for name in ("function_call", "refusal") if message.get(name)]
     return Turn(str(message.get("role", "message"))[:32], "\n\n".join(part for part in (text, *beside) if part), is_data and not text)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _called(call: Any) -> str:
+    """A call of a tool: its name and what it is given."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return _pretty(call)
+    return f"→ {function.get('name', '')}({function.get('arguments', '')})"
 
 
 def _said(content: Any) -> tuple[str, bool]:

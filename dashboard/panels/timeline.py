@@ -107,7 +107,7 @@ def opens(found: InTheWay) -> str:
     """When there is room, where somebody knows."""
     if not found.opens_in_ms:
         return ""
-    return f"; room for it in {duration(found.opens_in_ms)} at the latest, if nobody goes before it"
+    return f"; there is room in at most {duration(found.opens_in_ms)}, unless others go first"
 
 
 # ---- a step for each kind of event

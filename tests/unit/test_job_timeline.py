@@ -171,7 +171,7 @@ def test_the_time_between_two_steps_is_told():
 WAITS = {
     "a limit": (
         InTheWay("600 requests/min on account main", 12_000),
-        "Waits for 600 requests/min on account main, for 1 min so far; room for it in 12.0 s at the latest, if nobody goes before it.",
+        "Waits for 600 requests/min on account main, for 1 min so far; there is room in at most 12.0 s, unless others go first.",
     ),
     "its turn": (InTheWay(), "Waits for its turn, for 1 min so far: nothing limits it."),
     "never": (

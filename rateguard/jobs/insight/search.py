@@ -21,9 +21,9 @@ from rateguard.jobs.models import ENDED_BADLY, Job
 from rateguard.jobs.states import WAITING, State
 from tenants.models import Tenant
 
-MOST_LOOKED_AT = 10_000
+MOST_LOOKED_AT = 5_000
 """Jobs that one page looks at for what no index knows."""
-MOST_SUMMED = 5_000
+MOST_SUMMED = 2_500
 """Jobs among which bad ends are summed up."""
 MOST_GATHERED = 5_000
 """Waiting or running jobs, or those of a run: up to so many are gathered and sorted; of more, the newest are walked."""
