@@ -10,8 +10,7 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -25,7 +24,7 @@ from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState, State
 from tenants.changes.actor import Actor
-from tenants.changes.audit import note
+from tenants.changes.audit import Shown, note
 from tenants.models import AuditAction, Pause, PauseKind, Tenant
 
 logger = logging.getLogger(__name__)
@@ -79,16 +78,16 @@ def resume_row(row: Pause, by: str = "") -> bool:
     return bool(removed)
 
 
-def _shown(row: Pause) -> dict[str, Any]:
+def _shown(row: Pause) -> Shown:
     return {"until": row.until, "reason": row.reason}
 
 
-def _note(action: AuditAction, row: Pause, target: Target, by: str, **changes: Mapping[str, Any] | None) -> None:
+def _note(action: AuditAction, row: Pause, target: Target, by: str, before: Shown | None = None, after: Shown | None = None) -> None:
     """Who did it; a pause that a process made or lifted by itself is told by the log alone."""
     if by:
         tenant = Tenant.objects.filter(pk=target.tenant_id).first() if target.tenant_id else None
         name = target.name if target.kind == PauseKind.ALL else f"{target.kind.value} {target.name}"
-        note(Actor(by=by), action, "pause", (row.pk, name), tenant=tenant, **changes)
+        note(Actor(by=by), action, "pause", (row.pk, name), tenant=tenant, before=before, after=after)
 
 
 def pauses_in_force() -> models.QuerySet[Pause]:

@@ -1,0 +1,5 @@
+"""What the machine did, as lists that stay quick with a million rows, and what people may do with many rows at once."""
+
+from rateguard.admin.machine import attempts, jobs, ledger, pauses, runs, trail, upkeep
+
+__all__ = ["attempts", "jobs", "ledger", "pauses", "runs", "trail", "upkeep"]

@@ -1,0 +1,128 @@
+"""Who changed what, and what the gate noticed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from rateguard.admin.drawing import NOTHING, two_lines
+from rateguard.admin.machine import shown
+from rateguard.admin.machine.listing import KeysetAdmin
+from rateguard.admin.machine.naming import names_known
+from rateguard.admin.machine.narrowing import tenant_filter, time_filter, word_filter
+from tenants.access import Power
+from tenants.models import AuditAction, AuditEntry, EventKind, GateEvent
+from tenants.told import told_by
+
+KINDS = ("tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price", "scope", "pause", "run")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(KeysetAdmin):
+    """One change each. A tenant is not told which operator it was."""
+
+    sees = Power.MANAGE
+    order = ("-at", "-id")
+    list_display = ("shown_at", "shown_action", "shown_what", "tenant", "shown_changes")
+    list_display_links = ("shown_at",)
+    list_select_related = ("tenant",)
+    list_filter = (
+        tenant_filter(),
+        time_filter("at"),
+        word_filter("kind", "kind", {word: word for word in KINDS}),
+        word_filter("action", "action", {word: word for word in AuditAction.values}),
+    )
+    fields: ClassVar[Any] = ("shown_at", "shown_action", "shown_what", "tenant", "shown_before", "request_id")
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """With who did it, as it is told to who looks."""
+        first, *others = self.list_display
+        return [first, _named(request), *others]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Likewise."""
+        first, *others = self.fields
+        return [first, _named(request), *others]
+
+    @admin.display(description="at")
+    def shown_at(self, row: AuditEntry) -> str:
+        """When."""
+        return shown.moment(row.at)
+
+    @admin.display(description="what was done")
+    def shown_action(self, row: AuditEntry) -> str:
+        """In a word."""
+        return row.get_action_display()
+
+    @admin.display(description="to what")
+    def shown_what(self, row: AuditEntry) -> Any:
+        """Which row."""
+        return f"{row.kind} {row.name or row.object_id}"
+
+    @admin.display(description="fields")
+    def shown_changes(self, row: AuditEntry) -> str:
+        """Which fields."""
+        return ", ".join(row.changes) or NOTHING
+
+    @admin.display(description="before and after")
+    def shown_before(self, row: AuditEntry) -> Any:
+        """Each field that differs; a secret is never among them."""
+        return shown.lines(f"{name}: {_pair(value)}" for name, value in row.changes.items()) or NOTHING
+
+
+def _named(request: HttpRequest) -> Any:
+    """The column that says who did it."""
+    known = names_known(request)
+
+    @admin.display(description="by")
+    def by(row: AuditEntry) -> str:
+        return told_by(row.by, known)
+
+    return by
+
+
+def _pair(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 2:
+        before, after = ("nothing" if one in (None, "") else one for one in value)
+        return f"{before} → {after}"
+    return str(value)
+
+
+@admin.register(GateEvent)
+class GateEventAdmin(KeysetAdmin):
+    """Budgets at a threshold, breakers that changed."""
+
+    order = ("-at", "-id")
+    list_display = ("shown_at", "shown_kind", "shown_subject", "tenant", "shown_value")
+    list_display_links = ("shown_at",)
+    list_select_related = ("tenant",)
+    list_filter = (tenant_filter(), time_filter("at"), word_filter("kind", "kind", {word: word for word in EventKind.values}))
+    fields: ClassVar[Any] = ("shown_at", "shown_kind", "subject", "tenant", "shown_value", "shown_period", "detail", "notice")
+
+    @admin.display(description="at")
+    def shown_at(self, row: GateEvent) -> str:
+        """When."""
+        return shown.moment(row.at)
+
+    @admin.display(description="notice")
+    def shown_kind(self, row: GateEvent) -> str:
+        """What kind of notice it is."""
+        return "budget" if row.kind == EventKind.THRESHOLD else "breaker"
+
+    @admin.display(description="of what")
+    def shown_subject(self, row: GateEvent) -> Any:
+        """The budget or deployment, and what was said."""
+        return two_lines(row.subject, row.detail)
+
+    @admin.display(description="value")
+    def shown_value(self, row: GateEvent) -> str:
+        """How full a budget was."""
+        return f"{row.value:,} % used" if row.kind == EventKind.THRESHOLD else NOTHING
+
+    @admin.display(description="period since")
+    def shown_period(self, row: GateEvent) -> str:
+        """Of a budget."""
+        return shown.moment(row.period)
