@@ -27,6 +27,7 @@ from rateguard.engine.gate.contract import Refusal
 from rateguard.jobs.ends.follow import stop_following
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
+from tenants.access import POWERS, Power
 from tenants.keys import issue_key
 from tenants.models import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget, Tenant
 from tests.acceptance.pages import PROJECT, Reader, anchors_of, blocks_of, links_of, shell_environment, written_pages
@@ -201,6 +202,14 @@ def test_the_table_of_variables_names_all_that_are_read():
     read = re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", (PROJECT / "rateguard" / "settings.py").read_text())
     read += re.findall(r"environ\.get\(\"(RATEGUARD_[A-Z_]+)\"", (PROJECT / "manage.py").read_text())
     assert {name for row in rows_below(OPERATING, "Environment") for name in re.findall(r"`([A-Z_]+)`", row[0])} == set(read)
+
+
+@pytest.mark.parametrize(("page", "heading"), [("dashboard.md", "Who sees what"), ("tenant-admins.md", "Who may do what")])
+def test_the_tables_of_roles_say_what_each_may(page, heading):
+    section = (DOCS / page).read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")][2:]
+    wanted = [[role.value, *("yes" if power >= needed else "" for needed in Power)] for role, power in POWERS.items()]
+    assert [row for row in told if row[0] != "operator"] == wanted
 
 
 THEY_SAY_CODES = {"InvalidRequest", "NotAllowed", "LimitInTheWay", "fault", "_refuse", "Ended", "end"}
