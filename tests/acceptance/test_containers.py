@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -28,7 +29,7 @@ from rateguard.engine.providers.sim.process import SimHandle
 from tests import composed
 from tests.rolesql import Database
 from tests.simprovider import sim, sim_process, wait_for  # noqa: F401
-from tests.webprocess import WebProcess, call, session
+from tests.webprocess import WebProcess, answer, call, send, session
 
 MODEL = "sim-1"
 START_S = 90
@@ -179,6 +180,8 @@ def site(tmp_path) -> Iterator[Site]:
 class Caller:
     """A tenant's program, and before it whoever sets the tenant up."""
 
+    BODY: ClassVar[dict] = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
+
     def __init__(self, web: Container, port: int, base_url: str) -> None:
         self.web = WebProcess(web.running, port, web.log)
         web.run("python", "manage.py", "tenant", "create", "acme")
@@ -198,9 +201,8 @@ class Caller:
         self.secret = made["secret"]
 
     def submit(self, count: int) -> list[str]:
-        body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
         with session(self.web, self.secret) as line:
-            answers = [call(line, "POST", "/api/v1/jobs", json.dumps(body)) for _ in range(count)]
+            answers = [call(line, "POST", "/api/v1/jobs", json.dumps(self.BODY)) for _ in range(count)]
         assert {status for status, _ in answers} == {202}, answers[-1]
         return [job["id"] for _, job in answers]
 
@@ -255,10 +257,10 @@ def both_workers_do_what_comes_by_rest(line: Line) -> None:
 def the_web_process_is_ready_and_says_nothing_of_its_server(line: Line) -> None:
     with session(line.caller.web, line.caller.secret) as connection:
         connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        said = json.loads(answer.read())
-    assert answer.status == 200, said
-    assert answer.headers["Server"] is None
+        response = connection.getresponse()
+        said = json.loads(response.read())
+    assert response.status == 200, said
+    assert response.headers["Server"] is None
 
 
 def an_operator_signs_in_and_sees_the_pages(line: Line) -> None:
@@ -266,7 +268,7 @@ def an_operator_signs_in_and_sees_the_pages(line: Line) -> None:
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with browser.open(made["url"], timeout=60) as page:
         assert page.url == f"{line.web_url}/dashboard/"
-    for path in ("/dashboard/jobs", "/dashboard/tenants", "/admin/rateguard_tenants/limit/", "/admin/rateguard_jobs/job/"):
+    for path in ("/dashboard/jobs", "/dashboard/tenants", "/admin/rateguard_tenants/limit/", "/admin/rateguard_tenants/tenant/"):
         with browser.open(f"{line.web_url}{path}", timeout=60) as page:
             assert page.status == 200
             assert page.url == f"{line.web_url}{path}", "who is not signed in is sent elsewhere"
@@ -303,7 +305,12 @@ def all_stop_in_time_and_what_is_under_way_is_done(line: Line) -> None:
     assert line.caller.states(jobs) == {"succeeded"}
     assert not [worker for worker in line.workers if worker.is_well()]
 
-    assert line.web.terminate() < 15
+    with session(line.caller.web, line.caller.secret) as waiting:
+        send(waiting, "POST", "/api/v1/jobs", json.dumps(Caller.BODY), Prefer="wait=60")
+        wait_for(lambda: asked(line.site, "SELECT count(*) FROM rateguard_jobs_job WHERE state = 'queued'") == [(1,)])
+        assert line.web.terminate() < 15
+        status, job = answer(waiting)
+    assert (status, job["status"]) == (202, "queued")
     assert line.web.running.returncode in {0, -signal.SIGTERM}, line.web.said()  # uvicorn ends by the signal, once all is done
 
 

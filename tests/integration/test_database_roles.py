@@ -151,7 +151,11 @@ class TestEachRole:
         old = migrated.password_of("web")
         file.chmod(0o600)
         file.write_text("a-new-password\n")
+        with psycopg.connect(migrated.server.url, autocommit=True) as superuser:
+            superuser.execute("ALTER SYSTEM SET log_statement = 'all'")
+            superuser.execute("SELECT pg_reload_conf()")
         assert migrated.make_roles() == ""
+        assert "a-new-password" not in migrated.server.log.read_text()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(migrated.address("rateguard_web", old))
         with migrated.connect("web") as web, migrated.connect("migrate") as owner:
