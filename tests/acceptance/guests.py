@@ -11,9 +11,10 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 import uuid
 import venv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, EntryPoint, distribution
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -41,11 +42,17 @@ def locked_packages() -> dict[str, str]:
     return {one.name: str(one.specifier).removeprefix("==") for one in needed}
 
 
-def make_environment(folder: Path, wheel: Path) -> Path:
+def packages_of_our_project() -> set[str]:
+    """What our own project serves people with, and a host project need not have."""
+    wanted = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["server"]
+    return {Requirement(one).name for one in wanted}
+
+
+def make_environment(folder: Path, wheel: Path, without: Collection[str] = ()) -> Path:
     """An environment with the locked packages, taken over from this one, and the wheel, installed by pip. Gives its folder of programs."""
     venv.create(folder, symlinks=True)
     programs, packages = folder / "bin", next((folder / "lib").glob("python*")) / "site-packages"
-    for name in (*locked_packages(), *FOR_THE_HOSTS_TESTS):
+    for name in {*locked_packages(), *FOR_THE_HOSTS_TESTS} - {*without}:
         _take_over(distribution(name), packages, programs)
     pip = str(next((PROJECT / "deploy").glob("pip-*.whl")) / "pip")
     install = [str(programs / "python"), pip, "install", "-qq", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]

@@ -20,6 +20,7 @@ from tests.acceptance.guests import (
     locked_packages,
     make_environment,
     own_database,
+    packages_of_our_project,
     run_script,
     shell_of,
     start_project,
@@ -41,7 +42,8 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory, wheel):
-    return make_environment(tmp_path_factory.mktemp("host") / "venv", wheel)
+    """A host's: it has neither the theme of our admin nor our lock of passwords."""
+    return make_environment(tmp_path_factory.mktemp("host") / "venv", wheel, without=packages_of_our_project())
 
 
 # ---- the wheel
@@ -66,16 +68,20 @@ def test_the_wheel_names_the_packages_that_it_needs_and_the_lock_has_each(wheel)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 
     named = {str(Requirement(one)) for one in metadata.get_all("Requires-Dist")}
-    assert named == {str(Requirement(one)) for one in project["dependencies"]}
+    extra = [f'{one}; extra == "{name}"' for name, ones in project["optional-dependencies"].items() for one in ones]
+    assert named == {str(Requirement(one)) for one in (*project["dependencies"], *extra)}
     assert metadata["Version"] == rateguard.__version__
     locked = locked_packages()
     assert all(locked[one.name] in one.specifier for one in map(Requirement, named))
 
 
-def test_the_wheel_brings_our_own_project_as_a_command(programs, tmp_path):
-    shell = shell_of(programs, os.environ)
+def test_the_wheel_brings_our_own_project_as_a_command(wheel, tmp_path_factory, tmp_path):
+    shell = shell_of(make_environment(tmp_path_factory.mktemp("ours") / "venv", wheel), os.environ)
     told = subprocess.run(["rateguard", "check"], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True)
     assert "no issues" in told.stdout
+    script = "from django.template.loader import get_template as get; print(get('rateguard/base.html').origin.name)"
+    found = subprocess.run(["rateguard", "shell", "-v0", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True)
+    assert found.stdout.strip().endswith("site-packages/rateguard/templates/rateguard/base.html")
     assert not list(tmp_path.iterdir())
 
 
@@ -239,6 +245,58 @@ OVER_HTTP = """
         assert json.load(refused)["type"] == "/llm/api/v1/errors#not_found"
     print(made.status, place.startswith("/llm/api/v1/jobs/"), json.load(found)["status"], type(member.user).__name__)
     """
+
+
+SIGN_IN = """
+    import io, json
+    from django.contrib import admin
+    from django.contrib.auth import get_user_model
+    from django.contrib.staticfiles import finders
+    from django.core.management import call_command
+    from django.test import Client
+    from django.urls import reverse
+    from tenants.models import Member, Tenant
+
+    out = io.StringIO()
+    call_command("signin", "root", "--create-operator", "--json", "--url", "http://127.0.0.1:1", stdout=out)
+    root, ada, stranger = (Client(SERVER_NAME="127.0.0.1") for _ in range(3))
+    by_link = root.get(json.loads(out.getvalue())["url"].removeprefix("http://127.0.0.1:1")).status_code
+
+    user = get_user_model().objects.create_user("ada", password="a long enough password")
+    Member.objects.create(tenant=Tenant.objects.get(name="shop"), user=user, role="owner")
+    sent = {"username": "ada", "password": "a long enough password", "next": reverse("dashboard:jobs")}
+    by_password = ada.post(reverse("dashboard:signin"), sent)
+
+    pages = [reverse(f"dashboard:{name}") for name in ("now", "tenants", "jobs", "password")]
+    ours = [model for model in admin.site._registry if model._meta.app_label.startswith("rateguard_")]
+    lists = [reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in ours]
+    print(by_link, by_password.status_code, by_password.headers["Location"])
+    print({root.get(page).status_code for page in [*pages, *lists]}, {ada.get(page).status_code for page in pages}, len(lists) > 9)
+    print({stranger.get(page).headers["Location"].partition("?")[0] for page in pages})
+    print({bool(finders.find(f"rateguard/{name}")) for name in ("pages.css", "vendor/htmx-2.0.11.min.js")})
+    """
+
+
+@pytest.mark.parametrize(
+    ("said", "asked_at"),
+    [([], "/llm/pages/signin"), (['LOGIN_URL = "/accounts/login/"'], "/accounts/login/")],
+    ids=["by our page", "by the host's"],
+)
+def test_a_project_with_djangos_own_admin_has_our_pages_and_its_people_sign_in(said, asked_at, host):
+    reader = host({}, said)
+    reader.follow(PAGE, before=TABLES)
+    with (reader.folder / "shop" / "urls.py").open("a") as urls:
+        urls.write('urlpatterns += [path("llm/pages/", include("dashboard.urls"))]\n')
+    reader._run("python manage.py check --fail-level WARNING", "the check has nothing to say")
+    reader._run("python manage.py migrate --verbosity 0", "the tables")
+    reader._run("python manage.py tenant create shop", "a tenant")
+
+    assert in_shell(reader, SIGN_IN).splitlines() == [
+        "302 302 /llm/pages/jobs",
+        "{200} {200} True",
+        f"{{'{asked_at}'}}",
+        "{True}",
+    ]
 
 
 @pytest.fixture
