@@ -23,25 +23,25 @@ class Person:
         self.client = Client()
         self.client.force_login(user, backend=BACKEND)
 
-    def list(self, model: str, **asked: str) -> HttpResponse:
+    def list(self, model: str, /, **asked: str) -> HttpResponse:
         return self.client.get(_at(model, "changelist"), asked)
 
-    def text(self, model: str, **asked: str) -> str:
+    def text(self, model: str, /, **asked: str) -> str:
         return self.list(model, **asked).content.decode()
 
     def see(self, row: Any) -> HttpResponse:
         return self.client.get(_at(row._meta.model_name, "change", row.pk))
 
-    def make(self, model: str, **fields: Any) -> HttpResponse:
+    def make(self, model: str, /, **fields: Any) -> HttpResponse:
         return self.client.post(_at(model, "add"), fields)
 
-    def change(self, row: Any, **fields: Any) -> HttpResponse:
+    def change(self, row: Any, /, **fields: Any) -> HttpResponse:
         return self.client.post(_at(row._meta.model_name, "change", row.pk), fields)
 
     def delete(self, row: Any) -> HttpResponse:
         return self.client.post(_at(row._meta.model_name, "delete", row.pk), {"post": "yes"})
 
-    def do(self, row: Any, deed: str, **fields: Any) -> HttpResponse:
+    def do(self, row: Any, deed: str, /, **fields: Any) -> HttpResponse:
         return self.client.post(_at(row._meta.model_name, "deed", row.pk, deed), fields)
 
     def told(self, response: HttpResponse) -> str:

@@ -119,7 +119,7 @@ class AccountAdmin(DoingAdmin):
                 f"{row.base_url} answers {said.reason} where it should list its models; whether it takes the key nobody knows."
             )
         named = ", ".join(said.models[:MOST_NAMED]) + (", …" if len(said.models) > MOST_NAMED else "")
-        there = f"{len(said.models):,} models: {named}" if named else "It names no models."
+        there = f"Of models it names {len(said.models):,}: {named}" if named else "It names no models."
         return f"{row.base_url} answers HTTP {said.status} in {said.ms:,} ms and takes the key. {there}"
 
 
