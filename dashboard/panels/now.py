@@ -7,12 +7,12 @@ import datetime as dt
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from dashboard.panels.now_places import AccountPanel, account_panel
+from dashboard.panels.now_places import AccountPanel, account_panel, span
 from dashboard.panels.now_sentence import Sentence, Situation, sentence
 from dashboard.queries.now import Figures, InTheWay, Worker
 from dashboard.queries.now_events import Event
 from dashboard.queries.now_rows import Depth
-from dashboard.templatetags.rateguard_pages import duration
+from dashboard.templatetags.rateguard_pages import MISSING
 from rateguard.jobs.insight.heldwords import SLOTS, as_title, in_the_way
 
 MOST_OBSTACLES = 12
@@ -152,7 +152,9 @@ def _lane(one: Depth, total: int, now: dt.datetime) -> LanePanel:
     age_ms = max(0.0, (now - one.oldest_at).total_seconds() * 1000) if one.oldest_at else None
     share = one.waiting / total if total else 0.0
     name = one.lane.label if one.lane else ""
-    return LanePanel(name, f"{one.waiting:,}{'+' if one.is_more else ''}", duration(age_ms), one.oldest_at, share)
+    return LanePanel(
+        name, f"{one.waiting:,}{'+' if one.is_more else ''}", MISSING if age_ms is None else span(age_ms), one.oldest_at, share
+    )
 
 
 def _obstacle(number: int, one: InTheWay, looked_at: int) -> ObstaclePanel:
@@ -175,7 +177,7 @@ def _opens(one: InTheWay) -> str:
         return ""
     if held.opens_ms is None:
         return "not by itself"
-    return "room now and then" if held.opens_ms == 0 else f"room in {duration(held.opens_ms)} at the latest"
+    return "room now and then" if held.opens_ms == 0 else f"room in {span(held.opens_ms)} at the latest"
 
 
 def _worker(one: Worker) -> WorkerPanel:

@@ -44,6 +44,11 @@ class AccountPanel:
     deployments: tuple[DeploymentPanel, ...]
 
 
+def span(ms: float) -> str:
+    """A time to wait in whole seconds: it changes each second and no faster."""
+    return f"{-(-ms // 1_000):.0f} s" if ms < 60_000 else duration(ms)
+
+
 def account_panel(now: AccountNow) -> AccountPanel:
     """Make it."""
     bars = tuple(_bar(one, now) for one in now.limits if one.record.kind != Kind.PAUSE)
@@ -57,7 +62,7 @@ def _bar(limit: Effective, now: AccountNow) -> Bar:
         if not now.is_known:
             return Bar(f"a limit of {kind}", None, "")
         next_ms = limit.use.next_ms
-        words = "has room" if next_ms == 0 else "is full" if next_ms is None else f"is full, room in {duration(next_ms)}"
+        words = "has room" if next_ms == 0 else "is full" if next_ms is None else f"is full, room in {span(next_ms)}"
         return Bar(f"a limit of {kind}", None, words)
     text = as_typed(limit)
     if not now.is_known:
@@ -79,7 +84,7 @@ def _doing(one: DeploymentNow, now: AccountNow) -> tuple[str, str, str]:
         if not now.is_known:
             return "", "not known", ""
         return ("warn", "on trial", "one probe at a time") if one.is_on_trial else ("good", "open", "")
-    until = "until somebody acts" if closed_by.wait_ms is None else f"for {duration(closed_by.wait_ms)}"
+    until = "until somebody acts" if closed_by.wait_ms is None else f"for {span(closed_by.wait_ms)}"
     match closed_by.kind:
         case "breaker":
             return "bad", "breaker open", until
@@ -88,7 +93,7 @@ def _doing(one: DeploymentNow, now: AccountNow) -> tuple[str, str, str]:
         case "pause":
             return "warn", "paused", until
         case _:
-            return "warn", "full", f"room in {duration(closed_by.wait_ms)}" if closed_by.wait_ms else ""
+            return "warn", "full", f"room in {span(closed_by.wait_ms)}" if closed_by.wait_ms else ""
 
 
 def _breaker(one: DeploymentNow, now: AccountNow) -> str:

@@ -97,9 +97,9 @@ _MOMENT = {
 
 def _counted(parts: Iterable[Any]) -> tuple[str, list[Any]]:
     """The moment, and of each part its number, how many there are, and the first time."""
-    version, params = ConfigVersion.objects.values("number").query.sql_with_params()
+    version, of_version = ConfigVersion.objects.values("number").query.sql_with_params()
     sqls = [_MOMENT[connection.vendor], f"SELECT {_VERSION}, COALESCE(MAX(number), 0), NULL FROM ({version}) AS version"]  # noqa: S608 - as below
-    params = list(params)
+    params = [*of_version]
     for number, part in enumerate(parts):
         sql, given = part.query.sql_with_params()
         (column,) = part.query.values_select

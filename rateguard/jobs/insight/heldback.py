@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rateguard import wiring
@@ -65,17 +66,27 @@ class HeldBack:
 
 def held_back(groups: Groups, found: Look) -> list[HeldBack]:
     """What is in the way of each model and lane, the most jobs first. Jobs that start now, or of which nobody knows, are in none."""
-    behind: dict[str, int] = {}
+    behind: Counter[str] = Counter()
     for group in groups.groups:
-        behind[group.model] = behind.get(group.model, 0) + group.jobs
+        behind[group.model] += group.jobs
     known = {id(group): _of_group(group, found, behind[group.model]) for group in groups.groups if group.path in found.paths}
     alike = _by_kind((group, known[id(group)]) for group in groups.groups if id(group) in known)
-    summed: dict[tuple[object, ...], HeldBack] = {}
+    jobs: Counter[int] = Counter()
+    findings: dict[int, HeldBack] = {}
     for group in groups.groups:
         one = known[id(group)] if id(group) in known else _inherited(group, alike)
         if one is not None:
-            key = (one.model, one.lane, *one.key)
-            summed[key] = dataclasses.replace(one, jobs=group.jobs + (summed[key].jobs if key in summed else 0))
+            findings[id(one)] = one
+            jobs[id(one)] += group.jobs
+    return _summed((one, jobs[which]) for which, one in findings.items())
+
+
+def _summed(findings: Iterable[tuple[HeldBack, int]]) -> list[HeldBack]:
+    """What is the same for the same model and lane, once."""
+    summed: dict[tuple[object, ...], HeldBack] = {}
+    for one, jobs in findings:
+        key = (one.model, one.lane, *one.key)
+        summed[key] = dataclasses.replace(one, jobs=jobs + (summed[key].jobs if key in summed else 0))
     return sorted(summed.values(), key=lambda one: -one.jobs)
 
 
@@ -94,6 +105,7 @@ def _by_kind(findings: Iterable[tuple[Group, HeldBack | None]]) -> Kinds:
 
 
 def _inherited(group: Group, alike: Kinds) -> HeldBack | None:
+    """What others of the tenant meet at this model, or of any tenant."""
     own = alike.get((group.tenant_id, group.model, group.lane))
     return own or alike.get((wiring.directory().gate_model(group.model, group.tenant_id), group.lane))
 

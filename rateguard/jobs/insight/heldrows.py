@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import Count
@@ -16,9 +17,8 @@ OLDEST = 20_000
 """Waiting rows that are looked at; of a longer line these, the oldest."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """Waiting jobs that are alike. The tokens are what one of them needs on average, as the gate reserves it."""
+class Group(NamedTuple):
+    """Waiting jobs that are alike; there may be thousands of groups. The tokens are what one needs on average, as the gate reserves it."""
 
     tenant_id: int
     model: str
@@ -40,9 +40,11 @@ class Groups:
 
 
 _GROUPED = """
-    SELECT tenant_id, model, lane, path, COUNT(*), AVG(input_tokens), AVG(output_tokens), AVG(max_output_tokens)
+    SELECT tenant_id, model, lane, path, COUNT(*),
+        CAST(AVG(input_tokens) AS INTEGER), CAST(AVG(output_tokens) AS INTEGER), CAST(AVG(max_output_tokens) AS INTEGER)
     FROM ({oldest}) AS oldest GROUP BY tenant_id, model, lane, path ORDER BY COUNT(*) DESC, path
 """
+LANES = {lane.value: lane for lane in Lane}
 _COLUMNS = ("tenant_id", "model", "lane", "path", "input_tokens", "output_tokens", "max_output_tokens")
 
 
@@ -57,13 +59,9 @@ def waiting_groups(tenant_ids: Collection[int] | None = None) -> Groups:
     sql, params = oldest.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(_GROUPED.format(oldest=sql), params)
-        found = tuple(_group(*row) for row in cursor.fetchall())
+        found = tuple(Group(row[0], row[1], LANES[row[2]], *row[3:]) for row in cursor.fetchall())
     jobs = sum(group.jobs for group in found)
     return Groups(found, jobs, is_all=jobs < OLDEST)
-
-
-def _group(tenant_id: int, model: str, lane: int, path: str, jobs: int, *tokens: float) -> Group:
-    return Group(tenant_id, model, Lane(lane), path, jobs, *(round(one) for one in tokens))
 
 
 def running_by_holder() -> Mapping[str, int]:
