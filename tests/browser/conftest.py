@@ -81,7 +81,10 @@ class Site:
         if user is not None:
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": _session(user), "url": self.web.url}])
         page = context.new_page()
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: self.complaints.append(f"{message.text} ({message.location.get('url')})") if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._look_at(request.url))
         return page
