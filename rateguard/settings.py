@@ -123,6 +123,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "rateguard",
     "SITE_SUBHEADER": "Settings",
     "SITE_SYMBOL": "speed",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "rateguard.admin.sidebar.mark"}],
     "SITE_URL": "/",
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_HISTORY": True,

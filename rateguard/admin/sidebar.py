@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 
 BLUES: Final = {
@@ -63,6 +64,11 @@ SECTIONS: Final = (
 def blues(_request: HttpRequest) -> dict[str, str]:
     """The scale of the admin's main colour."""
     return dict(BLUES)
+
+
+def mark(_request: HttpRequest) -> str:
+    """The picture in the browser's tab: that of the pages."""
+    return static("rateguard/mark.svg")
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

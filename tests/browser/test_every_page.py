@@ -1,6 +1,6 @@
 """Every page with a month behind it and work under way: fit for everybody (axe), on every screen, light and dark; and its picture.
 
-    RATEGUARD_PICTURES=FOLDER manage.py test --long tests/browser/test_every_page.py
+    TESTS_PICTURES=FOLDER manage.py test --long tests/browser/test_every_page.py
 
 keeps the pictures; those of README and docs are taken so.
 """
@@ -74,7 +74,7 @@ def world(site: Site) -> World:
 
 @pytest.mark.timeout(900)
 def test_every_page_is_fit_for_everybody(site, world, tmp_path):
-    pictures = Path(os.environ.get("RATEGUARD_PICTURES") or tmp_path)
+    pictures = Path(os.environ.get("TESTS_PICTURES") or tmp_path)
     operator, found = site.person("grace.hopper"), {}
     for size, scheme in VIEWS:
         page = site.window(size, scheme, user=operator)
