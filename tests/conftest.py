@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -97,6 +98,14 @@ def redis_url(valkey):
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
     return valkey.url
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_the_past():
+    """What a process keeps of usage that is over is of another test's rows."""
+    yield
+    if "tenants.usage.past" in sys.modules:
+        sys.modules["tenants.usage.past"].forget()
 
 
 @pytest.fixture(scope="session")

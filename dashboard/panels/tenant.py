@@ -175,7 +175,7 @@ def _times(figures: TenantFigures) -> Chart:
     found = [percentiles(tally.latency) for tally in figures.overall.by_piece()]
     series = [
         Series("all, p95", tuple(one.p95 for one in found), 0),
-        Series("all, p50", tuple(one.p50 for one in found), 0, is_dashed=True),
+        Series("all, p50 (dashed)", tuple(one.p50 for one in found), 0, is_dashed=True),
     ]
     if not figures.is_by_day and len(figures.split.parts) > 1:
         course = figures.split

@@ -126,7 +126,7 @@ def _gate_id(letter: str, row: Budget | Limit, tenant: Tenant) -> str:
     scope = row.scope
     if scope is None or (scope.is_default and scope.tenant_id is not None):
         return ""
-    return instance_of(f"{letter}{row.pk}", str(tenant.pk)) if scope.tenant_id is None else f"{letter}{row.pk}"
+    return instance_of(f"{letter}{row.pk}", f"tenant:{tenant.pk}") if scope.tenant_id is None else f"{letter}{row.pk}"
 
 
 def _on(scope: Scope | None, keys: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from tenants.models import ApiKey, Member, Tenant
 from tenants.records.limits import zone_of
 from tenants.usage.course import Asked, Course, Part, read_course, read_course_of_days
 from tenants.usage.reading import is_by_day
-from tenants.usage.tally import Tally
+from tenants.usage.tally import Tally, total
 
 UTC = ZoneInfo("UTC")
 DIMENSIONS = ("model", "deployment", "team", "user", "label", "key")
@@ -27,24 +27,20 @@ MOST_PEOPLE = 50
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TenantFigures:
-    """The figures of a span. overall: not split; split: by the dimension. is_by_day: users and labels, which are of days of UTC.
+    """The figures of a span. overall: the tenant's; split: by the dimension; total: of the whole span.
 
-    names: of the keys. is_new: there was never a job.
+    is_by_day: users and labels, which are of days of UTC. names: of the keys. is_new: there was never a job.
     """
 
     span: Span
     dimension: str
     overall: Course
     split: Course
+    total: Tally
     is_by_day: bool
     names: Mapping[Part, str]
     is_new: bool
     now: dt.datetime
-
-    @property
-    def total(self) -> Tally:
-        """The whole span."""
-        return self.overall.total()
 
     @property
     def parts(self) -> Mapping[Part, Tally]:
@@ -56,7 +52,7 @@ class TenantFigures:
         if self.dimension == "label":
             found.pop(None, None)
         if self.dimension == "user":
-            named = sum((tally for part, tally in found.items() if part is not None), Tally())
+            named = total(tally for part, tally in found.items() if part is not None)
             found[None] = _rest(self.total, named)
             if found[None].is_empty:
                 del found[None]
@@ -76,8 +72,9 @@ def read_figures(tenant: Tenant, span_name: str, dimension: str, zone: ZoneInfo 
     asked = Asked(tenant.pk, span.per, span.zone, span.period, span.before, "" if by_day else dimension, TOP)
     overall = read_course(asked, now)
     split = read_course_of_days(dataclasses.replace(asked, dimension=dimension)) if by_day else overall
-    is_new = overall.total().is_empty and overall.before.is_empty and not Job.objects.filter(tenant=tenant).exists()
-    return TenantFigures(span, dimension, overall, split, by_day, _names(tenant, dimension, split), is_new, now)
+    whole = overall.total()
+    is_new = whole.is_empty and overall.before.is_empty and not Job.objects.filter(tenant=tenant).exists()
+    return TenantFigures(span, dimension, overall, split, whole, by_day, _names(tenant, dimension, split), is_new, now)
 
 
 def _names(tenant: Tenant, dimension: str, split: Course) -> Mapping[Part, str]:

@@ -18,7 +18,7 @@ from tenants.models import Budget, BudgetPeriod, BudgetUnit, Measure, ScopeKind,
 from tenants.records.limits import zone_of
 from tenants.usage.past import quarter_of
 from tenants.usage.since import Starts, begun, took, used
-from tenants.usage.tally import Tally, percentiles
+from tenants.usage.tally import Tally, percentiles, total
 
 PAGE = 25
 MOST_COUNTED = 10_000
@@ -104,7 +104,7 @@ def list_tenants(access: Access, search: str = "", sort: str = "name", number: i
         month=used(begun(BudgetPeriod.MONTH, {row.pk: row.time_zone for row in shown}, now), now),
         day=days,
         times=took(((since[0][0], frozenset(row.pk for row in shown)),), now),
-        total=sum(days.values(), Tally()) if access.is_operator else None,
+        total=total(days.values()) if access.is_operator else None,
         weight=sum(row.weight for row in reach if row.pk in days and days[row.pk].tokens > 0),
     )
     return Listing(tuple(_lines(shown, figures)), number, len(found), figures.total, now)

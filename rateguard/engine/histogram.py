@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 EXACT_BELOW = 16
 BINS_A_DOUBLING = 8
@@ -52,10 +52,20 @@ def quantile(counts: Mapping[int, int], q: float) -> float | None:
     >>> quantile({3: 5, 7: 5}, 0.5), quantile({3: 5, 7: 5}, 0.95)
     (3.0, 7.0)
     """
-    rank = max(1, math.ceil(q * sum(counts.values())))
-    seen = 0
+    return quantiles(counts, (q,))[0]
+
+
+def quantiles(counts: Mapping[int, int], shares: Sequence[float]) -> tuple[float | None, ...]:
+    """Several of them with one look; shares: rising.
+
+    >>> quantiles({3: 5, 7: 5}, (0.5, 0.95)), quantiles({}, (0.5,))
+    ((3.0, 7.0), (None,))
+    """
+    total, seen = sum(counts.values()), 0
+    ranks = [max(1, math.ceil(share * total)) for share in shares]
+    found: list[float | None] = []
     for number in sorted(counts):
         seen += counts[number]
-        if seen >= rank:
-            return (lower_bound(number) + upper_bound(number)) / 2
-    return None
+        while len(found) < len(ranks) and seen >= ranks[len(found)]:
+            found.append((lower_bound(number) + upper_bound(number)) / 2)
+    return (*found, *[None] * (len(ranks) - len(found)))

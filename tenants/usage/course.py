@@ -19,8 +19,8 @@ from tenants.usage.past import past, past_until
 from tenants.usage.pieces import HOUR, Stretch, piece_of, stretches
 from tenants.usage.quarters import COLUMNS
 from tenants.usage.question import Per, Period
-from tenants.usage.sums import Tallies, sum_days, sum_quarters, sum_times, together
-from tenants.usage.tally import Tally
+from tenants.usage.sums import Tallies, grouped, sum_days, sum_quarters, sum_times, together
+from tenants.usage.tally import Tally, total
 
 Part = str | int | None
 """A value of the dimension; None: all others."""
@@ -50,17 +50,17 @@ class Course:
 
     def by_piece(self) -> tuple[Tally, ...]:
         """All parts of each piece."""
-        found = together(*({number: tally} for (number, _), tally in self.cells.items()))
+        found = grouped((number, tally) for (number, _), tally in self.cells.items())
         return tuple(found.get(number, Tally()) for number in range(len(self.pieces)))
 
     def by_part(self) -> Mapping[Part, Tally]:
         """Each part over the whole span, None: the others; in the order of `parts`."""
-        found = together(*({part: tally} for (_, part), tally in self.cells.items()))
+        found = grouped((part, tally) for (_, part), tally in self.cells.items())
         return {part: found[part] for part in (*self.parts, None) if part in found}
 
     def total(self) -> Tally:
         """The whole span."""
-        return sum(self.cells.values(), Tally())
+        return total(self.cells.values())
 
 
 def read_course(asked: Asked, now: dt.datetime) -> Course:
@@ -75,7 +75,7 @@ def read_course(asked: Asked, now: dt.datetime) -> Course:
     key = ("cells", asked.tenant_id, asked.dimension, asked.per, asked.zone.key, parts)
     earlier = past(key, over, lambda span: _cells(asked, span, parts))
     before = past(("before", asked.tenant_id), asked.before, functools.partial(_whole, asked))
-    return Course(*_folded(asked, parts, earlier, latest), sum(before.values(), Tally()))
+    return Course(*_folded(asked, parts, earlier, latest), total(before.values()))
 
 
 def read_course_of_days(asked: Asked) -> Course:
@@ -162,7 +162,7 @@ def _moment(found: dt.datetime | dt.date, zone: ZoneInfo) -> dt.datetime:
 
 
 def _summed_by_part(cells: Mapping[Any, Tally]) -> Tallies:
-    return together(*({(part,): tally} for (_, part), tally in cells.items()))
+    return grouped(((part,), tally) for (_, part), tally in cells.items())
 
 
 def _folded(
@@ -171,9 +171,10 @@ def _folded(
     """Moments become numbers of pieces, and what is not told apart becomes the others."""
     pieces = pieces_of(asked.per, asked.zone, asked.span)
     starts = [piece.start.astimezone(dt.UTC) for piece in pieces]
-    cells: dict[tuple[int, Part], Tally] = {}
-    for tallies in found:
-        for (moment, part), tally in tallies.items():
-            place = (max(0, bisect.bisect_right(starts, moment) - 1), part if part in parts else None)
-            cells[place] = cells[place] + tally if place in cells else tally
+    known = set(parts)
+
+    def place(moment: dt.datetime, part: Part) -> tuple[int, Part]:
+        return max(0, bisect.bisect_right(starts, moment) - 1), part if part in known else None
+
+    cells = grouped((place(*key), tally) for tallies in found for key, tally in tallies.items())
     return pieces, parts, cells

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, Q, QuerySet, Sum
 
 from tenants.models import Measure, UsageQuarter, UsageQuarterBin
-from tenants.usage.tally import Tally
+from tenants.usage.tally import Tally, total
 
 INPUT = F("input_tokens") + F("cached_tokens") + F("cache_write_tokens")
 """A quarter's input, read in any way; a day's is one column."""
@@ -52,11 +52,15 @@ def sum_times(by: Iterable[str], wanted: Q, *, measures: Iterable[Measure] = _TI
 
 def together(*parts: Mapping[Any, Tally]) -> Tallies:
     """Added up, key by key."""
-    found: Tallies = {}
-    for part in parts:
-        for key, tally in part.items():
-            found[key] = found[key] + tally if key in found else tally
-    return found
+    return grouped(pair for part in parts for pair in part.items())
+
+
+def grouped(pairs: Iterable[tuple[Any, Tally]]) -> Tallies:
+    """Added up by the first of each pair."""
+    found: dict[Any, list[Tally]] = defaultdict(list)
+    for key, tally in pairs:
+        found[key].append(tally)
+    return {key: total(tallies) for key, tallies in found.items()}
 
 
 def _grouped(rows: QuerySet[Any], by: Iterable[str], named: Mapping[str, Any]) -> QuerySet[Any, dict[str, Any]]:

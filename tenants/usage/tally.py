@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
-from rateguard.engine.histogram import merge, quantile
+from rateguard.engine.histogram import quantiles
 from tenants.usage.question import Percentiles
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
@@ -27,15 +28,7 @@ class Tally:
     wait: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.jobs + other.jobs,
-            self.succeeded + other.succeeded,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.nano_usd + other.nano_usd,
-            _both(self.latency, other.latency),
-            _both(self.wait, other.wait),
-        )
+        return total((self, other))
 
     @property
     def tokens(self) -> int:
@@ -53,11 +46,32 @@ class Tally:
         return not (self.jobs or self.nano_usd or self.tokens)
 
 
-def _both(first: Mapping[int, int], second: Mapping[int, int]) -> Mapping[int, int]:
-    return merge(first, second) if first and second else first or second
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Added up."""
+    found = list(tallies)
+    if len(found) == 1:
+        return found[0]
+    return Tally(
+        sum(one.jobs for one in found),
+        sum(one.succeeded for one in found),
+        sum(one.input_tokens for one in found),
+        sum(one.output_tokens for one in found),
+        sum(one.nano_usd for one in found),
+        _merged([one.latency for one in found if one.latency]),
+        _merged([one.wait for one in found if one.wait]),
+    )
+
+
+def _merged(histograms: list[Mapping[int, int]]) -> Mapping[int, int]:
+    if len(histograms) < 2:
+        return histograms[0] if histograms else {}
+    counts: dict[int, int] = defaultdict(int)
+    for histogram in histograms:
+        for number, count in histogram.items():
+            counts[number] += count
+    return dict(counts)
 
 
 def percentiles(counts: Mapping[int, int]) -> Percentiles:
     """The percentiles of a histogram, in its unit."""
-    found = (quantile(counts, share) for share in SHARES)
-    return Percentiles(*(None if value is None else round(value) for value in found))
+    return Percentiles(*(None if value is None else round(value) for value in quantiles(counts, SHARES)))

@@ -12,7 +12,14 @@
   };
   const duration = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${(ms / 60000).toFixed(1)} min`);
   const say = { usd, ms: duration };
-  const axisSay = { usd: (value) => (value === 0 ? "$0" : usd(value).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "")), ms: duration };
+  const digitsOf = (step) => (step >= 1 ? 0 : Math.min(9, Math.max(2, Math.ceil(-Math.log10(step)))));
+  const axisSay = {
+    usd: (value, _index, ticks) => {
+      const digits = digitsOf(ticks.length > 1 ? Math.abs(ticks[1].value - ticks[0].value) : 1);
+      return `$${value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
+    },
+    ms: (value) => duration(value),
+  };
 
   const dataset = (data) => (one) => {
     const tone = one.colour ? colour(`--series-${one.colour}`) : colour("--ink");
