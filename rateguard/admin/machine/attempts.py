@@ -92,9 +92,9 @@ class AttemptAdmin(KeysetAdmin):
         return shown.error(row.error_code, row.error_message)
 
     @admin.display(description="tokens in, out")
-    def shown_tokens(self, row: Attempt) -> str:
+    def shown_tokens(self, row: Attempt) -> Any:
         """What was billed."""
-        return f"{row.input_tokens:,} in, {row.output_tokens:,} out"
+        return shown.tokens(row.input_tokens, row.output_tokens)
 
     @admin.display(description="of the input, cached")
     def shown_cached(self, row: Attempt) -> str:

@@ -50,7 +50,6 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
         word_filter("lane", "lane", {lane.label: lane.value for lane in Lane}),
     )
     verbs = (CANCEL_JOBS, RETRY_JOBS)
-    change_form_template = "rateguard/admin/machine/row.html"
 
     # ---- the list
 
@@ -161,6 +160,11 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
         names = ("team", "rolegroup", "role", "user", "cost_center")
         return ", ".join(f"{name.replace('_', ' ')} {getattr(row, name)}" for name in names if getattr(row, name)) or NOTHING
 
+    @admin.display(description="sent")
+    def shown_manner(self, row: Job) -> str:
+        """How often at most, and how long a call may take."""
+        return f"{row.delivery.replace('_', ' ')}, {row.timeout_s:,} s for a call"
+
     @admin.display(description="run")
     def shown_run(self, row: Job) -> Any:
         """The innermost one."""
@@ -195,7 +199,7 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
 _FIELDSETS: Any = (
     (None, {"fields": ("shown_state", "shown_error", "tenant", "shown_model", "shown_lane", "shown_cost", "shown_used")}),
     ("When", {"fields": ("shown_times", "shown_spans", "shown_tries")}),
-    ("Whose, and how", {"fields": ("shown_path", "shown_labels", "shown_run", "endpoint", "delivery", "timeout_s", "shown_estimate")}),
+    ("Whose, and how", {"fields": ("shown_path", "shown_labels", "shown_run", "endpoint", "shown_manner", "shown_estimate")}),
     ("Where it came from", {"fields": ("via", "request_id", "idempotency_key")}),
 )
 
@@ -234,7 +238,7 @@ def _attempts(row: Job) -> Table:
             two_lines(shown.state(one.state), one.error_code),
             shown.moment(one.started_at),
             shown.duration(one.latency_ms),
-            f"{one.input_tokens:,} in, {one.output_tokens:,} out",
+            shown.tokens(one.input_tokens, one.output_tokens),
             shown.money(one.nano_usd),
         ),
         empty="It has not been sent to a provider.",
@@ -264,7 +268,7 @@ def _entries(row: Job) -> Table:
             one.kind,
             one.attempt,
             shown.moment(one.created_at),
-            f"{one.input_tokens:,} in, {one.output_tokens:,} out",
+            shown.tokens(one.input_tokens, one.output_tokens),
             shown.money(one.nano_usd),
         ),
         empty="It has cost nothing yet.",

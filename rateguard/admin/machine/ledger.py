@@ -84,7 +84,7 @@ class LedgerEntryAdmin(KeysetAdmin):
     def shown_kind(self, row: LedgerEntry) -> Any:
         """What kind of line it is, and what to know of it."""
         marks = [word for word, is_so in (("estimated", row.is_estimated), ("overrun", row.is_overrun)) if is_so]
-        return two_lines(row.get_kind_display(), ", ".join(marks))
+        return two_lines(row.kind.replace("_", " "), ", ".join(marks))
 
     @admin.display(description="model")
     def shown_model(self, row: LedgerEntry) -> Any:
@@ -92,9 +92,9 @@ class LedgerEntryAdmin(KeysetAdmin):
         return two_lines(row.model, row.deployment)
 
     @admin.display(description="tokens in, out")
-    def shown_tokens(self, row: LedgerEntry) -> str:
+    def shown_tokens(self, row: LedgerEntry) -> Any:
         """As the provider counted them."""
-        return f"{row.input_tokens:,} in, {row.output_tokens:,} out"
+        return shown.tokens(row.input_tokens, row.output_tokens)
 
     @admin.display(description="of the input, cached")
     def shown_cached(self, row: LedgerEntry) -> str:

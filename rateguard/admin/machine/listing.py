@@ -124,6 +124,7 @@ class KeysetAdmin(ReadOnlyAdmin):
     actions = ()
     list_filter_sheet = True
     preserve_filters = True
+    change_form_template = "rateguard/admin/machine/row.html"
 
     class Media:
         css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("rateguard/admin.css", "rateguard/admin-machine.css")}

@@ -82,7 +82,6 @@ class PauseAdmin(VerbAdmin, KeysetAdmin):
     list_filter = (word_filter("target_kind", "what", {word: word for word in PauseKind.values}),)
     fields: ClassVar[Any] = ("shown_what", "shown_until", "shown_running", "reason", "shown_created", "shown_by")
     verbs = (ResumePauses(),)
-    change_form_template = "rateguard/admin/machine/row.html"
 
     def may(self, request: HttpRequest, power: Power, row: Any = None) -> bool:
         """Whoever sees the rows may: which rows those are `within` says."""

@@ -27,9 +27,7 @@ class PauseForm(forms.Form):
     """For how long, and why."""
 
     minutes = forms.ChoiceField(label="For how long", choices=list(SPANS.items()), required=False)
-    reason = forms.CharField(
-        label="Why", max_length=LONGEST_REASON, required=False, help_text="Operators see it, and tenants beside their own."
-    )
+    reason = forms.CharField(label="Why", max_length=LONGEST_REASON, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,7 +54,7 @@ class _OfKind(Verb):
         """Operators; of runs also who works for the tenant."""
         return access.may_anywhere(Power.WORK) if self.kind == PauseKind.RUN else access.is_operator
 
-    def fits(self, row: Any, access: Access) -> bool:
+    def owns(self, row: Any, access: Access) -> bool:
         """Whether it is theirs to switch."""
         return access.may(Power.WORK, row.tenant_id) if self.kind == PauseKind.RUN else access.is_operator
 
@@ -78,7 +76,7 @@ class _OfKind(Verb):
     def rows(self, chosen: Chosen) -> tuple[list[Any], int]:
         """Those that are theirs to switch, at most AT_ONCE, and how many were chosen."""
         rows = list(chosen.rows[: AT_ONCE + 1])
-        return [row for row in rows[:AT_ONCE] if self.fits(row, chosen.access)], len(rows)
+        return [row for row in rows[:AT_ONCE] if self.owns(row, chosen.access)], len(rows)
 
 
 class PauseRows(_OfKind):
@@ -87,6 +85,10 @@ class PauseRows(_OfKind):
     name = "pause_rows"
     label = button = "Pause"
     form = PauseForm
+
+    def fits(self, row: Any, access: Access) -> bool:
+        """What is theirs and is not paused; what is gets a new end from the list."""
+        return self.owns(row, access) and not self.paused([row])
 
     def look(self, chosen: Chosen) -> Look:
         """How many, and how many of them are paused already."""
@@ -119,6 +121,10 @@ class ResumeRows(_OfKind):
 
     name = "resume_rows"
     label = button = "Resume"
+
+    def fits(self, row: Any, access: Access) -> bool:
+        """What is theirs and is paused."""
+        return self.owns(row, access) and bool(self.paused([row]))
 
     def look(self, chosen: Chosen) -> Look:
         """How many of them are paused."""

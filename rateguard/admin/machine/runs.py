@@ -44,7 +44,6 @@ class RunAdmin(VerbAdmin, KeysetAdmin):
         "shown_stopped",
     )
     verbs = (STOP_RUNS, PauseRows(PauseKind.RUN), ResumeRows(PauseKind.RUN))
-    change_form_template = "rateguard/admin/machine/row.html"
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """By its id."""

@@ -45,6 +45,11 @@ def number(value: int | None) -> SafeString | str:
     return format_html('<span class="rg-number">{}</span>', f"{value:,}") if value is not None else NOTHING
 
 
+def tokens(into: int, out: int) -> SafeString:
+    """What went in and what came out."""
+    return format_html('<span class="rg-number">{} in, {} out</span>', f"{into:,}", f"{out:,}")
+
+
 def duration(ms: int | None) -> str:
     """A time as people say it."""
     if ms is None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
 
 from rateguard.admin.drawing import NOTHING, two_lines
 from rateguard.admin.machine import shown
-from rateguard.admin.machine.listing import KeysetAdmin
+from rateguard.admin.machine.listing import KeysetAdmin, KeysetList, Listing
 from rateguard.admin.machine.naming import names_known
 from rateguard.admin.machine.narrowing import tenant_filter, time_filter, word_filter
 from tenants.access import Power
@@ -26,7 +25,7 @@ class AuditEntryAdmin(KeysetAdmin):
 
     sees = Power.MANAGE
     order = ("-at", "-id")
-    list_display = ("shown_at", "shown_action", "shown_what", "tenant", "shown_changes")
+    list_display = ("shown_at", "by", "shown_action", "shown_what", "tenant", "shown_changes")
     list_display_links = ("shown_at",)
     list_select_related = ("tenant",)
     list_filter = (
@@ -35,17 +34,20 @@ class AuditEntryAdmin(KeysetAdmin):
         word_filter("kind", "kind", {word: word for word in KINDS}),
         word_filter("action", "action", {word: word for word in AuditAction.values}),
     )
-    fields: ClassVar[Any] = ("shown_at", "shown_action", "shown_what", "tenant", "shown_before", "request_id")
+    fields: ClassVar[Any] = ("shown_at", "by", "shown_action", "shown_what", "tenant", "shown_before", "request_id")
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        """With who did it, as it is told to who looks."""
-        first, *others = self.list_display
-        return [first, _named(request), *others]
+    def listing(self, request: HttpRequest, changes: KeysetList, beside: str) -> Listing:
+        """With who did it as it is told to who looks."""
+        found = super().listing(request, changes, beside)
+        for row in found.rows:
+            row.by = told_by(row.by, names_known(request))
+        return found
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Likewise."""
-        first, *others = self.fields
-        return [first, _named(request), *others]
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Likewise; its title names them too."""
+        row = super().get_object(request, object_id, from_field)
+        row.by = told_by(row.by, names_known(request))
+        return row
 
     @admin.display(description="at")
     def shown_at(self, row: AuditEntry) -> str:
@@ -55,7 +57,7 @@ class AuditEntryAdmin(KeysetAdmin):
     @admin.display(description="what was done")
     def shown_action(self, row: AuditEntry) -> str:
         """In a word."""
-        return row.get_action_display()
+        return row.action
 
     @admin.display(description="to what")
     def shown_what(self, row: AuditEntry) -> Any:
@@ -71,17 +73,6 @@ class AuditEntryAdmin(KeysetAdmin):
     def shown_before(self, row: AuditEntry) -> Any:
         """Each field that differs; a secret is never among them."""
         return shown.lines(f"{name}: {_pair(value)}" for name, value in row.changes.items()) or NOTHING
-
-
-def _named(request: HttpRequest) -> Any:
-    """The column that says who did it."""
-    known = names_known(request)
-
-    @admin.display(description="by")
-    def by(row: AuditEntry) -> str:
-        return told_by(row.by, known)
-
-    return by
 
 
 def _pair(value: Any) -> str:
