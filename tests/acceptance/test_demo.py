@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rateguard.demo.workload import TENANTS
+from tests.clicking import clicked
 from tests.simprovider import wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -131,6 +133,16 @@ def test_sigterm_at_any_moment_leaves_nothing(start, moment):
 
     assert demo.ends() == (0 if moment == "serving at" else 130)
     assert_nothing_is_left(demo)
+
+
+def test_its_links_lead_to_the_dashboard_while_it_runs_and_afterwards(start):
+    demo = start("--jobs", "15")
+    demo.wait_until_it_says("serving at")
+    links = re.findall(r"http\S+/dashboard/signin/\S+", demo.said())
+    assert len(set(links)) == 2
+    for link in links:
+        path, page = clicked(link)
+        assert (path, "operator</span>" in page) == ("dashboard/", True)
 
 
 def test_even_kill_9_leaves_no_process(start):

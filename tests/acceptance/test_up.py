@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from rateguard.embedded.process import free_port
 from tests.acceptance.pages import Reader, shell_environment
+from tests.clicking import clicked
 from tests.simprovider import wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -166,6 +168,7 @@ def test_from_an_empty_folder_to_an_answer_and_on_after_a_stop_and_a_kill(folder
 
     told = json.loads(folder.up("--json", OPENAI_API_KEY="sk-two", OPENAI_BASE_URL=sim.base_url))
     assert Path(told["api_key_file"]).read_text().strip() == secret
+    assert clicked(told["sign_in_url"])[0] == "dashboard/"
     assert told["models"][0] in told["accounts"][0]["deployments"][0]["model"]
     assert jobs_in(folder) == before
     assert json.loads(folder.manage("limits", "--json"))["object"]
@@ -181,6 +184,9 @@ def test_from_an_empty_folder_to_an_answer_and_on_after_a_stop_and_a_kill(folder
 def test_without_a_key_it_says_what_it_looks_for_and_the_simulated_provider_answers(folder):
     said = folder.up("--sim", "--tenant", "acme")
     assert json.loads(folder.shell(command_in(said)))["model"] == "sim-chat"
+    for link in (re.search(r"http\S+/dashboard/signin/\S+", said)[0], folder.manage("signin", "operator").split()[0]):
+        path, page = clicked(link)
+        assert (path, "operator</span>" in page) == ("dashboard/", True)
     assert (folder.state / "api-key.acme").exists()
     folder.end(signal.SIGINT)
 
