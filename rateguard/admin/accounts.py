@@ -15,6 +15,8 @@ from rateguard.admin.deeds import Deed, DoingAdmin
 from rateguard.admin.drawing import NOTHING, badge, bar, per_cent, two_lines
 from rateguard.admin.filters import TenantFilter
 from rateguard.admin.inputs import one_of
+from rateguard.admin.machine.pages import VerbAdmin
+from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.breaker.rule import BreakerState, Forced
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.engine.limits.limit import Kind
@@ -25,7 +27,7 @@ from rateguard.jobs.insight.binding import DeploymentState, Effective
 from rateguard.jobs.insight.deployments import states_of
 from tenants.access import Access, Power
 from tenants.changes import accounts, deployments
-from tenants.models import Deployment, ProviderAccount, Tenant
+from tenants.models import Deployment, PauseKind, ProviderAccount, Tenant
 
 PATIENCE_S = 5.0
 MOST_NAMED = 8
@@ -65,9 +67,10 @@ class AccountForm(ChangeForm):
 
 
 @admin.register(ProviderAccount)
-class AccountAdmin(DoingAdmin):
+class AccountAdmin(VerbAdmin, DoingAdmin):
     """Credentials and a base URL at one provider."""
 
+    verbs = (PauseRows(PauseKind.ACCOUNT), ResumeRows(PauseKind.ACCOUNT))
     form = AccountForm
     deeds = (TEST,)
     list_display = ("name", "provider", "base_url", "whose")
@@ -185,9 +188,10 @@ class DeploymentForm(ChangeForm):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(DoingAdmin):
+class DeploymentAdmin(VerbAdmin, DoingAdmin):
     """One model at one account."""
 
+    verbs = (PauseRows(PauseKind.DEPLOYMENT), ResumeRows(PauseKind.DEPLOYMENT))
     form = DeploymentForm
     tenant_field = "account__tenant"
     deeds = (*BREAKER_DEEDS, *SWITCHES)

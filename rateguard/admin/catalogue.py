@@ -15,12 +15,15 @@ from django.utils.safestring import SafeString
 
 from rateguard.admin.base import actor_of
 from rateguard.admin.changing import ChangeForm, ChangingAdmin
+from rateguard.admin.deeds import DoingAdmin
 from rateguard.admin.drawing import badge, two_lines
 from rateguard.admin.inputs import one_of
+from rateguard.admin.machine.pages import VerbAdmin
+from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.registry import PROVIDERS
 from tenants.changes import models, prices
-from tenants.models import Deployment, ModelRoute, Price, RouteTarget
+from tenants.models import Deployment, ModelRoute, PauseKind, Price, RouteTarget
 
 SPARE = 3
 """Empty places for further deployments below those that a model has."""
@@ -62,9 +65,10 @@ class RouteForm(ChangeForm):
 
 
 @admin.register(ModelRoute)
-class RouteAdmin(ChangingAdmin):
+class RouteAdmin(VerbAdmin, DoingAdmin):
     """Models, as callers name them. Operators alone."""
 
+    verbs = (PauseRows(PauseKind.MODEL), ResumeRows(PauseKind.MODEL))
     form = RouteForm
     tenant_field = ""
     list_display = ("name", "state", "leads_to")

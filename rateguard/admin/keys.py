@@ -195,7 +195,9 @@ class KeyAdmin(DoingAdmin):
     def do_rotate(self, request: HttpRequest, row: ApiKey, fields: dict[str, Any]) -> HttpResponse:
         """The new secret, once."""
         secret = keys.rotate(actor_of(request, row.tenant), row, OVERLAPS[fields["overlap"]])
-        return self._shown_once(request, row, secret, f"The old one: {SAID[fields['overlap']]}.")
+        good_for = SAID[fields["overlap"]]
+        old = f"The old one is good for {good_for} more." if OVERLAPS[fields["overlap"]] else "The old one is good no longer."
+        return self._shown_once(request, row, secret, old)
 
     def do_revoke(self, request: HttpRequest, row: ApiKey, fields: dict[str, Any]) -> str:
         """End it."""

@@ -17,9 +17,11 @@ from rateguard.admin.deeds import Deed, DoingAdmin
 from rateguard.admin.drawing import badge
 from rateguard.admin.filters import TenantFilter
 from rateguard.admin.inputs import one_of
+from rateguard.admin.machine.pages import VerbAdmin
+from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from tenants.access import Power
 from tenants.changes import members, tenants
-from tenants.models import Member, MemberRole, Tenant, TenantStatus
+from tenants.models import Member, MemberRole, PauseKind, Tenant, TenantStatus
 
 CLOSE = Deed(
     "close",
@@ -54,9 +56,10 @@ class TenantForm(ChangeForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(DoingAdmin):
+class TenantAdmin(VerbAdmin, DoingAdmin):
     """Who pays. Operators set them; whoever manages one sees it."""
 
+    verbs = (PauseRows(PauseKind.TENANT), ResumeRows(PauseKind.TENANT))
     form = TenantForm
     tenant_field = "pk"
     is_set_by_operators = True

@@ -17,6 +17,8 @@ from tenants.changes.problems import check
 from tenants.models import AuditAction, ConfigVersion, Tenant
 from tenants.models.versions import ONLY_ID
 
+MOST_NAMED, MOST_COUNTED = 3, 1_000
+
 Row = TypeVar("Row", bound=models.Model)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -107,11 +109,13 @@ def change(
 def remove(actor: Actor, kind: Kind, row: models.Model) -> None:
     """Delete a locked row with what is part of it. Raises InvalidRequest: `in_use`, which says by what, and what to do instead."""
     before, named, tenant = kind.shown(row), (row.pk, kind.label(row)), kind.tenant_of(row)
+    _check_unused(kind, row)
     try:
         with transaction.atomic():
             row.delete()
     except ProtectedError as error:
-        raise InvalidRequest(f"{_users(error)} {kind.in_use}".strip(), code="in_use") from None
+        found = list(error.protected_objects)
+        raise InvalidRequest(f"{_users(found[:MOST_NAMED], len(found))} {kind.in_use}".strip(), code="in_use") from None
     owner = None if tenant is None or not Tenant.objects.filter(pk=tenant.pk).exists() else tenant
     audit.note(actor, AuditAction.DELETED, kind.name, named, tenant=owner, before=before)
 
@@ -130,10 +134,19 @@ def _save(row: models.Model, *, force_insert: bool = False, force_update: bool =
         raise InvalidRequest("somebody made the same in this moment: look, and change that one", code="name_taken") from None
 
 
-def _users(error: ProtectedError) -> str:
-    """What stands on a row: `3 deployments (a, b, c) use it:`."""
-    found = list(error.protected_objects)
-    meta = found[0]._meta  # noqa: SLF001 - a model's public description
-    what = str(meta.verbose_name if len(found) == 1 else meta.verbose_name_plural)
-    names = ", ".join(sorted(str(row) for row in found)[:3])
-    return f"{len(found)} {what} ({names}{', …' if len(found) > 3 else ''}) {'uses' if len(found) == 1 else 'use'} it:"
+def _check_unused(kind: Kind, row: models.Model) -> None:
+    """Raise InvalidRequest where something stands on a row. Django itself would read all of it, and that may be a million jobs."""
+    for relation in row._meta.related_objects:  # noqa: SLF001 - a model's public description
+        if getattr(relation, "on_delete", None) is models.PROTECT:
+            rows = relation.related_model._default_manager.filter(**{relation.field.name: row})  # noqa: SLF001 - Django's own name for it
+            if count := rows[: MOST_COUNTED + 1].count():
+                raise InvalidRequest(f"{_users(list(rows[:MOST_NAMED]), count)} {kind.in_use}".strip(), code="in_use")
+
+
+def _users(named: list[models.Model], count: int) -> str:
+    """What stands on a row: `3 deployments (a, b, c) use it:`. named: the first of them."""
+    meta = named[0]._meta  # noqa: SLF001 - a model's public description
+    what = str(meta.verbose_name if count == 1 else meta.verbose_name_plural)
+    names = ", ".join(sorted(str(row) for row in named))
+    counted = f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
+    return f"{counted} {what} ({names}{', …' if count > MOST_NAMED else ''}) {'uses' if count == 1 else 'use'} it:"
