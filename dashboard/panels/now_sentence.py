@@ -80,6 +80,8 @@ def _idle(now: Situation) -> str:
         parts.insert(0, f"{_counted(now.running, 'job')} {'runs' if now.running == 1 else 'run'}")
     if now.later:
         parts[-1] = f"nothing waits but {_counted(now.later, 'job')} for a later time"
+    if now.workers == 0:
+        parts.insert(0, "no worker runs")
     text = " and ".join(parts)
     return f"Finishing {now.finished:,} a minute; {text}." if now.finished else f"{text[0].upper()}{text[1:]}."
 
@@ -131,8 +133,8 @@ def _counted(count: int, noun: str) -> str:
 def _level(now: Situation) -> str:
     if now.is_read_only or now.bound is not None or now.gate_is_away:
         return "bad"
-    if now.waiting and now.workers == 0:
-        return "bad"
+    if now.workers == 0:
+        return "bad" if now.waiting else "warn"
     if not now.waiting or now.finished:
         return "good"
     return "bad" if now.failed else "warn"

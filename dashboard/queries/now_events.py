@@ -36,7 +36,7 @@ def all_pauses() -> list[Pause]:
 
 def events(access: Access, now: dt.datetime, pauses: Sequence[Pause]) -> list[Event]:
     """The newest first. One query, and one for each pause that is told."""
-    rows = access.within(GateEvent.objects.filter(at__gt=now - LOOK_BACK).order_by("-at"), "tenant")[:MOST_EVENTS]
+    rows = access.within(GateEvent.objects.filter(at__gt=now - LOOK_BACK).order_by("-at").select_related("tenant"), "tenant")[:MOST_EVENTS]
     told = [*map(_of_row, rows), *map(_of_pause, _pauses_within(access, now, pauses))]
     return sorted(told, key=lambda one: one.at, reverse=True)[: MOST_EVENTS + MOST_PAUSES]
 
@@ -44,18 +44,19 @@ def events(access: Access, now: dt.datetime, pauses: Sequence[Pause]) -> list[Ev
 def _of_row(row: GateEvent) -> Event:
     if row.kind == EventKind.THRESHOLD:
         level = "bad" if row.value >= 100 else "warn"
-        return Event("threshold", level, f"A budget{_whose(row.subject)} reached {row.value} %", "", row.at)
+        return Event("threshold", level, f"A budget{_whose(row)} reached {row.value} %", "", row.at)
     place = wiring.directory().places.get(int(row.subject)) if row.subject.isdecimal() else None
     name = place.name if place else row.subject
     return Event("breaker", *_transition(row.detail, name), row.at)
 
 
-def _whose(subject: str) -> str:
-    """Of a default the node; a run's budget says so. The rows of others cost a query each, and their page tells them."""
-    limit, _, node = subject.partition("@")
-    if node:
-        return f" of {node_words(kind_of(node), name_of(node)) if ':' in node else f'tenant {node}'}"
-    return " of a run" if limit.startswith("rb") else ""
+def _whose(row: GateEvent) -> str:
+    """Of a default the node, of a run that it is one's, else the tenant."""
+    limit, _, node = row.subject.partition("@")
+    tenant = f" of tenant {row.tenant.name}" if row.tenant else ""
+    if ":" in node:
+        return f" of {node_words(kind_of(node), name_of(node))}{tenant}"
+    return f" of a run{tenant}" if limit.startswith("rb") else tenant
 
 
 _STATES = {"open": ("bad", "opened"), "half_open": ("warn", "lets one probe through"), "closed": ("good", "closed")}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from rateguard.api.layers.waiting import Answer, Held, hand_over
 from rateguard.jobs.ends.follow import rest
@@ -22,8 +23,8 @@ LONGEST_S = 1_800.0
 RETRY_MS = 3_000
 DIGEST = "X-Panels-Digest"
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
-GONE = "You are signed out, or may not see this any more: these figures are old. Load the page again."
-TROUBLE = "Newer figures cannot be read right now; these are the last."
+GONE = '<span class="badge bad">ended</span> You are signed out, or may not see this any more. <a href="{}">Load the page again</a>.'
+TROUBLE = '<span class="badge warn">not live</span> Newer figures cannot be read right now: these are the last.'
 
 
 def live_answer(request: HttpRequest, html: str, digest: str, address: str) -> HttpResponse:
@@ -72,7 +73,7 @@ class _Live:
     def _news(self, answer: Answer) -> str:
         """What is to be told of an answer; "" where nothing has changed."""
         if answer.status in {401, 403}:
-            return event("gone", GONE)
+            return event("gone", GONE.format(reverse("dashboard:now")))
         if answer.status != 200:
             was_troubled, self._is_troubled = self._is_troubled, True
             return "" if was_troubled else event("trouble", TROUBLE)

@@ -120,7 +120,7 @@ class TestFigures:
 
     def test_an_empty_system_says_so(self, line):
         told = page(client_of())
-        for words in ("Accepting jobs. Nothing waits.", "No job waits", "No worker runs", "sim-1 open", "Quiet"):
+        for words in ("Accepting jobs. No worker runs and nothing waits.", "No job waits", "manage.py llmworker", "sim-1 open", "Quiet"):
             assert words in told
 
     def test_of_many_no_more_are_counted_than_are_needed(self, line, monkeypatch):
@@ -277,7 +277,7 @@ def test_a_web_process_tells_of_a_new_job_and_two_hundred_streams_hold_nothing(l
     (first, told) = streams_of(web, cookie, 1)[0]
     assert told.status == 200
     assert told.getheader("X-Accel-Buffering") == "no"
-    read_until(told, b"Nothing waits")
+    read_until(told, b"nothing waits")
     live.line.submit()
     assert b"event: now" in read_until(told, b">1</a></dd>")
     threads, files = threads_and_connections(web)

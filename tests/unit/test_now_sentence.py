@@ -18,6 +18,7 @@ BUSY = {
 
 SAID = [
     ({}, "good", "Accepting jobs. Nothing waits."),
+    ({"workers": 0}, "warn", "Accepting jobs. No worker runs and nothing waits."),
     ({"running": 1}, "good", "Accepting jobs. 1 job runs and nothing waits."),
     (
         {"running": 12, "finished": 90, "later": 3},
