@@ -27,6 +27,7 @@ _QUIET = {
     "aiohttp.access": "WARNING",
     "uvicorn.access": "WARNING",
     "asyncio": "WARNING",
+    "axes": "WARNING",
     "kombu": "WARNING",
     "celery.worker.strategy": "WARNING",
 }
