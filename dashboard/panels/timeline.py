@@ -81,7 +81,14 @@ def _going_on(past: Past, waits_since: dt.datetime | None, zone: ZoneInfo, now: 
     job = past.job
     if job.state == State.QUEUED:
         since = waits_since or job.queued_at
-        return [Step(since, f"Waits, for {duration((now - since) / _MS)} so far", "now", (*_reasons(past, since, now), *waits_now(past)))]
+        return [
+            Step(
+                since,
+                f"Waits, for {duration(max(0.0, (now - since) / _MS))} so far",
+                "now",
+                (*_reasons(past, since, now), *waits_now(past)),
+            )
+        ]
     if job.state == State.SCHEDULED and job.run_at is not None:
         left_ms = (job.run_at - now) / _MS
         told = f"in {duration(left_ms)}" if left_ms > 0 else "any moment"

@@ -59,7 +59,7 @@ def job_of(access: Access, job_id: uuid.UUID) -> Job:
 def past_of(access: Access, job: Job) -> Past:
     """What is known of a job."""
     events = _last(JobEvent.objects.filter(job=job).order_by("-at", "-pk"))
-    attempts = _last(Attempt.objects.filter(job=job).order_by("-number"))
+    attempts = _last(Attempt.objects.filter(job=job).order_by("-number")) if job.attempt else []
     key = ApiKey.objects.filter(pk=job.api_key_id).first() if job.api_key_id is not None else None
     run = Run.objects.filter(pk=job.run).first() if job.run is not None else None
     return Past(

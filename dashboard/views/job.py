@@ -7,13 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard.page import page, shown
 from dashboard.panels.conversation import answered, asked
 from dashboard.panels.job import job_panel
 from dashboard.queries.job import bodies_of, job_of, past_of, whole_body
-from rateguard.jobs.clock import database_now
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL
 from tenants.access import Access, Power
@@ -45,7 +45,7 @@ def part(request: HttpRequest, access: Access, job_id: uuid.UUID) -> HttpRespons
 
 def _live(access: Access, found: Job) -> dict[str, Any]:
     zone = ZoneInfo(found.tenant.time_zone)
-    panel = job_panel(past_of(access, found), zone, database_now())
+    panel = job_panel(past_of(access, found), zone, timezone.now())
     return {"job": found, "panel": panel, "zone": zone, "may_work": access.may(Power.WORK, found.tenant_id)}
 
 

@@ -171,7 +171,8 @@ class TestFilters:
 class TestPages:
     def test_all_jobs_come_once_newest_first_and_back_again_however_many_are_added(self, acme, mia, monkeypatch):
         monkeypatch.setattr("dashboard.queries.jobs.PAGE", 2)
-        jobs = [add(acme.tenant, 100 - n // 2, state="succeeded") for n in range(5)]
+        begin = timezone.now() - dt.timedelta(seconds=100)
+        jobs = [add(acme.tenant, state="succeeded", submitted_at=begin + dt.timedelta(seconds=n // 3)) for n in range(6)]
         wanted = [job.pk for job in sorted(jobs, key=lambda job: (job.submitted_at, job.pk), reverse=True)]
         panel, pages = shown(mia), []
         while True:
