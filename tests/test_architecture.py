@@ -22,6 +22,7 @@ ROWS = [
     [
         "rateguard.worker",
         "rateguard.python",
+        "rateguard.api.layers",
         "rateguard.api",
         "rateguard.gateway",
         "rateguard.admin",
@@ -44,6 +45,9 @@ ENGINE_ROWS = [
 # The rooms of rateguard.jobs, after the modules that lie in no room.
 JOB_ROWS = [["line"], ["ends"], ["attempts"], ["controls"], ["insight"], ["intake"], ["upkeep"]]
 ALSO = {
+    ("dashboard", "rateguard.api.layers"),  # a page that keeps itself new is an answer that waits
+    ("rateguard.api", "rateguard.api.layers"),
+    ("rateguard.api.layers", "rateguard.api"),
     ("dashboard.management", "rateguard.management"),  # a command is made of what all commands have in common
     ("line", "upkeep"),  # what the gate refuses is written by a function that uses the pump, which asks for it when it is made
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
