@@ -94,7 +94,7 @@ def meter(share: float | None, label: str) -> SafeString:
     level = "bad" if known >= FULL else "warn" if known >= NEARLY else "good"
     return format_html(
         '<svg class="meter" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}: {}">'
-        '<rect class="track" width="100" height="8" rx="2"/><rect class="{}" width="{}" height="8" rx="2"/></svg>',
+        '<rect class="track" width="100" height="8"/><rect class="{}" width="{}" height="8"/></svg>',
         label,
         percent(share),
         level,
@@ -107,6 +107,6 @@ def bar(share: float) -> SafeString:
     """A bar for a share whose figure stands beside it, without good and bad."""
     return format_html(
         '<svg class="meter" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="track" width="100" height="8" rx="2"/><rect class="good" width="{}" height="8" rx="2"/></svg>',
+        '<rect class="track" width="100" height="8"/><rect class="good" width="{}" height="8"/></svg>',
         f"{min(max(share, 0.0), 1.0) * 100:.1f}",
     )

@@ -1,4 +1,4 @@
-"""A believable past for pictures and clicks: a month of jobs of four tenants, as settle would have written it, the same in every run."""
+"""A believable past for pictures and clicks: two months of jobs of four tenants, as settle would have written it, the same in every run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 
 from django.utils import timezone
 
+from rateguard import wiring
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit_many
 from rateguard.jobs.models import Attempt, Job, JobEvent
+from rateguard.jobs.upkeep.rebuild import rebuild
 from tenants.models import (
     Budget,
     Deployment,
@@ -36,7 +38,7 @@ from tenants.models import (
 )
 
 QUARTER_S = 900
-DAYS = 30
+DAYS = 61
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +100,8 @@ def make_world(base_url: str, credentials: str) -> World:
     return World(tenants, accounts, deployments)
 
 
-def make_past(world: World, jobs: int = 2_400) -> None:
-    """So many jobs of the last month, more by day than by night, with everything that hangs on them."""
+def make_past(world: World, jobs: int = 4_000) -> None:
+    """So many jobs of the last two months, more by day than by night, with everything that hangs on them; then the gate knows of them."""
     chance, now = random.Random(7), timezone.now()
     drawn = sorted((_draw(chance, now, world) for _ in range(jobs)), key=lambda one: one["at"])
     Job.objects.bulk_create([_job(one) for one in drawn])
@@ -107,6 +109,7 @@ def make_past(world: World, jobs: int = 2_400) -> None:
     JobEvent.objects.bulk_create([event for one in drawn for event in _events(one)])
     LedgerEntry.objects.bulk_create([_entry(one) for one in drawn])
     _roll_up(drawn)
+    rebuild(wiring.gate())
 
 
 def _draw(chance: random.Random, now: dt.datetime, world: World) -> dict[str, Any]:
@@ -117,8 +120,8 @@ def _draw(chance: random.Random, now: dt.datetime, world: World) -> dict[str, An
     while chance.random() > 0.55 + 0.45 * math.sin((at.hour - 6) / 24 * 2 * math.pi):
         at -= dt.timedelta(hours=chance.random() * 6)
     is_bad, is_embedding = chance.random() < 0.03, output_pico == 0
-    input_tokens, output_tokens = chance.randint(80, 1_800), 0 if is_embedding else chance.randint(20, 700)
-    latency_ms = chance.randint(60, 180) if is_embedding else int(350 + output_tokens * 4.5 * chance.uniform(0.8, 1.6))
+    input_tokens, output_tokens = chance.randint(900, 24_000), 0 if is_embedding else chance.randint(150, 4_200)
+    latency_ms = chance.randint(60, 180) if is_embedding else int(350 + output_tokens * 1.1 * chance.uniform(0.8, 1.6))
     return {
         "id": uuid.UUID(int=chance.getrandbits(128), version=4),
         "tenant": world.tenants[customer.name],
@@ -257,19 +260,19 @@ def _entry(one: dict[str, Any]) -> LedgerEntry:
 # ---- now
 
 
-def make_busy(world: World, jobs: int = 420) -> list[Job]:
+def make_busy(world: World, jobs: int = 1_800) -> list[Job]:
     """A limit that binds, and jobs that wait for it: what the pages of now show. A worker is the test's to start."""
     Limit.objects.create(
         account=world.accounts["openai-main"], metric="requests", kind="window", amount=240, window_ms=60_000, burst_permille=100
     )
     Limit.objects.create(account=world.accounts["openai-main"], metric="tokens", kind="window", amount=400_000, window_ms=60_000)
-    Limit.objects.create(deployment=world.deployments["claude-haiku-4.5"], metric="concurrency", kind="concurrency", amount=8)
+    Limit.objects.create(deployment=world.deployments["claude-haiku-4.5"], metric="concurrency", kind="concurrency", amount=4)
     chance = random.Random(11)
     made = []
     for _ in range(jobs):
         customer = chance.choices(CUSTOMERS, [one.share for one in CUSTOMERS])[0]
         question, _answer_text = chance.choice(QUESTIONS)
-        model = chance.choices(("gpt-5.4-mini", "gpt-5.4", "claude-haiku-4.5"), (80, 12, 8))[0]
+        model = chance.choices(("gpt-5.4-mini", "gpt-5.4", "claude-haiku-4.5"), (68, 12, 20))[0]
         made.append(
             Submission(
                 tenant=world.tenants[customer.name],

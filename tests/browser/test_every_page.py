@@ -22,7 +22,8 @@ from tests.browser.past import World, make_busy, make_past, make_world
 from tests.line import CREDENTIALS, wait_for
 
 SERIOUS = {"serious", "critical"}
-VIEWS = [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark"), (WIDEST, "light")]
+VIEWS = [(WIDE, "light"), (NARROW, "dark"), (WIDE, "dark"), (NARROW, "light"), (WIDEST, "light")]
+ADMIN_VIEWS = VIEWS[:2]
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -79,6 +80,8 @@ def test_every_page_is_fit_for_everybody(site, world, tmp_path):
     for size, scheme in VIEWS:
         page = site.window(size, scheme, user=operator)
         for name, address in PAGES.items():
+            if name.startswith("admin") and (size, scheme) not in ADMIN_VIEWS:
+                continue
             page.goto(address(world), wait_until="load")
             picture = f"{name}-{size[0]}-{scheme}"
             page.screenshot(path=pictures / f"{picture}.png", full_page=size == NARROW)
