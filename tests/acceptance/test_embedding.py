@@ -177,7 +177,8 @@ ASK_TWICE = """
         asked = complete.delay("done", model="gpt-5.4-mini", user="ada")
     asked.get(timeout=60)
     job = Job.objects.get(pk=asked.id)
-    print(json.dumps([Job.objects.count() - before, job.state, job.user, sorted(User.objects.values_list("username", flat=True))]))
+    users = sorted(User.objects.exclude(username="ada").values_list("username", flat=True))
+    print(json.dumps([Job.objects.count() - before, job.state, job.user, users]))
     """
 
 
@@ -224,7 +225,8 @@ MEASURE = """
 OVER_HTTP = """
     import json, os
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+    from dashboard.links import make_link
     from django.contrib.auth import get_user_model
     from tenants.keys import issue_key
     from tenants.models import Member, Tenant
@@ -243,6 +245,9 @@ OVER_HTTP = """
         urlopen(Request(f"{there}/llm/api/v1/jobs/{shop.pk}", headers=known), timeout=30)
     except HTTPError as refused:
         assert json.load(refused)["type"] == "/llm/api/v1/errors#not_found"
+    pages = build_opener(HTTPCookieProcessor()).open(f"{there}/llm/dashboard/signin/{make_link(member.user)}")
+    assert pages.url == f"{there}/llm/dashboard/", pages.url
+    assert "<h1>Now" in pages.read().decode()
     print(made.status, place.startswith("/llm/api/v1/jobs/"), json.load(found)["status"], type(member.user).__name__)
     """
 
