@@ -16,7 +16,7 @@ from rateguard.admin.drawing import NOTHING, bar, two_lines
 from rateguard.admin.filters import TenantFilter
 from rateguard.admin.inputs import one_of
 from rateguard.engine.errors import InvalidRequest
-from rateguard.engine.gate.contract import LimitUse
+from rateguard.engine.gate.contract import MOST_SHOWN, LimitUse
 from rateguard.engine.money import format_usd
 from rateguard.jobs.insight.quotas import Row, Standing, is_default, standings
 from tenants.access import Access, Power
@@ -209,9 +209,13 @@ class QuotaAdmin(ChangingAdmin):
     def used(self, row: Any) -> SafeString | str:
         """A bar with figures; nothing where the gate said nothing."""
         standing: Standing = row.standing
-        if is_default(row):
-            return "each by itself"
-        return NOTHING if standing.use is None else _drawn(row, standing.use)
+        if standing.use is None:
+            return NOTHING if standing.nodes is None else "by nobody"
+        if not is_default(row):
+            return _drawn(row, standing.use)
+        nodes = standing.nodes or 1
+        others = "the only one" if nodes == 1 else f"the fullest of {nodes:,}" if nodes <= MOST_SHOWN else f"one of {nodes:,}"
+        return two_lines(_drawn(row, standing.use), f"{standing.node}, {others}")
 
 
 def _text(row: Row) -> str:

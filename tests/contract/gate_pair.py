@@ -157,6 +157,7 @@ class Pair:
         ids = tuple(limit for limit in self.ledger.entries if self.ledger.record(limit))
         inspection = self.both(lambda gate: gate.inspect(ids))
         self.ledger.check(inspection, len(self.waiting))
+        self.both(lambda gate: gate.inspect(tuple(f"{limit}@*" for limit in ids if "@" not in limit)))
         self.breakers = {view.deployment: view for view in inspection.breakers}
         self.both(lambda gate: gate.notices((), 1_000))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rateguard.engine.gate.contract import Refusal
+from rateguard.engine.gate.contract import MOST_SHOWN, Refusal
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.limits.limit import Level
 from tests.contract.gate_line import MANY_SLOTS, Line, budget, deployment, ended, ids, model, node, places, requests
@@ -15,6 +15,21 @@ def test_a_node_costs_nothing_until_it_is_charged(line):
 
     assert len(line.admit_all()) == 5
     assert (line.key_count(), line.nodes()) == (5, {"p": 5})
+
+
+def test_the_nodes_that_have_a_default_are_counted_and_shown_some_of_many(line):
+    line.open(places("d:c", 2, Level.LEAF), scopes=[node("p", user=("d:c",))])
+    line.enqueue(*(line.job(f"p|user:{name}") for name in ("a", "b", "b", "x@*")))
+    line.admit_all()
+    seen = line.gate.inspect(("d:c@*", "d:c@user:b"))
+    assert seen.defaults == (("d:c", 3),)
+    assert {use.id: use.used for use in seen.limits} == {"d:c@user:a": 1, "d:c@user:b": 2, "d:c@user:x@*": 1}
+    assert line.gate.inspect(("unknown@*",)).defaults == (("unknown", 0),)
+
+    line.enqueue(*(line.job(f"p|user:{number}") for number in range(MOST_SHOWN)))
+    line.admit_all()
+    seen = line.gate.inspect(("d:c@*",))
+    assert (seen.defaults, len(seen.limits)) == ((("d:c", MOST_SHOWN + 3),), MOST_SHOWN)
 
 
 def test_a_node_that_says_nothing_any_more_is_swept(line):

@@ -119,17 +119,24 @@ def test_the_list_tells_what_binds_and_what_is_used_in_one_call_of_the_gate(line
     root = signed_in("root")
     line.limit("requests", 100)
     below = limit_on(line.acme, "team", "ml", 500, window_ms=HOUR_MS)
-    limit_on(line.acme, "user", "*", 20)
-    limit_on(line.acme, "user", "ada", 60)
-    job = line.submit(team="ml", user="ada")
-    wait_for(lambda: state_of(job) == State.SUCCEEDED)
+    limit_on(line.acme, "user", "*", 20, window_ms=HOUR_MS)
+    limit_on(line.acme, "user", "ada", 60, window_ms=HOUR_MS)
+    jobs = [line.submit(team="ml", user=user) for user in ("ada", "bob", "bob", "eve")]
+    wait_for(lambda: {state_of(job) for job in jobs} == {State.SUCCEEDED})
     line.settled()
     calls = []
     inspect = line.gate.inspect
     monkeypatch.setattr(line.gate, "inspect", lambda ids=None: calls.append(ids) or inspect(ids))
     page = root.text("limit")
     assert len(calls) == 1
-    for text in ("tenant acme lets less through", "instead of 20/min of every user of acme", "1 with their own instead", "1 of 500"):
+    for text in (
+        "tenant acme lets less through",
+        "60/h",
+        "instead of 20/h of every user of acme",
+        "1 with their own instead",
+        "4 of 500",
+        "user bob, the fullest of 2",
+    ):
         assert text in page, text
     assert f"l{below.pk}" in calls[0]
 

@@ -58,6 +58,8 @@ __all__ = [
     "WorkClass",
 ]
 
+MOST_SHOWN = 100
+"""Of the nodes that have a limit by a default, so many are shown at most."""
 LAYOUT = 2
 """Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
 
@@ -295,7 +297,11 @@ class Gate(Protocol):
         ...
 
     def inspect(self, limits: tuple[str, ...] | None = None) -> Inspection:
-        """These limits in use (None: all that are configured; of a default, those of the nodes that are named), counts and holders."""
+        """These limits in use (None: all that are configured), counts and holders.
+
+        Of a default, those of the nodes that are named (`l17@5|user:ann`), or with `l17@*` of all that have a state by it: at most
+        MOST_SHOWN, any of them where there are more.
+        """
         ...
 
     def limits_of(self, path: str) -> tuple[str, ...] | None:

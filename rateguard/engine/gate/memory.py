@@ -11,6 +11,7 @@ from rateguard.engine.errors import GateEpochLost
 from rateguard.engine.gate.admission import Admission
 from rateguard.engine.gate.breakers import RESTORED, Breakers
 from rateguard.engine.gate.contract import (
+    MOST_SHOWN,
     Charge,
     Configuration,
     Cooldown,
@@ -324,7 +325,8 @@ class MemoryGate:
         with self._lock:
             self._open_epoch()
             now_ms = self._now()
-            wanted = tuple(sorted(self._limits.records if limits is None else set(limits)))
+            named, defaults = self._limits.named(self._limits.records if limits is None else set(limits), MOST_SHOWN)
+            wanted = tuple(sorted(named))
             nodes = tuple((tenant, count) for tenant, count in sorted(self._limits.nodes.items()) if count)
             return Inspection(
                 now_ms=now_ms,
@@ -336,6 +338,7 @@ class MemoryGate:
                 cooling=tuple(Cooldown(t, until - now_ms) for t, until in sorted(self._reservations.cooling.items()) if until > now_ms),
                 breakers=self._breakers.views(now_ms),
                 nodes=nodes,
+                defaults=defaults,
             )
 
     def limits_of(self, path: str) -> tuple[str, ...] | None:

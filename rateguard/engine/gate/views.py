@@ -56,7 +56,10 @@ class BreakerView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspection:
-    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant."""
+    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant.
+
+    defaults: of each default that was asked for by its nodes (`l17@*`), how many nodes have a state by it.
+    """
 
     now_ms: int
     limits: tuple[LimitUse, ...]
@@ -67,6 +70,7 @@ class Inspection:
     cooling: tuple[Cooldown, ...]
     breakers: tuple[BreakerView, ...] = ()
     nodes: tuple[tuple[str, int], ...] = ()
+    defaults: tuple[tuple[str, int], ...] = ()
 
 
 class NoticeKind(enum.StrEnum):

@@ -218,7 +218,7 @@ def running_fields(running: tuple[Running, ...]) -> list[Any]:
 
 def inspection(reply: bytes) -> Inspection:
     """What inspect answered."""
-    now_ms, limits, waiting, reservations, unsent, holders, cooling, breakers, nodes = unpack(reply)
+    now_ms, limits, waiting, reservations, unsent, holders, cooling, breakers, nodes, defaults = unpack(reply)
     return Inspection(
         now_ms=int(now_ms),
         limits=tuple(map(_use, limits or ())),
@@ -230,8 +230,14 @@ def inspection(reply: bytes) -> Inspection:
         ),
         cooling=tuple(sorted((Cooldown(target.decode(), int(for_ms)) for target, for_ms in cooling or ()), key=lambda c: c.target)),
         breakers=tuple(map(_breaker, breakers or ())),
-        nodes=tuple(sorted((nodes[at].decode(), int(nodes[at + 1])) for at in range(0, len(nodes or ()), 2))),
+        nodes=_counts(nodes),
+        defaults=_counts(defaults),
     )
+
+
+def _counts(flat: list[Any]) -> tuple[tuple[str, int], ...]:
+    """From a flat list of names and counts."""
+    return tuple(sorted((flat[at].decode(), int(flat[at + 1])) for at in range(0, len(flat or ()), 2)))
 
 
 def _use(fields: list[Any]) -> LimitUse:

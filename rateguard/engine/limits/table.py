@@ -7,7 +7,7 @@ it is charged and goes when it is void, so a node that nobody uses costs nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rateguard.engine.limits.limit import Kind, LimitRecord
 from rateguard.engine.limits.states import LimitState, edited, new_state
@@ -42,6 +42,20 @@ class LimitTable:
             state = self.get(limit_id, now_ms)
             if state is not None:
                 yield limit_id, state
+
+    def named(self, ids: Iterable[str], most: int) -> tuple[set[str], tuple[tuple[str, int], ...]]:
+        """The ids, with those of nodes in place of `l17@*`, at most so many of each; and how many nodes have each such default."""
+        found: set[str] = set()
+        counts = []
+        for limit_id in ids:
+            default, _, node = limit_id.partition("@")
+            if node == "*":
+                states = sorted(one for one in self.live if one.startswith(f"{default}@"))
+                found.update(states[:most])
+                counts.append((default, len(states)))
+            else:
+                found.add(limit_id)
+        return found, tuple(sorted(counts))
 
     def keep(self, limit_id: str, state: LimitState, tenant: str, now_ms: int) -> None:
         """A state was changed: it lives from now on."""

@@ -16,9 +16,10 @@ from django.db.models import Count, Q
 from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Inspection, LimitUse
+from rateguard.engine.scopes import kind_of, name_of
 from tenants.changes.limits import place_of
 from tenants.changes.scopes import words_of
-from tenants.models import EVERY, ApiKey, Budget, BudgetPeriod, Limit, LimitKind, Scope, ScopeKind
+from tenants.models import EVERY, ApiKey, Budget, BudgetPeriod, Limit, LimitKind, Scope, ScopeKind, Tenant
 
 Row = Limit | Budget
 Key = tuple[str, int | str]
@@ -33,7 +34,9 @@ class Standing:
     """How a limit or a budget stands.
 
     place: what it is on, in words. stricter: the row above it that lets less through, if any. instead_of: the default that it takes the
-    place of. own_ones: of a default, how many nodes have their own instead. use: what the gate says; None where it says nothing of it.
+    place of. own_ones: of a default, how many nodes have their own instead. use: what the gate says, of a default that of the fullest
+    node; None where it says nothing. nodes: of a default, how many have a use by it now, None where the gate did not answer; node: what
+    people call the fullest one.
     """
 
     place: str
@@ -41,6 +44,8 @@ class Standing:
     instead_of: Row | None = None
     own_ones: int = 0
     use: LimitUse | None = None
+    nodes: int | None = None
+    node: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,17 +71,20 @@ def standings(rows: Sequence[Row], *, sees_all: bool) -> Standings:
     above = _Above(rows, sees_all=sees_all)
     own_ones, names = _own_ones(rows), _names_of_keys(rows)
     try:
-        seen = wiring.gate().inspect(tuple(gate_id(row) for row in rows))
+        seen = wiring.gate().inspect(tuple(f"{gate_id(row)}@*" if is_default(row) else gate_id(row) for row in rows))
     except GateError:
         seen = None
-    uses = {use.id: use for use in seen.limits} if seen else {}
+    uses = _uses(seen)
+    counts, nodes = dict(seen.defaults) if seen else {}, _named_nodes(rows, uses)
     found = {
         row.pk: Standing(
             place=_place(row, names),
             stricter=above.stricter_than(row),
             instead_of=above.default_for(row),
             own_ones=own_ones.get((row.scope_id, _key(row)), 0),
-            use=None if is_default(row) else uses.get(gate_id(row)),
+            use=uses.get(gate_id(row)),
+            nodes=counts.get(gate_id(row)),
+            node=nodes.get(row.pk, ""),
         )
         for row in rows
     }
@@ -86,6 +94,31 @@ def standings(rows: Sequence[Row], *, sees_all: bool) -> Standings:
 def is_default(row: Row) -> bool:
     """Whether it stands for every node of a kind, each with a use of its own."""
     return row.scope is not None and row.scope.is_default
+
+
+def _uses(seen: Inspection | None) -> dict[str, LimitUse]:
+    """By limit; of a default the use of the fullest node."""
+    found: dict[str, LimitUse] = {}
+    for use in seen.limits if seen else ():
+        base = use.id.partition("@")[0]
+        if base not in found or use.used > found[base].used:
+            found[base] = use
+    return found
+
+
+def _named_nodes(rows: Sequence[Row], uses: Mapping[str, LimitUse]) -> dict[int, str]:
+    """Whose the fullest use of a default is: `user ada` of `l17@user:ada`; tenants and keys by their names."""
+    parts = {row.pk: uses[gate_id(row)].id.partition("@")[2] for row in rows if is_default(row) and gate_id(row) in uses}
+    tenants = Tenant.objects.in_bulk([int(part) for part in parts.values() if part.isdecimal()])
+    keys = ApiKey.objects.in_bulk([int(name_of(part)) for part in parts.values() if part.startswith("key:") and name_of(part).isdecimal()])
+    return {pk: _called(part, tenants, keys) for pk, part in parts.items()}
+
+
+def _called(part: str, tenants: Mapping[int, Tenant], keys: Mapping[int, ApiKey]) -> str:
+    if ":" not in part:
+        return f"tenant {tenants.get(int(part), part)}" if part.isdecimal() else part
+    kind, name = kind_of(part), name_of(part)
+    return f"key {keys.get(int(name), name)}" if kind == ScopeKind.KEY and name.isdecimal() else f"{kind} {name}"
 
 
 # ---- what lets less through

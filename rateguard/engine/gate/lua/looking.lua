@@ -1,5 +1,25 @@
 -- What people look at: limits in use, counts, holders, breakers, notices.
 
+local MOST_SHOWN = 100 -- as in contract.py
+
+-- The ids, with those of nodes in place of `l17@*`; and flat: default, how many nodes have it.
+local function named(ids)
+  local found, counts = {}, {}
+  for i = 1, #ids do
+    local default = string.match(ids[i], '^([^@]*)@%*$')
+    if default then
+      local key = P .. K.instances .. default
+      local count = call('SCARD', key)
+      local members = count > MOST_SHOWN and call('SRANDMEMBER', key, MOST_SHOWN) or call('SMEMBERS', key)
+      for j = 1, #members do found[#found + 1] = string.match(members[j], '^[^\n]*') end
+      counts[#counts + 1], counts[#counts + 2] = default, count
+    else
+      found[#found + 1] = ids[i]
+    end
+  end
+  return found, counts
+end
+
 local function use_of(l)
   local wait = rules.wait_ms(l, 1, 1)
   local shown = l.record.kind == limits.BUCKET and rules.amount_for(l.record, 1) or l.record.amount
@@ -43,12 +63,14 @@ end
 
 -- ARGV[1] msgpack [now|false, [limit ids]|false]; false: all that are configured.
 -- Returns msgpack [now, [[id, used, amount, reserved, next_ms|-1], …], waiting, reservations, unsent, [[holder, slots, [lanes]], …],
---   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count].
+--   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count,
+--   defaults: flat id, count].
 operation('inspect', function()
-  local uses = uses_of(args[2] or call('SMEMBERS', P .. K.limit_ids))
+  local ids, defaults = named(args[2] or call('SMEMBERS', P .. K.limit_ids))
+  local uses = uses_of(ids)
   local waiting, unsent = tonumber(call('GET', P .. K.waiting) or 0), sum_of(call('HMGET', P .. K.counts, 'l1', 'l2', 'l3', 'l4', 'l5'))
   return cmsgpack.pack({now, uses, waiting, call('HLEN', P .. K.reservations), unsent, holder_rows(), cooling_rows(), breaker.views(),
-    call('HGETALL', P .. K.nodes)})
+    call('HGETALL', P .. K.nodes), defaults})
 end, {flags = {'no-writes'}})
 
 -- The limits on a path. ARGV[1] msgpack [now|false, path]. Returns msgpack [id, …], or false where its tenant or run is not configured.
