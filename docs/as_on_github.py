@@ -31,10 +31,9 @@ _HEAD: Final = "---\nhide: [navigation, toc]\nsearch:\n  exclude: true\n---\n"
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Below "Decisions" in the navigation stands every decision, the first first."""
-    folder = Path(config.docs_dir) / "decisions"
     for section in config.nav or []:
         if DECISIONS in section:
-            section[DECISIONS] += [f"decisions/{path.name}" for path in sorted(folder.glob("[0-9]*.md"))]
+            section[DECISIONS] += [f"decisions/{path.name}" for path in _decisions(Path(config.docs_dir) / "decisions")]
     return config
 
 
@@ -50,15 +49,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
     """The page as MkDocs understands it."""
     folder = posixpath.dirname(page.file.src_uri)
+    if page.file.src_uri == "decisions/README.md":
+        markdown += _listed(Path(config.docs_dir) / "decisions")
 
     def link(match: re.Match[str]) -> str:
         path = _in_repository(match["path"], page.file.src_uri)
         return match["path"] if path is None else posixpath.relpath(_page_of(path), folder or ".")
 
     return _outside_fences(_FENCE.sub(_fence, markdown), lambda text: _LINK.sub(link, text))
+
+
+def _decisions(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.md"))
+
+
+def _listed(folder: Path) -> str:
+    """The folder's files by their headings, as GitHub shows a folder below its README."""
+    headings = ((path.name, path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")) for path in _decisions(folder))
+    return "\n" + "".join(f"- [{heading}]({name})\n" for name, heading in headings)
 
 
 def _linked_files(markdown: str, src_uri: str) -> Iterator[str]:
