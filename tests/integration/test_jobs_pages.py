@@ -17,7 +17,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from rateguard.engine.lanes import Lane
-from rateguard.jobs.ids import new_id
 from rateguard.jobs.insight import search
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import TERMINAL, State
@@ -104,7 +103,7 @@ class TestFilters:
             ({"label": "feature=a:b, x=1"}, {"labels": {"feature": "a:b", "x": "1"}}),
             ({"deployment": "eu-1"}, {"deployment": "eu-1"}),
             ({"error": "timeout"}, {"error_code": "timeout"}),
-            ({"run": str(new_id())}, {}),
+            ({"run": "01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e"}, {}),
             ({"q": "req-1"}, {"request_id": "req-1"}),
             ({"q": "order-1"}, {"idempotency_key": "order-1", "ago_s": 9 * 86_400}),
         ],
