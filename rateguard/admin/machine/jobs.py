@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 
 from rateguard.admin.base import reach_of
@@ -59,8 +59,8 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
         if changes.query:
             return super().listing(request, changes, beside)
         cursor = None if place is None else keyset.Cursor(place.values[0], place.values[1], place.is_to_newer)
-        rows = changes.root_queryset.select_related("tenant")
-        found = find(rows, _search(changes), cursor, self.list_per_page)
+        found = find(changes.root_queryset, _search(changes), cursor, self.list_per_page)
+        prefetch_related_objects(found.page.jobs, "tenant")
         return Listing(found.page.jobs, _written(found.page.older), _written(found.page.newer), found.looked_at)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
