@@ -17,7 +17,7 @@ from rateguard.admin.filters import TenantFilter
 from rateguard.admin.inputs import one_of
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.gate.contract import MOST_SHOWN, LimitUse
-from rateguard.engine.money import format_usd
+from rateguard.engine.money import NANO, format_usd
 from rateguard.jobs.insight.quotas import Row, Standing, is_default, standings
 from tenants.access import Access, Power
 from tenants.changes import budgets, limits
@@ -239,7 +239,9 @@ def _drawn(row: Row, use: LimitUse) -> SafeString:
 
 
 def _figure(amount: int, *, is_money: bool) -> str:
-    return format_usd(amount // 10_000_000 * 10_000_000) if is_money else f"{amount:,}"
+    """In cents, below a dollar in hundredths of them, and never more than it is."""
+    part = 10_000_000 if amount >= NANO else 100_000
+    return format_usd(amount // part * part) if is_money else f"{amount:,}"
 
 
 @admin.register(Limit)
