@@ -228,7 +228,7 @@ def _began(past: Past, event: JobEvent, attempt: Attempt | None) -> Step:
     is_open = attempt is not None and attempt.finished_at is None
     where = "" if attempt is None else f" at {attempt.deployment}"
     account = past.accounts.get(attempt.deployment_id, "") if attempt else ""
-    facts = (("account", account),) if account else ()
+    facts: tuple[tuple[str, str], ...] = (("account", account),) if account else ()
     if is_open and attempt is not None:
         reserved = f"{count(attempt.reserved_input_tokens + attempt.reserved_max_output_tokens)} tokens, {usd(attempt.reserved_nano_usd)}"
         facts += (("reserved at most", reserved),)

@@ -7,6 +7,7 @@ rows match, it walks over all of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -19,16 +20,16 @@ Row = TypeVar("Row", bound=Model)
 class _Ground(BaseTable):
     """What stands behind FROM in place of the table, under the table's own name."""
 
-    def __init__(self, table_name: str, alias: str, query: Query) -> None:
+    def __init__(self, table_name: str, alias: str | None, query: Query) -> None:
         super().__init__(table_name, alias)
         self._query = query
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """The ground as a statement of its own."""
         sql, params = self._query.get_compiler(connection=connection).as_sql()
-        return f"({sql}) {connection.ops.quote_name(self.table_alias)}", list(params)
+        return f"({sql}) {connection.ops.quote_name(self.table_alias)}", tuple(params)
 
-    def relabeled_clone(self, change_map: dict[str, str]) -> _Ground:
+    def relabeled_clone(self, change_map: Mapping[str | None, str]) -> _Ground:
         """The same under another name, where the query stands inside a larger one."""
         return _Ground(self.table_name, change_map.get(self.table_alias, self.table_alias), self._query)
 

@@ -12,6 +12,7 @@ from rateguard.engine.scopes import parts_of
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.insight.heldwords import in_the_way
 from rateguard.jobs.models import Hindrance, Job
+from rateguard.jobs.states import State
 
 NODE_LENGTH = 255
 """A longer node is cut where it is written."""
@@ -51,8 +52,8 @@ def hindrances_of(job: Job, *, sees_all: bool) -> list[WaitedFor]:
     sees_all: who looks is an operator, and is told the amounts of what tenants share. One query, and the database's time.
     """
     begins, now = job.queued_at, database_now()
-    ends = job.started_at or job.finished_at or now
-    is_waiting = job.started_at is None and job.finished_at is None
+    is_waiting = job.state == State.QUEUED
+    ends = now if is_waiting else job.started_at or job.finished_at or now  # who waits again began once before
     models = {job.model, job.downgraded_from} - {""}
     nodes = {"", *(part[:NODE_LENGTH] for part in parts_of(job.path))}
     on_its_way = Q(tenant__isnull=True) | Q(tenant=job.tenant_id, node__in=nodes)

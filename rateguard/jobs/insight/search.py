@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.db.models import BooleanField, Count, F, Func, Max, Q, QuerySet, Value
@@ -212,7 +213,10 @@ def _gathered(rows: QuerySet[Job], search: Search) -> QuerySet[Job] | None:
     return None if has_more else base[:MOST_GATHERED]
 
 
-_WAITING_ORDER = {frozenset({State.QUEUED}): ["queued_at", "pk"], frozenset({State.SCHEDULED}): ["run_at"]}
+_WAITING_ORDER: Mapping[frozenset[str], list[str]] = {
+    frozenset({State.QUEUED}): ["queued_at", "pk"],
+    frozenset({State.SCHEDULED}): ["run_at"],
+}
 """How the index of each has them; that of both together has them by tenant."""
 
 
