@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 
 from rateguard.engine.errors import InvalidRequest
+from tenants.changes.actor import Actor
 from tenants.changes.named import check_text
 from tenants.changes.problems import check
-from tenants.changes.rows import fresh
-from tenants.models import Scope, ScopeKind, Tenant
+from tenants.changes.rows import Kind, change, fresh, in_one_transaction
+from tenants.models import EVERY, Scope, ScopeKind, Tenant
 
 MOST_NAME_CHARS = 128
 
@@ -45,6 +46,15 @@ def kept(scope: Scope) -> Scope:
     return scope
 
 
+@in_one_transaction
+def set_weight(actor: Actor, tenant: Tenant, user: str, weight: int) -> Scope:
+    """A user's part of his tenant's share against the other users; 1 is everybody's. Raises InvalidRequest, NotAllowed."""
+    actor.check_of(tenant.pk, "tenant")
+    if user == EVERY:
+        raise InvalidRequest("every user has weight 1: name the one that has another", code="invalid_field", pointer="/scope")
+    return change(actor, KIND, kept(scope_for(ScopeKind.USER, tenant, user)), {"weight": weight})
+
+
 def words_of(scope: Scope) -> str:
     """A node in words: `team ml of acme`, `every user of acme`, `every tenant`, `all tenants`."""
     if scope.kind == ScopeKind.GLOBAL:
@@ -72,3 +82,12 @@ def _check_fit(kind: ScopeKind, tenant: Tenant | None, name: str) -> None:
 
 
 _NO_NAME = (True, "/scope", "the limits of all tenants together name no scope")
+
+KIND = Kind(
+    "scope",
+    shown=lambda row: {"on": words_of(row), "weight": row.weight},
+    tenant_of=lambda row: row.tenant,
+    fields=("weight",),
+    called={"name": "scope"},
+    label=words_of,
+)

@@ -19,6 +19,7 @@ from tenants.models import (
     Price,
     ProviderAccount,
     RouteTarget,
+    Scope,
     Tenant,
 )
 from tests.signedin import errors_of, signed_in
@@ -236,3 +237,14 @@ def test_nothing_is_shown_to_a_tenants_admin_that_is_not_ours(adam, root):
     assert ("Users" in root.text("limit"), root.client.get("/admin/auth/user/").status_code) == (True, 200)
     found = adam.client.get("/admin/autocomplete/?app_label=rateguard_tenants&model_name=scope&field_name=tenant").json()["results"]
     assert [one["text"] for one in found] == ["acme"]
+
+
+def test_a_user_has_a_weight_of_his_own_until_it_is_given_back(adam, acme):  # noqa: F811
+    adam.told(adam.make("scope", tenant=acme.tenant.pk, user="ada", weight="5"))
+    row = Scope.objects.get(kind="user", name="ada")
+    assert (row.weight, "ada" in adam.text("scope")) == (5, True)
+    assert list(errors_of(adam.make("scope", tenant=acme.tenant.pk, user="*", weight="5"))) == ["user"]
+    assert list(errors_of(adam.change(row, weight="1001"))) == ["weight"]
+    adam.told(adam.delete(row))
+    row.refresh_from_db()
+    assert (row.weight, AuditEntry.objects.filter(kind="scope").count()) == (1, 2)
