@@ -150,6 +150,15 @@ class TestFigures:
                 client.get(reverse("dashboard:now-panels"))
             assert len(again) <= 5
 
+    def test_a_database_that_takes_no_writing_is_named(self, line):
+        client = client_of()
+        switch = {"sqlite": "PRAGMA query_only = {}", "postgresql": "SET default_transaction_read_only = {}"}[connection.vendor]
+        try:
+            connection.cursor().execute(switch.format("on"))
+            assert "Not accepting jobs: the database takes no writing." in page(client)
+        finally:
+            connection.cursor().execute(switch.format("off"))
+
     def test_a_zone_is_named_and_an_unknown_one_refused(self, line):
         client = client_of()
         assert "Asia/Kathmandu" in page(client, "?zone=Asia/Kathmandu")
