@@ -23,7 +23,7 @@
 
   const dataset = (data) => (one) => {
     const tone = one.colour ? colour(`--series-${one.colour}`) : colour("--ink");
-    const shared = { label: one.name, data: one.values, backgroundColor: tone, borderColor: tone };
+    const shared = { label: one.name, data: one.values, backgroundColor: tone, hoverBackgroundColor: tone, borderColor: tone };
     if (data.kind === "bars") return { ...shared, stack: "all", borderWidth: 0, maxBarThickness: 44 };
     return {
       ...shared, borderWidth: one.colour ? 1.5 : 2.5, borderDash: one.dashed ? [5, 4] : [], pointRadius: 2, pointHoverRadius: 5, tension: 0.2,
