@@ -54,6 +54,13 @@ PAGES: dict[str, Callable[[World], str]] = {
     "admin-prices": lambda _: admin("rateguard_tenants_price"),
     "admin-jobs": lambda _: admin("rateguard_jobs_job"),
     "admin-ledger": lambda _: admin("rateguard_tenants_ledgerentry"),
+    "admin-job": lambda _: reverse("admin:rateguard_jobs_job_change", args=[Job.objects.filter(state=State.FAILED)[0].pk]),
+    "admin-attempts": lambda _: admin("rateguard_jobs_attempt"),
+    "admin-events": lambda _: admin("rateguard_jobs_jobevent"),
+    "admin-audit": lambda _: admin("rateguard_tenants_auditentry"),
+    "admin-runs": lambda _: admin("rateguard_tenants_run"),
+    "admin-pauses": lambda _: admin("rateguard_tenants_pause"),
+    "admin-pause-add": lambda _: reverse("admin:rateguard_tenants_pause_add"),
 }
 
 

@@ -177,6 +177,7 @@ def ids_in(text):
     return re.findall(r"<code>([0-9a-f-]{36})</code>", text)
 
 
+@pytest.mark.long
 def test_pages_lead_on_and_back_and_stay_what_they_are(world, monkeypatch):
     monkeypatch.setattr(JobAdmin, "list_per_page", 3)
     acme, boss = world["acme"].tenant, signed_in("boss")
@@ -195,6 +196,7 @@ def test_pages_lead_on_and_back_and_stay_what_they_are(world, monkeypatch):
     assert third.context["cl"].older_url() == ""
 
 
+@pytest.mark.long
 def test_a_page_that_is_none_is_told(world):
     boss = signed_in("boss")
     for beside in ("nonsense", "W10", "WzEsMl0", "A" * 5_000):
@@ -203,6 +205,7 @@ def test_a_page_that_is_none_is_told(world):
         assert "was not understood" in response.content.decode()
 
 
+@pytest.mark.long
 def test_bad_filters_are_told(world):
     boss = signed_in("boss")
     bad = {"tenant": ("nobody", "no tenant"), "from": ("soon", "no day"), "to": ("2026-99-99", "no day"), "state": ("odd", "is none")}
@@ -219,6 +222,7 @@ def test_what_no_index_knows_is_looked_for_among_the_newest_and_the_page_says_so
     assert boss.get(list_of("rateguard_tenants_ledgerentry") + response.context["cl"].older_url()).status_code == 200
 
 
+@pytest.mark.long
 def test_jobs_are_found_by_their_ids_and_by_those_of_their_requests(world):
     boss, job = signed_in("boss"), world["acme"]
     for term in (str(job.pk), job.pk.hex, str(job.pk)[:24], "request-of-acme", "key-of-acme", f"  {job.pk} "):

@@ -7,7 +7,6 @@ from django.utils import timezone
 
 from rateguard.admin.machine import choosing, verb
 from rateguard.jobs.controls.runs import start_run
-from rateguard.jobs.intake import retry as retrying
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import State
 from tenants.models import AuditEntry, Pause, Run
@@ -111,6 +110,7 @@ class TestCancel:
         asking.yes()
         assert (state_of(foreign), state_of(own)) == (State.QUEUED, State.CANCELLED)
 
+    @pytest.mark.long
     def test_a_tenant_at_which_one_only_looks_keeps_its_jobs(self, line):
         foreign = line.submit(line.tenant("globex"))
         asking = Asking(signed_in("mixed", acme="admin", globex="viewer"), JOBS, tenant="globex")
@@ -120,6 +120,7 @@ class TestCancel:
         asking.yes()
         assert state_of(foreign) == State.QUEUED
 
+    @pytest.mark.long
     def test_from_a_jobs_page_it_goes_back_there(self, line, ann):
         job = line.submit()
         page = ann.get(page_of(job)).content.decode()
@@ -155,6 +156,7 @@ class TestRetry:
         assert "nothing left to do" in asking.yes()[0]
         assert events_of(job).count("resubmitted") == 1
 
+    @pytest.mark.long
     def test_what_time_does_not_suffice_for_stays_as_it_is(self, line, ann, monkeypatch):
         over = ended(line, 3)
         asking = Asking(ann, JOBS)
@@ -180,6 +182,7 @@ class TestRuns:
         assert AuditEntry.objects.get(kind="run").by == "user ann"
         assert "nothing left to do" in asking.yes()[0]
 
+    @pytest.mark.long
     def test_a_tenants_admin_pauses_and_resumes_its_runs(self, line, ann):
         run = start_run(line.acme)
         asking = Asking(ann, RUNS)
@@ -206,6 +209,7 @@ class TestPauses:
         assert asking.yes() == ["6 pauses lifted."]
         assert AuditEntry.objects.filter(kind="pause", by="user boss").count() == 12
 
+    @pytest.mark.long
     def test_what_cannot_be_paused_is_told_and_nothing_is_written(self, line, boss, ann):
         for client, kind, name in ((boss, "tenant", "nobody"), (boss, "all", "x"), (ann, "tenant", "acme"), (ann, "all", "")):
             answer = client.post(list_of(PAUSES) + "add/", {"target_kind": kind, "target": name})
@@ -219,6 +223,7 @@ class TestPauses:
         assert Pause.objects.exists()
 
 
+@pytest.mark.long
 def test_the_queue_bound_and_the_budget_hold_for_a_retry_by_hand(line, ann):
     over = ended(line, 2)
     line.acme.max_waiting = 1
@@ -228,4 +233,3 @@ def test_the_queue_bound_and_the_budget_hold_for_a_retry_by_hand(line, ann):
     told = asking.yes()
     assert told[0] == "1 job waiting again."
     assert told[1].startswith("1 job refused: ")
-    assert retrying.RESUBMIT.name == "resubmitted"

@@ -66,15 +66,17 @@ class AttemptAdmin(KeysetAdmin):
         """When it was settled."""
         return shown.moment(row.finished_at)
 
-    @admin.display(description="job and number")
+    @admin.display(description="job")
     def shown_attempt(self, row: Attempt) -> Any:
         """Of which job it is the so many-eth."""
-        return two_lines(shown.link(Job, row.job_id) if row.job_id else shown.code(row.reservation_id), f"attempt {row.number}")
+        return two_lines(shown.id_link(Job, row.job_id) if row.job_id else shown.code(row.reservation_id), f"attempt {row.number}")
 
     @admin.display(description="job")
     def shown_job(self, row: Attempt) -> Any:
         """Its job; of a synchronous call its own id."""
-        return shown.link(Job, row.job_id) if row.job_id else two_lines(shown.code(row.reservation_id), "a synchronous call, without a job")
+        return (
+            shown.id_link(Job, row.job_id) if row.job_id else two_lines(shown.code(row.reservation_id), "a synchronous call, without a job")
+        )
 
     @admin.display(description="deployment")
     def shown_deployment(self, row: Attempt) -> Any:
@@ -149,7 +151,7 @@ class JobEventAdmin(KeysetAdmin):
     @admin.display(description="job")
     def shown_job(self, row: JobEvent) -> Any:
         """Which."""
-        return shown.link(Job, row.job_id)
+        return shown.id_link(Job, row.job_id)
 
     @admin.display(description="detail")
     def shown_detail(self, row: JobEvent) -> str:

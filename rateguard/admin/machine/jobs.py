@@ -105,7 +105,7 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
     @admin.display(description="model")
     def shown_model(self, row: Job) -> Any:
         """What was asked for, and where it went."""
-        return two_lines(row.model, row.deployment if row.deployment != row.model else "")
+        return two_lines(row.model, "" if row.deployment in {row.model, row.model.replace(".", "-")} else row.deployment)
 
     @admin.display(description="lane")
     def shown_lane(self, row: Job) -> str:

@@ -77,7 +77,7 @@ class LedgerEntryAdmin(KeysetAdmin):
     @admin.display(description="job")
     def shown_job(self, row: LedgerEntry) -> Any:
         """For which job and attempt."""
-        one = shown.link(Job, row.job_id) if row.job_id else shown.code(row.reservation_id)
+        one = shown.id_link(Job, row.job_id) if row.job_id else shown.code(row.reservation_id)
         return two_lines(one, f"attempt {row.attempt}")
 
     @admin.display(description="kind")

@@ -32,7 +32,7 @@ SECOND_MS, MINUTE_MS = 1_000, 60_000
 
 def moment(value: dt.datetime | None) -> str:
     """A moment in UTC, which it names."""
-    return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if value else NOTHING
+    return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}\N{NO-BREAK SPACE}UTC" if value else NOTHING
 
 
 def money(nano_usd: int | None) -> SafeString | str:
@@ -94,6 +94,11 @@ def link(model: type[Model], pk: object, text: object | None = None, *, site: st
 def lines(texts: Iterable[str]) -> SafeString:
     """Each on a line of its own."""
     return format_html_join("", '<span class="rg-line">{}</span>', ((text,) for text in texts))
+
+
+def id_link(model: type[Model], pk: object) -> SafeString | str:
+    """A link to a row's page by its id."""
+    return link(model, pk, code(pk))
 
 
 def as_json(value: Any) -> SafeString | str:

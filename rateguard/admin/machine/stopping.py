@@ -36,7 +36,7 @@ class StopRuns(Verb):
         if found:
             inside = [*found, *Run.objects.filter(parent__in=found, state=RunState.OPEN).values_list("pk", flat=True)[:AT_ONCE]]
             jobs = len(Job.objects.filter(UNENDED, run__in=inside[:AT_ONCE]).values_list("pk")[: AT_ONCE + 1])
-            told.append(f"With them end the runs inside them, and {bounded(jobs, 'job')} that wait or run. A stop is for good.")
+            told.append(f"What is inside ends too: runs, and {bounded(jobs, 'job')} that wait or run by now. A stop is for good.")
         if len(found) > AT_ONCE:
             told.append(f"One go takes {count(AT_ONCE, 'run')}: do it again for the rest.")
         elif rest := seen - len(found):

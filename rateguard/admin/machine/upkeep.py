@@ -69,7 +69,7 @@ class OutboxRowAdmin(KeysetAdmin):
     @admin.display(description="job")
     def shown_job(self, row: OutboxRow) -> Any:
         """Whose end."""
-        return shown.link(Job, row.job_id)
+        return shown.id_link(Job, row.job_id)
 
 
 @admin.register(Lease)
