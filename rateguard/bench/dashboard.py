@@ -85,13 +85,9 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
 def _both_sizes(environment: dict[str, str], small: int, large: int, loads: int) -> dict[str, Any]:
     _prepare()
     cookies = {OPERATOR: _session(_operator()), MEMBER: _session(_member())}
-    with web_process(environment) as (_, port):
-        add_jobs(1, small)
-        before = {str(page): _times(port, page, cookies, loads) for page in _pages()}
-        add_jobs(small + 1, large)
-        pages = list(_pages())
-        after = {str(page): _times(port, page, cookies, loads) for page in pages}
-    statements = {str(page): _statements(page, cookies) for page in pages}
+    before = _size(environment, 1, small, cookies, loads)
+    after = _size(environment, small + 1, large, cookies, loads)
+    statements = {str(page): _statements(page, cookies) for page in _pages()}
     rows = [_row(name, before[name], after[name], statements[name]) for name in after]
     metrics = {
         "worst_p95_ms": max(row[3] for row in rows),
@@ -101,6 +97,13 @@ def _both_sizes(environment: dict[str, str], small: int, large: int, loads: int)
         "tenants": TENANTS,
     }
     return {"metrics": metrics, "pages": rows}
+
+
+def _size(environment: dict[str, str], first: int, last: int, cookies: dict[str, str], loads: int) -> dict[str, list[float]]:
+    """The times of every page once these jobs are there too, from a web process that has seen nothing before."""
+    add_jobs(first, last)
+    with web_process(environment) as (_, port):
+        return {str(page): _times(port, page, cookies, loads) for page in _pages()}
 
 
 def _row(name: str, before: Sequence[float], after: Sequence[float], statements: int) -> tuple[str, float, float, float, float, int]:
