@@ -222,11 +222,11 @@ class TestLive:
             listening, leaving = streams
             await until(lambda: b": still here" in listening.body)
             assert listening.body.count(b"event: now") == 1
-            await asyncio.to_thread(line.submit)
+            await in_database(line.submit)
             await until(lambda: listening.body.count(b"event: now") > 1 and b">1</a></dd>" in listening.body)
             leaving.leave()
             await leaving.done()
-            await asyncio.to_thread(client.logout)
+            await in_database(client.logout)
             await listening.done()
             assert (layer.waiting, listening.body.count(b"event: gone")) == (0, 1)
 
@@ -249,6 +249,18 @@ class TestLive:
 
 async def until(condition):
     await asyncio.to_thread(wait_for, condition)
+
+
+async def in_database(action):
+    """What touches rows runs beside the loop, and leaves no connection behind."""
+
+    def run():
+        try:
+            return action()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(run)
 
 
 # ---- with a real web process
