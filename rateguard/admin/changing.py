@@ -63,6 +63,7 @@ class ChangingAdmin(RateguardAdmin):
 
     class Media:
         css: ClassVar[dict[str, Iterable[str]]] = {"all": ("rateguard/admin.css",)}
+        js: ClassVar[Iterable[str]] = ("rateguard/names.js",)
 
     def write(self, request: HttpRequest, form: Any, row: Any | None) -> Model:
         """Make the row (None) or change it. Raises InvalidRequest, which comes back beside the fields."""
