@@ -158,7 +158,7 @@ class Conf:
     max_waiting: int = _whole(1_000_000, 1, 100_000_000, "jobs")
     """Jobs of one tenant that may wait at once, unless the tenant has a number of its own; the next is refused with `queue_full`."""
     max_waiters: int = _whole(10_000, 0, 1_000_000, "requests")
-    """Requests that wait for a job's end at once in one web process; beyond that the answer comes at once."""
+    """Requests that wait for a job's end, and live pages, at once in one web process; beyond that the answer comes at once."""
     caretaker_period_ms: int = _ms(1_000, least=10)
     """How often the caretaker compares gate and rows."""
     group_commit_ms: int = _ms(10, least=0, most=1_000)
