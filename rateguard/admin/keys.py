@@ -91,10 +91,8 @@ class KeyForm(ChangeForm):
     )
 
     def prepare(self) -> None:
-        """As the key is; the flag of operators for operators alone."""
+        """As the key is."""
         access = reach_of(self.request)
-        if not access.is_operator:
-            self.fields.pop("is_operator", None)
         if not self.instance.pk:
             mine = access.tenants(Power.MANAGE)
             self.fields["tenant"] = one_of(mine, (ApiKey, "tenant"), self.admin_site)

@@ -7,6 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rateguard import wiring
+from rateguard.engine.gate.holders import GateSettings
+from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.states import State
@@ -97,8 +99,9 @@ def test_a_tenants_admin_sets_what_is_below_the_tenant_and_sees_what_is_its_own(
     assert Limit.objects.filter(amount__in=(600, 60)).count() == 3
 
 
-def test_a_list_of_a_thousand_tenants_asks_little_and_works_without_the_gate(root, settings):
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+def test_a_list_of_a_thousand_tenants_asks_little_and_works_without_the_gate(root, monkeypatch):
+    away = RedisGate(connect("redis://127.0.0.1:1/0", 100), GateSettings(5_000, 12_000, 100), "default")
+    monkeypatch.setattr(wiring, "gate", lambda: away)
     tenants = Tenant.objects.bulk_create([Tenant(name=f"customer-{number}") for number in range(1_000)])
     scopes = Scope.objects.bulk_create([Scope(kind="tenant", tenant=tenant) for tenant in tenants])
     Limit.objects.bulk_create([Limit(scope=scope, metric="requests", amount=10, window_ms=1_000) for scope in scopes])
