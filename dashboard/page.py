@@ -93,7 +93,8 @@ def framed(request: HttpRequest) -> dict[str, Any]:
 
 def signs_in_here() -> bool:
     """Whether people sign in by our page; a project may have its own, as its LOGIN_URL says."""
-    return not settings.is_overridden("LOGIN_URL") or resolve_url(settings.LOGIN_URL) == resolve_url("dashboard:signin")
+    is_said = settings.is_overridden("LOGIN_URL")  # type: ignore[misc]  # it is a method, not a setting
+    return not is_said or resolve_url(settings.LOGIN_URL) == resolve_url("dashboard:signin")
 
 
 def _answer(view: View, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:

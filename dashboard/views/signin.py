@@ -31,7 +31,7 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
     next_page = "dashboard:now"
 
-    def get_redirect_url(self) -> str:
+    def get_redirect_url(self) -> str:  # type: ignore[override]  # the stubs are of a later Django
         """Where the form was asked for, on this server and not this form again; "" for the first page."""
         found = super().get_redirect_url()
         return "" if urlsplit(found).path.startswith(resolve_url("dashboard:signin")) else found
