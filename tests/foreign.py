@@ -93,7 +93,7 @@ def _configuration(tenant: Tenant) -> Iterable[models.Model]:
 def _work(tenant: Tenant, key: ApiKey) -> Iterable[models.Model]:
     done = timezone.now() - dt.timedelta(minutes=1)
     job = Job.objects.create(
-        pk=JOB, tenant=tenant, model="m-1", endpoint="/v1/chat/completions", state="succeeded", finished_at=done, started_at=done,
+        pk=JOB, tenant=tenant, model="m-1", endpoint="chat", state="succeeded", finished_at=done, started_at=done,
         request=json.dumps({"messages": [{"role": "user", "content": "grue-question"}]}), result=json.dumps({"grue": "answer"}),
         path=f"tenant:{FOREIGN}", run=RUN, input_tokens=TOKENS, output_tokens=TOKENS, max_output_tokens=TOKENS, user="grue-user",
         team="grue-team", cost_center="grue-center", labels={"grue": "label"}, metadata={"grue": "meta"}, api_key_id=key.pk,
@@ -110,7 +110,7 @@ def _work(tenant: Tenant, key: ApiKey) -> Iterable[models.Model]:
     )  # fmt: skip
     yield JobEvent.objects.create(pk=NUMBER, job=job, kind="succeeded", detail={"grue": "detail"})
     yield Job.objects.create(
-        tenant=tenant, model="m-1", endpoint="/v1/chat/completions", state="queued", request="{}", path="", input_tokens=TOKENS,
+        tenant=tenant, model="m-1", endpoint="chat", state="queued", request="{}", path="", input_tokens=TOKENS,
         output_tokens=1, max_output_tokens=1, user="grue-waits", timeout_s=60, max_tries=5,
     )  # fmt: skip
     yield Hindrance.objects.create(
