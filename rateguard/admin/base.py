@@ -92,6 +92,12 @@ class RateguardAdmin(BaseAdmin):
             raise Http404
         return found
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What the address says of a new row; a row is named there by its number, and anything else is passed over."""
+        found: dict[str, Any] = super().get_changeform_initial_data(request)
+        rows = {field.name for field in self.model._meta.get_fields() if isinstance(field, ForeignKey)}  # noqa: SLF001 - Django's public API
+        return {name: value for name, value in found.items() if name not in rows or str(value).isdecimal()}
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Whether it is shown in lists of what there is."""
         return self.may(request, self.sees)
