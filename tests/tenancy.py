@@ -35,8 +35,8 @@ def add_tenant(name: str) -> Customer:
 
 
 @pytest.fixture
-def acme(db: None) -> Iterator[Customer]:
-    """Tenant `acme`, in a world with a chat model and an embedding model at one account."""
+def acme(db: None, redis_url: str) -> Iterator[Customer]:
+    """Tenant `acme`, in a world with a chat model and an embedding model at one account. No gate of an earlier test answers for it."""
     account = ProviderAccount.objects.create(name="main", provider="openai", base_url="https://api.example.com/v1", credentials="sk-test")
     for model in (CHAT_MODEL, EMBEDDING_MODEL):
         deployment = Deployment.objects.create(account=account, name=model.replace(".", "-"), upstream_model=model)

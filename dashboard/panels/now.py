@@ -176,7 +176,7 @@ def _opens(one: InTheWay) -> str:
     if held.kind == SLOTS:
         return ""
     if held.opens_ms is None:
-        return "not by itself"
+        return "when a call ends" if held.kind == "limit" else "not by itself"
     return "room now and then" if held.opens_ms == 0 else f"room in {span(held.opens_ms)} at the latest"
 
 

@@ -44,7 +44,7 @@ def timeline(past: Past, zone: ZoneInfo, now: dt.datetime) -> tuple[Step, ...]:
             waits_since = None
         steps.append(_step(past, number, zone))
         if event.kind in _BEGINS_A_WAIT:
-            waits_since = event.at
+            waits_since = past.job.submitted_at if event.kind == "submitted" else event.at  # the event is a moment younger than its row
     steps += _going_on(past, waits_since, zone, now)
     befores = [None, *(step.at for step in steps)]
     return tuple(
@@ -66,9 +66,13 @@ def _wait(past: Past, since: dt.datetime, until: dt.datetime) -> list[Step]:
 
 
 def _reasons(past: Past, since: dt.datetime, until: dt.datetime) -> tuple[str, ...]:
-    """What it waited for in that time, each with how long."""
+    """What it waited for in that time, each with how long, where it was seen more than once."""
     spans = [(one, _shared(one, since, until)) for one in past.waited_for]
-    return tuple(f"for {one.words}: {duration(max(took_ms, 0.0))}" for one, took_ms in spans if took_ms is not None)
+    return tuple(f"for {one.words}{_for_how_long(took_ms)}" for one, took_ms in spans if took_ms is not None)
+
+
+def _for_how_long(took_ms: float) -> str:
+    return f": {duration(took_ms)}" if took_ms >= WORTH_TELLING_MS else ""
 
 
 def _shared(one: WaitedFor, since: dt.datetime, until: dt.datetime) -> float | None:

@@ -90,6 +90,7 @@ def world(db):
 ASKED = {"tenant": "acme", "from": "2026-01-01", "to": "2099-01-01", "model": "gpt", "kind": "charge", "state": "failed", "lane": "normal"}
 
 
+@pytest.mark.long
 def test_no_list_counts_and_none_asks_much_whatever_it_is_filtered_by(world):
     boss, ann = signed_in("boss"), signed_in("ann", acme="admin")
     for name, model in LISTS.items():

@@ -55,7 +55,7 @@ class TestWhatIsInTheWay:
         ada = Scope.objects.create(tenant=line.acme, kind="user", name="ada")
         Limit.objects.create(scope=ada, metric="requests", amount=1, window_ms=24 * HOUR_MS)
         other = line.tenant("globex")
-        Budget.objects.create(scope=Scope.objects.get(tenant=other), amount=20_000, on_exhausted="hold", period="day")
+        Budget.objects.create(scope=Scope.objects.get(tenant=other), amount=20_000, on_exhausted="hold")
         line.submit_many(3, user="ada")
         line.submit_many(3, other)
         grant_all(line)
@@ -64,7 +64,7 @@ class TestWhatIsInTheWay:
         assert words(line) == {
             "4 requests/h on account sim": 2,
             "1 requests/day on user ada": 2,
-            "$0.00002/day hold on tenant globex": 2,
+            "$0.00002 in total hold on tenant globex": 2,
         }
         kinds = {one.scope_kind: (one.share > 0.6, one.is_shared, one.node) for one in found_now(line)}
         assert kinds == {"account": (True, True, ""), "user": (True, False, "user:ada"), "tenant": (True, False, "")}

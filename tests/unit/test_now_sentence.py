@@ -34,7 +34,10 @@ SAID = [
     (
         {**BUSY, "held": 400, "is_more": True, "waiting": 100_000},
         "good",
-        f"Accepting jobs. Finishing 312 a minute; 100,000+ wait, 400 of them for {ACCOUNT}. At this rate they are done in more than 5 hours.",
+        (
+            f"Accepting jobs. Finishing 312 a minute; 100,000+ wait, 400 of them for {ACCOUNT}. "
+            "At this rate they are done in more than 5 hours."
+        ),
     ),
     (
         {**BUSY, "obstacle": "", "held": 0, "waiting": 20},
@@ -64,7 +67,10 @@ SAID = [
     (
         {**BUSY, "gate_is_away": True, "workers": None},
         "bad",
-        f"Accepting jobs, but the gate does not answer: no new job starts until it is back. 312 finished in the last minute; 4,180 wait, when last seen for {ACCOUNT}.",
+        (
+            "Accepting jobs, but the gate does not answer: no new job starts until it is back. "
+            f"312 finished in the last minute; 4,180 wait, when last seen for {ACCOUNT}."
+        ),
     ),
     (
         {"gate_is_away": True},
@@ -75,7 +81,10 @@ SAID = [
     (
         {**BUSY, "bound": 4_180},
         "bad",
-        f"Not accepting jobs: 4,180 wait, which is the most that may. Finishing 312 a minute; 4,180 wait, mostly for {ACCOUNT}. At this rate they are done in 13 min.",
+        (
+            "Not accepting jobs: 4,180 wait, which is the most that may. "
+            f"Finishing 312 a minute; 4,180 wait, mostly for {ACCOUNT}. At this rate they are done in 13 min."
+        ),
     ),
 ]
 
