@@ -120,8 +120,8 @@ def note_version(version: int) -> None:
 
 def forget_directory() -> None:
     """Read the directory, and the limits of tenants and runs, anew at the next use."""
-    global _directory  # noqa: PLW0603 - as above
-    _directory = None
+    global _directory, _known_version  # noqa: PLW0603 - as above
+    _directory, _known_version = None, 0
     _known_limits.cache_clear()
     _known_nodes.cache_clear()
     _known_run.cache_clear()
