@@ -21,7 +21,7 @@ from typing import Any
 import redis
 
 from rateguard.bench.doors import web_process
-from rateguard.bench.history import TENANTS, add_jobs, add_waiting, make_world
+from rateguard.bench.history import DAYS, TENANTS, add_jobs, add_waiting, make_world
 from rateguard.bench.report import Figures, Report, versions
 from rateguard.bench.scene import django_on, postgres_version, quantile
 from rateguard.bench.servers import POSTGRES, bench_valkey, server_version
@@ -85,8 +85,12 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
 def _both_sizes(environment: dict[str, str], small: int, large: int, loads: int) -> dict[str, Any]:
     _prepare()
     cookies = {OPERATOR: _session(_operator()), MEMBER: _session(_member())}
-    before = _size(environment, 1, small, cookies, loads)
-    after = _size(environment, small + 1, large, cookies, loads)
+    add_jobs(
+        1, small, DAYS * small / large
+    )  # as many a day as later: a page of the last hours is as full with a short past as with a long one
+    before = _all_times(environment, cookies, loads)
+    add_jobs(small + 1, large)
+    after = _all_times(environment, cookies, loads)
     statements = {str(page): _statements(page, cookies) for page in _pages()}
     rows = [_row(name, before[name], after[name], statements[name]) for name in after]
     metrics = {
@@ -99,9 +103,8 @@ def _both_sizes(environment: dict[str, str], small: int, large: int, loads: int)
     return {"metrics": metrics, "pages": rows}
 
 
-def _size(environment: dict[str, str], first: int, last: int, cookies: dict[str, str], loads: int) -> dict[str, list[float]]:
-    """The times of every page once these jobs are there too, from a web process that has seen nothing before."""
-    add_jobs(first, last)
+def _all_times(environment: dict[str, str], cookies: dict[str, str], loads: int) -> dict[str, list[float]]:
+    """The times of every page, from a web process that has seen nothing before."""
     with web_process(environment) as (_, port):
         return {str(page): _times(port, page, cookies, loads) for page in _pages()}
 

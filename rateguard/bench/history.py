@@ -41,8 +41,8 @@ def make_world() -> None:
         models.RouteTarget.objects.create(route=routes[(number - 1) % MODELS], deployment=deployment, position=number)
 
 
-def add_jobs(first: int, last: int) -> None:
-    """Jobs with these numbers and everything that hangs on them; then the planner's statistics. PostgreSQL alone."""
+def add_jobs(first: int, last: int, days: float = DAYS) -> None:
+    """Jobs of the last so many days with these numbers, and all that hangs on them; then the planner's statistics. PostgreSQL alone."""
     from django.db import connection, transaction  # noqa: PLC0415 - as above
 
     from tenants.models import ApiKey, Tenant  # noqa: PLC0415 - as above
@@ -52,7 +52,7 @@ def add_jobs(first: int, last: int) -> None:
     for begin in range(first, last + 1, AT_ONCE):
         with transaction.atomic(), connection.cursor() as cursor:
             for name, statement in _statements().items():
-                given: list[Any] = [key, TENANTS, DAYS, begin, min(last, begin + AT_ONCE - 1)]
+                given: list[Any] = [key, TENANTS, days, begin, min(last, begin + AT_ONCE - 1)]
                 cursor.execute(statement, given if name == _DRAW else [])
     with connection.cursor() as cursor:
         cursor.execute("vacuum analyze")
