@@ -120,7 +120,7 @@ def note_version(version: int) -> None:
 
 def forget_directory() -> None:
     """Read the directory, and the limits of tenants and runs, anew at the next use."""
-    global _directory, _known_version  # noqa: PLW0603 - as above
+    global _directory, _known_version
     _directory, _known_version = None, 0
     _known_limits.cache_clear()
     _known_nodes.cache_clear()

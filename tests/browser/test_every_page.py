@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -90,6 +91,8 @@ def test_every_page_is_fit_for_everybody(site, world, tmp_path):
             if name.startswith("admin") and (size, scheme) not in ADMIN_VIEWS:
                 continue
             page.goto(address(world), wait_until="load")
+            if name == "now":
+                expect(page.locator("[data-live=yes]")).to_be_visible(timeout=20_000)
             picture = f"{name}-{size[0]}-{scheme}"
             page.screenshot(path=pictures / f"{picture}.png", full_page=size == NARROW)
             found[picture] = serious(page) + ([f"{page.evaluate(OVERFLOW)} px too wide"] if page.evaluate(OVERFLOW) > 0 else [])
