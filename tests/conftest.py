@@ -118,6 +118,19 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
         database.setdefault("TEST", {})["NAME"] = str(environment.STATE_DIR / "test.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """The test database, which PostgreSQL drops only once nobody is connected: of a process that was killed a session lives on a while."""
+    yield
+    with django_db_blocker.unblock():
+        from django.db import connection
+
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                others = "pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                cursor.execute(f"select pg_terminate_backend(pid, 10000) from {others}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_permissions_after_each_test(django_db_modify_db_settings):
     """Django would make the rows of all permissions anew whenever a test emptied the tables: 25 ms each time, and nobody asks for them."""

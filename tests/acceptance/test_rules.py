@@ -7,6 +7,7 @@
 import threading
 import time
 
+import pytest
 import redis
 from django.db import connection
 from django.db.models import Sum
@@ -27,6 +28,7 @@ def bill_of(line):
     return {one.attempt_id: one.nano_usd for one in line.provider.control.bill()}
 
 
+@pytest.mark.long
 def test_1_an_accepted_job_ends_though_its_worker_and_its_redis_die(live):
     line = live.line
     haste = {"RATEGUARD_HEARTBEAT_MS": "300", "RATEGUARD_DEAD_AFTER_MS": "2000"}
@@ -178,6 +180,7 @@ def everything_that_people_read(line):
     yield from (repr(account), str(account), repr(account.credentials), str(account.credentials), repr(wiring.directory()))
 
 
+@pytest.mark.long
 def test_9_no_secret_and_no_prompt_is_in_a_log_an_error_an_event_or_a_repr(live):
     line = live.line
     line.provider.control.configure(keys=["sk-another-key"])  # the first answers quote the key that they refuse
