@@ -37,13 +37,15 @@ OPERATOR, MEMBER = "operator", "member"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """An address, and who looks at it."""
+    """An address, who looks at it, and what it is called where the address is another with each size."""
 
     address: str
     who: str = OPERATOR
+    name: str = ""
 
     def __str__(self) -> str:
-        return self.address if self.who == OPERATOR else f"{self.address} ({self.who})"
+        name = self.name or self.address
+        return name if self.who == OPERATOR else f"{name} ({self.who})"
 
 
 def run(*, is_quick: bool = False) -> Report:
@@ -168,7 +170,8 @@ def _pages() -> Iterator[Page]:
         yield from (Page(f"{tenants}{query}", who) for query in ("", "?sort=cost"))
         yield from (Page(f"{tenant}{query}", who) for query in ("", "?span=30d", "?span=30d&by=deployment", "?span=30d&by=user"))
         yield from (Page(f"{jobs}{query}", who) for query in _job_filters())
-        yield Page(reverse("dashboard:job", args=[Job.objects.filter(tenant__name="tenant-0001", state="succeeded")[0].pk]), who)
+        done = Job.objects.filter(tenant__name="tenant-0001", state="succeeded")[0]
+        yield Page(reverse("dashboard:job", args=[done.pk]), who, "a job's page")
     for model in ("job", "attempt", "jobevent"):
         yield Page(reverse(f"admin:rateguard_jobs_{model}_changelist"))
     for model in ("ledgerentry", "limit", "budget", "tenant", "apikey", "deployment"):

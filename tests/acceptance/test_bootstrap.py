@@ -13,7 +13,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent.parent
 BASE_PYTHON = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}")
-PIECES = ["manage.py", "pyproject.toml", "deploy", "rateguard", "tenants"]
+PIECES = ["manage.py", "pyproject.toml", "deploy", "rateguard", "tenants", "dashboard", "templates"]
 REGISTRY = ("PIP_", "UV_INDEX", "UV_DEFAULT_INDEX", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
