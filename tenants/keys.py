@@ -18,7 +18,8 @@ SECRET_PREFIX = "rg_"  # noqa: S105 -- what every secret begins with, not one
 SHOWN_CHARACTERS = 12
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """What is kept of a random secret, and found by."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -35,7 +36,7 @@ def issue_key(
         tenant=tenant,
         name=name,
         prefix=secret[:SHOWN_CHARACTERS],
-        digest=_digest(secret),
+        digest=digest_of(secret),
         is_operator=is_operator,
         expires_at=expires_at,
         **settings,
@@ -48,7 +49,7 @@ def find_key(secret: str) -> ApiKey | None:
 
     Each answer costs one hash and one query, so that its time tells nothing; the comparison is of digests, by an index.
     """
-    return _IN_FORCE.one(digest=_digest(secret))
+    return _IN_FORCE.one(digest=digest_of(secret))
 
 
 def _in_force(digest: str) -> QuerySet[ApiKey]:
@@ -66,7 +67,7 @@ def rotate_key(key: ApiKey, overlap: dt.timedelta) -> str:
     ApiKey.objects.filter(pk=key.pk).update(
         previous_digest=F("digest"),
         previous_expires_at=Now() + overlap,
-        digest=_digest(secret),
+        digest=digest_of(secret),
         prefix=secret[:SHOWN_CHARACTERS],
         rotated_at=Now(),
     )

@@ -1,8 +1,11 @@
 """A tenant, its scope, an account and a deployment as bare rows: `from tests.owned import tenant, scope` gives a module the fixtures."""
 
-import pytest
+import uuid
 
-from tenants.models import Deployment, ProviderAccount, Scope, Tenant
+import pytest
+from django.db import IntegrityError, transaction
+
+from tenants.models import Deployment, LedgerEntry, ProviderAccount, Scope, Tenant
 
 
 @pytest.fixture
@@ -23,3 +26,12 @@ def account():
 @pytest.fixture
 def deployment(account):
     return Deployment.objects.create(account=account, name="mini", upstream_model="gpt-5.4-mini")
+
+
+def entry(tenant, **fields):
+    return LedgerEntry.objects.create(**{"tenant": tenant, "reservation_id": uuid.uuid4(), "attempt": 1, "kind": "charge", **fields})
+
+
+def refused(make):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-import zoneinfo
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from rateguard.jobs.models import ENDED_BADLY
 from rateguard.jobs.states import WAITING, State
 from tenants.access import Access
 from tenants.models import ApiKey, Tenant
+from tenants.models.tenant import zone_named
 
 NAMES = (
     "q",
@@ -121,7 +121,7 @@ def _tenant(name: str, access: Access) -> tuple[Tenant | None, str]:
 
 
 def _zone(name: str, tenant: Tenant | None, faults: list[str]) -> ZoneInfo:
-    if name and name not in zoneinfo.available_timezones():
+    if name and zone_named(name) is None:
         faults.append(f"There is no time zone {name}: write one like UTC or Europe/Berlin.")
         name = ""
     return ZoneInfo(name or (tenant.time_zone if tenant else "UTC"))

@@ -21,15 +21,13 @@ from rateguard.jobs.insight.heldback import HeldBack, held_back
 from rateguard.jobs.insight.heldlook import Known, Look, look
 from rateguard.jobs.insight.heldrows import Groups, waiting_groups
 from rateguard.jobs.insight.hindrances import last_seen
-from rateguard.jobs.models import Hindrance, Job, Lease
+from rateguard.jobs.models import CARETAKER, Hindrance, Job, Lease
 from rateguard.jobs.states import WAITING
 from tenants.access import Access
 from tenants.directory import Place
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
-
-CARETAKER = "caretaker"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db.models import F, Q, Sum
@@ -19,7 +19,7 @@ from rateguard.engine.scopes import instance_of
 from tenants.changes.budgets import text_of as budget_text
 from tenants.changes.limits import text_of as limit_text
 from tenants.models import ApiKey, Budget, BudgetUnit, LedgerEntry, Limit, Scope, ScopeKind, Tenant, UsageQuarter
-from tenants.records.limits import budget_record
+from tenants.records.limits import budget_record, gate_id
 from tenants.usage.sums import INPUT
 
 MOST = 50
@@ -76,16 +76,17 @@ def read_quotas(tenant: Tenant) -> Quotas:
     """Two statements and one call of the gate; one more for the names of keys, and up to two while the gate is gone."""
     now = timezone.now()
     budgets, limits = _budgets(tenant), _limits(tenant)
-    asked = tuple(name for letter, rows in (("b", budgets), ("l", limits)) for row in rows if (name := _gate_id(letter, row, tenant)))
-    keys = _keys(tenant, [*budgets, *limits])
+    both: tuple[Budget | Limit, ...] = (*budgets, *limits)
+    asked = tuple(name for row in both if (name := _gate_id(row, tenant)))
+    keys = _keys(tenant, both)
     uses = _uses(asked)
     if uses is None:
         booked = _booked(tenant, budgets, now)
         of_budgets = tuple(_budget(row, booked.get(row.pk), now, tenant, keys) for row in budgets)
         return Quotas(of_budgets, tuple(_limit(row, None, keys) for row in limits), is_live=False)
     return Quotas(
-        tuple(_budget(row, uses.get(_gate_id("b", row, tenant)), now, tenant, keys) for row in budgets),
-        tuple(_limit(row, uses.get(_gate_id("l", row, tenant)), keys) for row in limits),
+        tuple(_budget(row, uses.get(_gate_id(row, tenant)), now, tenant, keys) for row in budgets),
+        tuple(_limit(row, uses.get(_gate_id(row, tenant)), keys) for row in limits),
         is_live=True,
     )
 
@@ -121,12 +122,12 @@ def _in_effect(rows: list[Any], key: Callable[[Any], object]) -> list[Any]:
     return sorted(kept, key=lambda row: (kinds.index(ScopeKind(row.scope.kind)), row.scope.name))
 
 
-def _gate_id(letter: str, row: Budget | Limit, tenant: Tenant) -> str:
+def _gate_id(row: Budget | Limit, tenant: Tenant) -> str:
     """What the gate calls it; "" for what each team or user has for himself."""
     scope = row.scope
     if scope is None or (scope.is_default and scope.tenant_id is not None):
         return ""
-    return instance_of(f"{letter}{row.pk}", f"tenant:{tenant.pk}") if scope.tenant_id is None else f"{letter}{row.pk}"
+    return instance_of(gate_id(row), f"tenant:{tenant.pk}") if scope.tenant_id is None else gate_id(row)
 
 
 def _on(scope: Scope | None, keys: Mapping[str, str]) -> str:
@@ -146,7 +147,7 @@ def _keys(tenant: Tenant, rows: Iterable[Budget | Limit]) -> Mapping[str, str]:
 
 def _budget(row: Budget, use: LimitUse | None, now: dt.datetime, tenant: Tenant, keys: Mapping[str, str]) -> BudgetUse:
     begins_ms = budget_record(row, now).next_period_ms(int(now.timestamp() * 1000))
-    is_known = bool(_gate_id("b", row, tenant))
+    is_known = bool(_gate_id(row, tenant))
     return BudgetUse(
         on=_on(row.scope, keys),
         text=budget_text(row),
@@ -170,14 +171,14 @@ def _booked(tenant: Tenant, rows: Iterable[Budget], now: dt.datetime) -> Mapping
     of_quarters: dict[str, Any] = {}
     of_entries: dict[str, Any] = {}
     for row in rows:
-        if not _gate_id("b", row, tenant):
+        if not _gate_id(row, tenant):
             continue
         start = _begun(budget_record(row, now), now)
         is_of_entries = row.scope.kind in _OF_ENTRIES
         column = "created_at" if is_of_entries else "starts_at"
         wanted = _node(row.scope) & (Q() if start is None else Q((f"{column}__gte", start)))
         amount = F("nano_usd") if row.unit == BudgetUnit.USD else _TOKENS
-        (of_entries if is_of_entries else of_quarters)[f"b{row.pk}"] = Coalesce(Sum(amount, filter=wanted or Q(pk__isnull=False)), 0)
+        (of_entries if is_of_entries else of_quarters)[gate_id(row)] = Coalesce(Sum(amount, filter=wanted or Q(pk__isnull=False)), 0)
     sums: dict[str, int] = {}
     if of_quarters:
         sums |= UsageQuarter.objects.filter(tenant=tenant).aggregate(**of_quarters)
@@ -187,8 +188,8 @@ def _booked(tenant: Tenant, rows: Iterable[Budget], now: dt.datetime) -> Mapping
 
 
 def _begun(record: LimitRecord, now: dt.datetime) -> dt.datetime | None:
-    begun: Sequence[int] = [start for start in record.periods if start <= now.timestamp() * 1000]
-    return dt.datetime.fromtimestamp(begun[-1] / 1000, dt.UTC) if begun else None
+    began_ms = record.period_began_ms(int(now.timestamp() * 1000))
+    return dt.datetime.fromtimestamp(began_ms / 1000, dt.UTC) if began_ms else None
 
 
 def _node(scope: Scope) -> Q:

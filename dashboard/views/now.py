@@ -20,6 +20,8 @@ from dashboard.views.now_live import DIGEST, live_answer
 from dashboard.views.now_shared import Shared
 from rateguard.engine.errors import InvalidRequest
 from tenants.access import Access
+from tenants.models.tenant import zone_named
+from tenants.records.limits import zone_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,14 +83,11 @@ def _made(access: Access, zone: zoneinfo.ZoneInfo | None) -> Panels:
 def _own_zone(found: Figures) -> zoneinfo.ZoneInfo:
     """A tenant's own; UTC for an operator, and for who has tenants in several."""
     names = {one.time_zone for one in found.tenants}
-    try:
-        return zoneinfo.ZoneInfo(names.pop() if len(names) == 1 else "UTC")
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return zoneinfo.ZoneInfo("UTC")
+    return zone_of(names.pop() if len(names) == 1 else "UTC")
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
     """Raises InvalidRequest: `invalid_parameter`."""
-    if name in zoneinfo.available_timezones():
-        return zoneinfo.ZoneInfo(name)
+    if (zone := zone_named(name)) is not None:
+        return zone
     raise InvalidRequest(f"there is no time zone {name!r}: write one like UTC or Europe/Berlin", code="invalid_parameter", pointer="/zone")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Never
 from zoneinfo import ZoneInfo
 
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_safe
 
@@ -19,7 +18,7 @@ from dashboard.queries.tenant import DIMENSIONS, find_tenant, read_figures, read
 from dashboard.queries.tenants import SORTS, list_tenants
 from rateguard.engine.errors import InvalidRequest
 from tenants.access import Access, Power
-from tenants.models.tenant import check_time_zone
+from tenants.models.tenant import no_such_zone, zone_named
 from tenants.records.limits import zone_of
 
 LONGEST_SEARCH = 64
@@ -78,11 +77,7 @@ def _number(text: str) -> int:
 def _zone(name: str) -> ZoneInfo | None:
     if not name:
         return None
-    try:
-        check_time_zone(name)
-    except ValidationError as error:
-        _refuse(f"“zone”: {error.messages[0]}.")
-    return ZoneInfo(name)
+    return zone_named(name) or _refuse(f"“zone”: {no_such_zone(name)}.")
 
 
 def _refuse(message: str) -> Never:

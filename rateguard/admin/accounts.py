@@ -27,6 +27,7 @@ from rateguard.jobs.insight.binding import DeploymentState, Effective
 from rateguard.jobs.insight.deployments import states_of
 from tenants.access import Access, Power
 from tenants.changes import accounts, deployments
+from tenants.changes.actor import Actor
 from tenants.models import Deployment, PauseKind, ProviderAccount, Tenant
 
 PATIENCE_S = 5.0
@@ -282,43 +283,47 @@ class DeploymentAdmin(VerbAdmin, DoingAdmin):
         """Make or change a deployment."""
         fields = {name: form.cleaned_data[name] for name in deployments.FIELDS}
         if row is not None:
-            return deployments.change_deployment(actor_of(request, row.account.tenant), row, **fields)
+            return deployments.change_deployment(_actor(request, row), row, **fields)
         account = form.cleaned_data["account"]
         return deployments.create_deployment(actor_of(request, account.tenant), account=account, **fields)
 
     def erase(self, request: HttpRequest, row: Deployment) -> None:
         """Delete a deployment with its limits."""
-        deployments.delete_deployment(actor_of(request, row.account.tenant), row)
+        deployments.delete_deployment(_actor(request, row), row)
 
     def do_open(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Send nothing there."""
-        breakers.force_open(row, actor_of(request, row.account.tenant).by)
+        breakers.force_open(row, _actor(request, row).by)
         return f"The breaker of {row.name} is forced open: nothing is sent there."
 
     def do_close(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Send work there whatever happens."""
-        breakers.force_close(row, actor_of(request, row.account.tenant).by)
+        breakers.force_close(row, _actor(request, row).by)
         return f"The breaker of {row.name} is forced closed: work is sent there whatever happens."
 
     def do_auto(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Take back what was forced."""
-        breakers.follow_rule(row, actor_of(request, row.account.tenant).by)
+        breakers.follow_rule(row, _actor(request, row).by)
         return f"The breaker of {row.name} follows its rule again."
 
     def do_reset(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Forget what it counted. Raises GateError."""
-        breakers.reset(row, actor_of(request, row.account.tenant).by)
+        breakers.reset(row, _actor(request, row).by)
         return f"The breaker of {row.name} is closed and has forgotten what it counted."
 
     def do_disable(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Send nothing new there."""
-        deployments.change_deployment(actor_of(request, row.account.tenant), row, is_enabled=False)
+        deployments.change_deployment(_actor(request, row), row, is_enabled=False)
         return f"{row.name} takes nothing new."
 
     def do_enable(self, request: HttpRequest, row: Deployment, fields: dict[str, Any]) -> str:
         """Send work there again."""
-        deployments.change_deployment(actor_of(request, row.account.tenant), row, is_enabled=True)
+        deployments.change_deployment(_actor(request, row), row, is_enabled=True)
         return f"{row.name} takes work."
+
+
+def _actor(request: HttpRequest, row: Deployment) -> Actor:
+    return actor_of(request, row.account.tenant)
 
 
 def _share(limit: Effective) -> int:

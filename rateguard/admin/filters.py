@@ -19,7 +19,8 @@ class TenantFilter(admin.SimpleListFilter):
 
     title = "tenant"
     parameter_name = "tenant"
-    template = "rateguard/admin/tenant_filter.html"
+    template = "rateguard/admin/typed_filter.html"
+    placeholder = "its name"
     ways: tuple[str, ...] = ("tenant",)
 
     @classmethod

@@ -24,6 +24,7 @@ from tenants.models import (
     ScopeKind,
     Tenant,
 )
+from tenants.records.limits import gate_id
 
 WEIGHTS = dict(zip(TENANTS, (3, 2, 1), strict=True))
 ACCOUNT = "sim"
@@ -95,6 +96,6 @@ def make_keys() -> dict[str, str]:
 
 def watched(limits: tuple[Limit, Limit], budgets: dict[str, Budget]) -> Watched:
     """What the viewer sees of the gate: the account's limits and the tenants' budgets."""
-    names = {f"l{limit.pk}": f"{ACCOUNT}: {limit.metric} in {limit.window_ms // 1000} s" for limit in limits}
-    money = {f"b{budget.pk}": tenant for tenant, budget in budgets.items()}
+    names = {gate_id(limit): f"{ACCOUNT}: {limit.metric} in {limit.window_ms // 1000} s" for limit in limits}
+    money = {gate_id(budget): tenant for tenant, budget in budgets.items()}
     return Watched(names | money, frozenset(money))

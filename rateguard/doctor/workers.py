@@ -10,7 +10,7 @@ from rateguard.doctor.finding import Finding, fail, ok, warn
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Holder
 from rateguard.engine.lanes import Lane, queue_name
-from rateguard.jobs.models import Job, Lease
+from rateguard.jobs.models import CARETAKER, Job, Lease
 from rateguard.jobs.states import State
 
 START = "celery -A rateguard worker (in a project of yours: its own Celery app), or `manage.py up`"
@@ -53,7 +53,7 @@ def _lanes(holders: list[Holder], waiting: dict[Lane, int]) -> list[Finding]:
 
 
 def _caretaker() -> list[Finding]:
-    if Lease.objects.filter(name="caretaker", expires_at__gt=Now()).exists():
+    if Lease.objects.filter(name=CARETAKER, expires_at__gt=Now()).exists():
         return []
     told = "no caretaker works: what dies is not noticed"
     return [warn(told, "every worker brings one; right after a start it takes a few seconds, else see the workers' logs")]

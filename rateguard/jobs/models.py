@@ -247,6 +247,10 @@ class Hindrance(models.Model):
         return f"{self.kind} {self.scope_kind} {self.scope} holds {self.model} back".replace("  ", " ")
 
 
+CARETAKER = "caretaker"
+"""The duty of keeping gate and rows the same; its lease's name."""
+
+
 class Lease(models.Model):
     """Who does a duty of which there is one (`caretaker`), until when by the database's clock. swept_at: the last sweep of new rows.
 

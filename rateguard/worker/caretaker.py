@@ -18,7 +18,7 @@ from rateguard.engine.gate.contract import Gate, Step
 from rateguard.jobs.controls.runs import finish_stops
 from rateguard.jobs.ends import outbox
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.models import Lease
+from rateguard.jobs.models import CARETAKER, Lease
 from rateguard.jobs.upkeep import rebuild, recover
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
@@ -26,7 +26,6 @@ from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)
 
-NAME = "caretaker"
 LEASE_S = 5
 HINT_MAY_TAKE = dt.timedelta(seconds=1)
 """A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
@@ -118,20 +117,20 @@ class Caretaker:
     def _has_lease(self) -> bool:
         """Take or renew the lease, by the database's clock."""
         expires = Now() + dt.timedelta(seconds=LEASE_S)
-        mine_or_free = Lease.objects.filter(Q(holder=self._holder) | Q(expires_at__lt=Now()), name=NAME)
+        mine_or_free = Lease.objects.filter(Q(holder=self._holder) | Q(expires_at__lt=Now()), name=CARETAKER)
         if mine_or_free.update(holder=self._holder, expires_at=expires):
             return True
-        if Lease.objects.filter(name=NAME).exists():
+        if Lease.objects.filter(name=CARETAKER).exists():
             return False
         try:
-            Lease.objects.create(name=NAME, holder=self._holder, expires_at=timezone.now() + dt.timedelta(seconds=LEASE_S))
+            Lease.objects.create(name=CARETAKER, holder=self._holder, expires_at=timezone.now() + dt.timedelta(seconds=LEASE_S))
         except IntegrityError:
             return False
         return True
 
     def _give_up_lease(self) -> None:
         try:
-            Lease.objects.filter(name=NAME, holder=self._holder).update(expires_at=Now())
+            Lease.objects.filter(name=CARETAKER, holder=self._holder).update(expires_at=Now())
         except DatabaseError as error:
             logger.info("the lease runs out by itself: %s", error)
 
@@ -149,14 +148,14 @@ class Caretaker:
 
     def _sweep(self) -> None:
         """New rows since the last sweep, whoever made it, and one page of all."""
-        lease = Lease.objects.get(name=NAME)
+        lease = Lease.objects.get(name=CARETAKER)
         began = timezone.now()
         since = (lease.swept_at or began) - 2 * HINT_MAY_TAKE
         recover.sweep_new(self._pump, since, began - HINT_MAY_TAKE)
-        Lease.objects.filter(name=NAME, holder=self._holder).update(swept_at=began)
+        Lease.objects.filter(name=CARETAKER, holder=self._holder).update(swept_at=began)
         self._page = recover.sweep_on(self._pump, self._page)
 
     def _note_repairs(self, count: int) -> None:
         """People read this figure in the lease's row; it rises by faults alone."""
         logger.warning("%d reservations differed from their rows and were mended", count)
-        Lease.objects.filter(name=NAME).update(repaired=F("repaired") + count)
+        Lease.objects.filter(name=CARETAKER).update(repaired=F("repaired") + count)

@@ -29,13 +29,24 @@ class TenantStatus(models.TextChoices):
 
 @functools.cache
 def _known_zones() -> frozenset[str]:
+    """Read once a process: Python walks through the folders of zones each time it is asked."""
     return frozenset(zoneinfo.available_timezones())
+
+
+def zone_named(name: str) -> zoneinfo.ZoneInfo | None:
+    """The time zone of a name that somebody wrote; None where nobody knows it."""
+    return zoneinfo.ZoneInfo(name) if name in _known_zones() else None
+
+
+def no_such_zone(name: str) -> str:
+    """What to tell whoever wrote a name that is none."""
+    return f"there is no time zone {name!r}: write one like UTC, Europe/Berlin or Asia/Kathmandu"
 
 
 def check_time_zone(name: str) -> None:
     """Raise ValidationError for a time zone that nobody knows."""
-    if name not in _known_zones():
-        raise ValidationError(f"there is no time zone {name!r}: write one like UTC, Europe/Berlin or Asia/Kathmandu")
+    if zone_named(name) is None:
+        raise ValidationError(no_such_zone(name))
 
 
 class Tenant(ConfigurationModel):

@@ -30,12 +30,17 @@ def _level(scope: Scope | None) -> Level:
     return Level.SHARED if scope is None else _LEVELS.get(ScopeKind(scope.kind), Level.LEAF)
 
 
+def gate_id(row: Limit | Budget) -> str:
+    """What the gate calls a limit or a budget."""
+    return f"{'l' if isinstance(row, Limit) else 'b'}{row.pk}"
+
+
 def limit_record(row: Limit) -> LimitRecord:
     """A limit as the gate keeps it. On an account or deployment it is the provider's: counted as he counts, with a guard for the way."""
     is_ours = row.scope_id is not None
     metric = _METRICS[Metric(row.metric)]
     return LimitRecord(
-        id=f"l{row.pk}",
+        id=gate_id(row),
         kind=_KINDS[LimitKind(row.kind)],
         metric=EngineMetric.PROVIDER_TOKENS if metric == EngineMetric.TOKENS and not is_ours else metric,
         amount=row.amount,
@@ -54,7 +59,7 @@ def budget_record(row: Budget, now: dt.datetime | None = None) -> LimitRecord:
     zone = zone_of(row.scope.tenant.time_zone if row.scope.tenant else "UTC")
     starts = period_starts(BudgetPeriod(row.period), zone, now or timezone.now(), PERIODS_AHEAD)
     return LimitRecord(
-        id=f"b{row.pk}",
+        id=gate_id(row),
         kind=Kind.BUDGET,
         metric=EngineMetric.COST if row.unit == BudgetUnit.USD else EngineMetric.PROVIDER_TOKENS,
         amount=row.amount,

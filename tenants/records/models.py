@@ -13,7 +13,7 @@ from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.limits.limit import Level, LimitRecord
 from tenants.directory import Directory, Place
 from tenants.models import Deployment, ForcedBreaker, Limit, ModelRoute, Pause, PauseKind
-from tenants.records.limits import limit_record, pause_record, until_ms
+from tenants.records.limits import gate_id, limit_record, pause_record, until_ms
 
 FORCED = {word: Forced[word.name] for word in ForcedBreaker}
 """What a person has set, in the rows' words and in the gate's."""
@@ -50,7 +50,7 @@ def model_records(found: Directory) -> ModelRecords:
     on: dict[tuple[PauseKind, str], list[str]] = defaultdict(list)
     for row in rows:
         on[(PauseKind.ACCOUNT, str(row.account_id)) if row.account_id else (PauseKind.DEPLOYMENT, str(row.deployment_id))].append(
-            f"l{row.pk}"
+            gate_id(row)
         )
     for pause in pauses:
         on[PauseKind(pause.target_kind), pause.target].append(f"p{pause.pk}")

@@ -12,9 +12,9 @@ from rateguard.engine.gate.contract import Step
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.line.pump import process_pump
-from rateguard.jobs.models import Job, Lease
+from rateguard.jobs.models import CARETAKER, Job, Lease
 from rateguard.jobs.states import State
-from rateguard.worker.caretaker import NAME, Caretaker
+from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.heartbeat import Heartbeat
 from tenants.models import ConfigVersion, GateEpoch, ModelRoute
 from tests.line import MODEL, state_of, wait_for
@@ -47,7 +47,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_first_owner_stays_out(careta
     first._has_lease()
     Lease.objects.update(expires_at=timezone.now() - dt.timedelta(milliseconds=50))
     assert [second._has_lease(), first._has_lease()] == [True, False]
-    assert Lease.objects.get(name=NAME).holder == "w2"
+    assert Lease.objects.get(name=CARETAKER).holder == "w2"
 
 
 def test_a_caretaker_that_stops_gives_its_lease_up(caretaker):

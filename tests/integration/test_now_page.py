@@ -26,8 +26,8 @@ from rateguard.jobs.models import Hindrance, Job
 from rateguard.jobs.upkeep.hindrances import note_hindrances
 from tenants.models import Member, MemberRole
 from tests.asgi import Caller
+from tests.beside import in_database, until
 from tests.following import follower  # noqa: F401
-from tests.simprovider import wait_for
 from tests.webprocess import start_web  # noqa: F401
 
 
@@ -245,22 +245,6 @@ class TestLive:
             assert caller.messages[-1].get("more_body", False) is False
 
         asyncio.run(scenario())
-
-
-async def until(condition):
-    await asyncio.to_thread(wait_for, condition)
-
-
-async def in_database(action):
-    """What touches rows runs beside the loop, and leaves no connection behind."""
-
-    def run():
-        try:
-            return action()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
 
 
 # ---- with a real web process

@@ -4,10 +4,9 @@
 
 import datetime as dt
 import threading
-import uuid
 
 import pytest
-from django.db import IntegrityError, connections, transaction
+from django.db import connections
 from django.db.models.signals import post_save
 
 from tenants.keys import issue_key, revoke_key
@@ -16,7 +15,6 @@ from tenants.models import (
     ConfigVersion,
     Deployment,
     GateEpoch,
-    LedgerEntry,
     Limit,
     ModelRoute,
     Pause,
@@ -27,22 +25,13 @@ from tenants.models import (
     Tenant,
 )
 from tenants.signals import configuration_changed
-from tests.owned import tenant  # noqa: F401
+from tests.owned import refused, tenant  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
 RACERS, TURNS = 8, 10
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
-
-
-def entry(tenant, **fields):
-    return LedgerEntry.objects.create(**{"tenant": tenant, "reservation_id": uuid.uuid4(), "attempt": 1, "kind": "charge", **fields})
-
-
-def refused(make):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make()
 
 
 def rows_of_every_configuration_model():

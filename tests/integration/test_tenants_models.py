@@ -30,22 +30,12 @@ from tenants.models import (
     UsageQuarterBin,
 )
 from tenants.prices import FROM_THE_START, load_prices, price_for, prices_at
-from tests.owned import account, deployment, scope, tenant  # noqa: F401
+from tests.owned import account, deployment, entry, refused, scope, tenant  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
-RACERS, TURNS = 8, 10
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
-
-
-def entry(tenant, **fields):
-    return LedgerEntry.objects.create(**{"tenant": tenant, "reservation_id": uuid.uuid4(), "attempt": 1, "kind": "charge", **fields})
-
-
-def refused(make):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make()
 
 
 class TestConstraints:

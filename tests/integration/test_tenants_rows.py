@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 from django.db.models import ProtectedError
 from django.utils import timezone
 
@@ -26,6 +26,7 @@ from tenants.models import (
     Tenant,
     runs,
 )
+from tests.owned import refused
 
 pytestmark = pytest.mark.django_db
 
@@ -39,11 +40,6 @@ def tenant():
 def deployment():
     account = ProviderAccount.objects.create(name="main", provider="openai", base_url="https://api.example.com/v1")
     return Deployment.objects.create(account=account, name="mini", upstream_model="gpt-5.4-mini")
-
-
-def refused(make):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make()
 
 
 def told(row):

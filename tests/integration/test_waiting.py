@@ -13,7 +13,6 @@ import pytest
 import redis
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.db import connection
 from django.test import override_settings
 
 from rateguard.api.layers.waiting import AT_ONCE, KEY, Waits
@@ -27,7 +26,7 @@ from tenants.keys import issue_key, revoke_key
 from tenants.models import Permission
 from tests.api import Api
 from tests.asgi import Caller
-from tests.beside import in_thread
+from tests.beside import in_database, in_thread, until
 from tests.following import follower, looking  # noqa: F401
 from tests.simprovider import wait_for
 from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
@@ -50,22 +49,6 @@ def subscribers(url):
 def silently_end(job):
     """End it without telling anybody."""
     end(Job.objects.filter(pk=job.pk), CANCEL)
-
-
-async def until(condition):
-    await asyncio.to_thread(wait_for, condition)
-
-
-async def in_database(action):
-    """What touches rows runs beside the loop, and leaves no connection behind."""
-
-    def run():
-        try:
-            return action()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
 
 
 @pytest.mark.timeout(20)

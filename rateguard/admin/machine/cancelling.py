@@ -28,10 +28,6 @@ class CancelJobs(Verb):
     button = "Cancel"
     is_grave = True
 
-    def may(self, access: Access) -> bool:
-        """Who works for a tenant."""
-        return access.may_anywhere(Power.WORK)
-
     def fits(self, row: Job, access: Access) -> bool:
         """What has not ended, and was not asked to."""
         return access.may(Power.WORK, row.tenant_id) and row.state not in TERMINAL and not row.cancel_requested

@@ -78,7 +78,7 @@ class TenantNarrowing(Narrowing):
     title = "tenant"
     parameter_name = "tenant"
     parameters = ("tenant",)
-    template = "rateguard/admin/machine/typed_filter.html"
+    template = "rateguard/admin/typed_filter.html"
     placeholder = "a tenant's name"
     is_indexed = True
 
@@ -118,7 +118,7 @@ class TenantNarrowing(Narrowing):
 class NameNarrowing(Narrowing):
     """A name that is typed, whole."""
 
-    template = "rateguard/admin/machine/typed_filter.html"
+    template = "rateguard/admin/typed_filter.html"
     placeholder = "its whole name"
     is_typed = True
 

@@ -158,10 +158,6 @@ class ResumePauses(Verb):
     name = "resume_pauses"
     label = button = "Resume"
 
-    def may(self, access: Access) -> bool:
-        """Operators; of runs also who works for the tenant."""
-        return access.may_anywhere(Power.WORK)
-
     def fits(self, row: Pause, access: Access) -> bool:
         """Whether it is theirs to lift."""
         return may_switch(row.target_kind, row.target, access)

@@ -31,10 +31,6 @@ class RetryJobs(Verb):
     label = "Retry"
     button = "Retry"
 
-    def may(self, access: Access) -> bool:
-        """Who works for a tenant."""
-        return access.may_anywhere(Power.WORK)
-
     def fits(self, row: Job, access: Access) -> bool:
         """What ended otherwise than well."""
         return access.may(Power.WORK, row.tenant_id) and row.state in RESUBMIT.sources

@@ -18,10 +18,6 @@ class StopRuns(Verb):
     button = "Stop"
     is_grave = True
 
-    def may(self, access: Access) -> bool:
-        """Who works for a tenant."""
-        return access.may_anywhere(Power.WORK)
-
     def fits(self, row: Run, access: Access) -> bool:
         """An open one."""
         return access.may(Power.WORK, row.tenant_id) and row.state == RunState.OPEN

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.db.models import QuerySet
 
-from tenants.access import Access
+from tenants.access import Access, Power
 
 AT_ONCE = 10_000
 """Rows of one go. Of more, the newest are taken, and the page says so."""
@@ -94,9 +94,9 @@ class Verb(abc.ABC):
     is_grave: ClassVar[bool] = False
     form: ClassVar[type[forms.Form] | None] = None
 
-    @abc.abstractmethod
     def may(self, access: Access) -> bool:
-        """Whether it is offered to somebody."""
+        """Whether it is offered to somebody: to who works for a tenant, where a verb does not say otherwise."""
+        return access.may_anywhere(Power.WORK)
 
     @abc.abstractmethod
     def fits(self, row: Any, access: Access) -> bool:

@@ -68,13 +68,11 @@ def _figures(limit: Effective, lane: Lane) -> dict[str, Any]:
 
 def _period(limit: Effective, now_ms: int) -> dict[str, Any]:
     """Of a budget: its period, when that began and ends; both null for one that counts in total."""
-    starts = limit.record.periods
-    begun = [start for start in starts if start <= now_ms]
-    coming = [start for start in starts if start > now_ms]
+    began_ms, next_ms = limit.record.period_began_ms(now_ms), limit.record.next_period_ms(now_ms)
     return {
         "period": limit.period or None,
-        "period_starts_at": time_of(begun[-1]) if begun else None,
-        "resets_at": time_of(coming[0]) if coming else None,
+        "period_starts_at": time_of(began_ms) if began_ms else None,
+        "resets_at": None if next_ms is None else time_of(next_ms),
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import orjson
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from rest_framework.exceptions import PermissionDenied
@@ -23,7 +22,7 @@ from rateguard.api.reading import read_time
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.controls.targets import find_named
 from tenants.models import Tenant
-from tenants.models.tenant import check_time_zone
+from tenants.models.tenant import no_such_zone, zone_named
 from tenants.periods import start_of
 from tenants.usage.question import Per, Period, Place, Question
 from tenants.usage.reading import DIMENSIONS, MOST_LINES, is_by_day
@@ -92,11 +91,7 @@ def _tenant(caller: Caller, name: str, dimensions: tuple[str, ...]) -> Tenant | 
 def _zone(name: str) -> ZoneInfo | None:
     if not name:
         return None
-    try:
-        check_time_zone(name)
-    except ValidationError as error:
-        _refuse(f"time_zone: {error.messages[0]}")
-    return ZoneInfo(name)
+    return zone_named(name) or _refuse(f"time_zone: {no_such_zone(name)}")
 
 
 def _span(query: Query, per: Per, zone: ZoneInfo) -> Period:

@@ -22,7 +22,7 @@ from rateguard.jobs.controls.targets import target_of
 from rateguard.jobs.insight.binding import DeploymentState, Effective
 from tenants.directory import Place
 from tenants.models import Budget, BudgetPeriod, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
-from tenants.records.limits import budget_record, limit_record, pause_record
+from tenants.records.limits import budget_record, gate_id, limit_record, pause_record
 from tenants.records.models import FORCED, account_target, deployment_target
 from tenants.records.runs import run_records
 
@@ -107,8 +107,8 @@ def path_sources(ids: Iterable[str], known: Rows = Rows()) -> list[Effective]:
     limit_rows_ = Limit.objects.filter(pk__in=limits).select_related("scope__tenant") if known.limits is None else known.limits
     pause_rows = Pause.objects.filter(pk__in=pauses) if known.pauses is None else known.pauses
     by_base = {
-        **{f"l{row.pk}": _of_limit(row) for row in limit_rows_ if row.pk in limits},
-        **{f"b{row.pk}": _of_budget(row) for row in _budgets(_pks(names, "b"))},
+        **{gate_id(row): _of_limit(row) for row in limit_rows_ if row.pk in limits},
+        **{gate_id(row): _of_budget(row) for row in _budgets(_pks(names, "b"))},
         **{f"p{row.pk}": of_pause(row) for row in pause_rows if row.pk in pauses},
         **{one.record.id: one for run in _runs(names) for one in of_run(run)},
     }

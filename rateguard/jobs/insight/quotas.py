@@ -20,6 +20,7 @@ from rateguard.engine.scopes import kind_of, name_of
 from tenants.changes.limits import place_of
 from tenants.changes.scopes import words_of
 from tenants.models import EVERY, ApiKey, Budget, BudgetPeriod, Limit, LimitKind, Scope, ScopeKind, Tenant
+from tenants.records.limits import gate_id
 
 Row = Limit | Budget
 Key = tuple[str, int | str]
@@ -54,11 +55,6 @@ class Standings:
 
     by_row: Mapping[int, Standing]
     seen: Inspection | None
-
-
-def gate_id(row: Row) -> str:
-    """What the gate calls a limit or a budget."""
-    return f"{'l' if isinstance(row, Limit) else 'b'}{row.pk}"
 
 
 def standings(rows: Sequence[Row], *, sees_all: bool) -> Standings:
