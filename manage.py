@@ -31,7 +31,7 @@ def refuse_unfit_machine() -> None:
 
 def pending_locks() -> dict[Path, str]:
     """The locks that .venv does not hold yet, each with the digest that its stamp will hold."""
-    names = ["requirements.txt", "requirements-test.txt"] if sys.argv[1:2] in (["test"], ["bench"]) else ["requirements.txt"]
+    names = ["requirements.txt", "requirements-test.txt"] if sys.argv[1:2] in (["test"], ["bench"], ["torture"]) else ["requirements.txt"]
     digests = {DEPLOY / name: hashlib.sha256((DEPLOY / name).read_bytes()).hexdigest() for name in names}
     stamps = {lock: VENV / f".installed-{lock.stem}" for lock in digests}
     is_whole = PYTHON.exists()  # a dangling link when the Python that made it is gone
@@ -90,7 +90,7 @@ def bootstrap() -> None:
             print(f"rateguard: installed in {time.monotonic() - started:.0f} s.", file=sys.stderr, flush=True)
 
 
-ON_THEIR_OWN = {"up", "demo", "test", "bench", "prove", "simprovider"}
+ON_THEIR_OWN = {"up", "demo", "test", "bench", "prove", "torture", "simprovider"}
 LEADS_ELSEWHERE = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEY", "RATEGUARD_ENV", "DJANGO_SETTINGS_MODULE")
 
 

@@ -31,7 +31,7 @@ ROWS = [
         "dashboard",
     ],
     ["rateguard.embedded"],
-    ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.testing"],
+    ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.torture", "rateguard.testing"],
     ["rateguard.doctor"],
     ["rateguard.up"],
     ["rateguard.management", "dashboard.management"],
@@ -53,6 +53,7 @@ ALSO = {
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
     ("rateguard.admin_site", "rateguard.admin"),  # who may enter is asked as the pages behind it ask
     ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants
+    ("rateguard.torture", "rateguard.proofs"),  # a wrong clock is made in one place
     ("breaker", "limits"),  # a wait without an end is named once
     ("providers", "tokens"),  # an adapter counts what it sends
     ("providers", "retry"),  # error kinds are named once
@@ -157,7 +158,7 @@ def test_the_engine_knows_neither_django_nor_celery(path):
 
 # What only our own project has; and who may know it: what starts that project's processes.
 OUR_PROJECT = {"rateguard.settings", "rateguard.celery", "rateguard.asgi", "rateguard.project", "rateguard.project_urls"}
-ITS_STARTERS = ("rateguard.settings", "rateguard.project", "rateguard.demo", "rateguard.up", "rateguard.bench", "rateguard.proofs")
+ITS_STARTERS = tuple(f"rateguard.{name}" for name in ("settings", "project", "demo", "up", "bench", "proofs", "torture"))
 
 
 def importers_of(names, depth):
