@@ -22,4 +22,4 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Serve."""
-        serve(options["host"], options["port"], stop_with_stdin=options["stop_with_stdin"])
+        serve(options["host"], options["port"], stop_with_stdin=options["stop_with_stdin"], log=options["log"])

@@ -60,7 +60,10 @@ class SimApp:
         if exchange.path.startswith("/_sim/"):
             await self._control.serve(exchange)
         elif exchange.method == "POST" and exchange.path in {_CHAT, _EMBEDDINGS}:
-            await self._serve(exchange)
+            try:
+                await self._serve(exchange)
+            finally:
+                self._state.ended(exchange)
         elif exchange.method == "GET" and exchange.path == _MODELS:
             await self._list(exchange)
         else:
@@ -183,11 +186,13 @@ class SimApp:
     async def _stream(self, call: _Call) -> None:
         """A chat in pieces: billed by what was produced when the caller left or the stream ended."""
         produced = 0
+        self._state.promise_bill(call.exchange, call.model, call.input_tokens, call.output_tokens)
         try:
             await _sleep_until(call, call.base_ms)
             await call.exchange.start(200, [EVENTS, (b"cache-control", b"no-cache"), *call.headers])
             async for tokens, event in self._events(call):
                 if call.exchange.is_gone:
+                    call.exchange.is_there = False
                     break
                 await call.exchange.write(event)
                 produced += tokens

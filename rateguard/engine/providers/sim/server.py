@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from rateguard.engine.encodings import O200K, get_encoding
 from rateguard.engine.providers.sim.app import SimApp
 from rateguard.engine.providers.sim.config import SimConfig
+from rateguard.engine.providers.sim.log_file import LogFile
 from rateguard.engine.providers.sim.state import SimState
 from rateguard.engine.providers.sim.wire import TRANSPORT
 
@@ -49,11 +51,14 @@ class _Server(uvicorn.Server):
         sys.stdout.flush()
 
 
-def serve(host: str = "127.0.0.1", port: int = 0, *, config: SimConfig | None = None, stop_with_stdin: bool = False) -> None:
+def serve(
+    host: str = "127.0.0.1", port: int = 0, *, config: SimConfig | None = None, stop_with_stdin: bool = False, log: Path | None = None
+) -> None:
     """Serve until stopped. Port 0 takes a free one; the first line on stdout is a JSON object: url, port, pid.
 
     The control token comes from RATEGUARD_SIM_CONTROL_TOKEN; where that is not set one is made and told as `control_token`.
-    With `stop_with_stdin` the end of stdin, which comes when the parent dies, stops it.
+    With `stop_with_stdin` the end of stdin, which comes when the parent dies, stops it. With `log` each arrival and each line of the bill
+    is in that file before the answer leaves.
     """
     token = os.environ.get(CONTROL_TOKEN_VARIABLE, "")
     made_token = "" if token else secrets.token_urlsafe(24)
@@ -63,7 +68,7 @@ def serve(host: str = "127.0.0.1", port: int = 0, *, config: SimConfig | None = 
         ready["control_token"] = made_token
     _raise_file_limit()
     get_encoding(O200K)  # now, not in the first request
-    server = _Server(_uvicorn_config(SimApp(SimState(config), token or made_token)), ready)
+    server = _Server(_uvicorn_config(SimApp(SimState(config, log and LogFile(log)), token or made_token)), ready)
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True, name="parent-watch").start()
     with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,17 +10,19 @@ from rateguard.engine.providers.sim import answers
 from rateguard.engine.providers.sim.config import SimConfig
 from rateguard.engine.providers.sim.faults import Fault, FaultScript
 from rateguard.engine.providers.sim.journal import Arrival, BillLine, Journal, bill_nano_usd
+from rateguard.engine.providers.sim.log_file import NoLog
 from rateguard.engine.providers.sim.windows import Window
-from rateguard.engine.providers.sim.wire import Exchange
+from rateguard.engine.providers.sim.wire import Exchange, monotonic_s, now_ms
 
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 
 
 class SimState:
-    """One provider. Used by one event loop."""
+    """One provider. Used by one event loop. `log`: where what happens is written before the caller hears of it."""
 
-    def __init__(self, config: SimConfig | None = None) -> None:
+    def __init__(self, config: SimConfig | None = None, log: NoLog | None = None) -> None:
         self.config = config or SimConfig()
+        self._file = log or NoLog()
         self.journal = Journal()
         self.faults = FaultScript()
         self._windows: dict[str, list[Window]] = {}
@@ -32,6 +35,7 @@ class SimState:
 
     def reset(self) -> None:
         """Forget arrivals, bill, faults and load; keep the configuration."""
+        self._file.write("reset")
         self.journal = Journal()
         self.faults.clear()
         self._windows.clear()
@@ -64,6 +68,12 @@ class SimState:
 
     def bill(self, exchange: Exchange, model: str, input_tokens: int, output_tokens: int) -> BillLine:
         """Write one line of the bill."""
+        line = self.promise_bill(exchange, model, input_tokens, output_tokens)
+        self.journal.bill.append(line)
+        return line
+
+    def promise_bill(self, exchange: Exchange, model: str, input_tokens: int, output_tokens: int) -> BillLine:
+        """Put on disk what a stream costs if nobody lives to see its end; its line of the bill comes then."""
         line = BillLine(
             attempt_id=exchange.attempt_id,
             request_id=exchange.request_id,
@@ -74,8 +84,20 @@ class SimState:
             nano_usd=bill_nano_usd(self.config.price_of(model), input_tokens, output_tokens),
             arrived_at_ms=exchange.counted_ms,
         )
-        self.journal.bill.append(line)
+        self._file.write("bill", **dataclasses.asdict(line))
         return line
+
+    def ended(self, exchange: Exchange) -> None:
+        """Note how a request that was counted ended."""
+        if exchange.is_logged:
+            self._file.write(
+                "end",
+                request_id=exchange.request_id,
+                attempt_id=exchange.attempt_id,
+                monotonic_s=monotonic_s(now_ms()),
+                is_answered=exchange.has_answered,
+                is_there=exchange.is_there,
+            )
 
     def limit_headers(self, exchange: Exchange, model: str) -> answers.Headers:
         """The account's rate-limit headers at this moment."""
@@ -83,6 +105,10 @@ class SimState:
 
     def _log(self, exchange: Exchange, model: str, tokens: int, status: int, *, is_accepted: bool) -> None:
         arrival = Arrival(exchange.attempt_id, exchange.key, model, exchange.counted_ms, tokens, status, is_accepted)
+        self._file.write(
+            "arrival", request_id=exchange.request_id, monotonic_s=monotonic_s(exchange.counted_ms), **dataclasses.asdict(arrival)
+        )
+        exchange.is_logged = True
         self.journal.arrivals.append(arrival)
 
     def _windows_of(self, key: str, model: str) -> list[Window]:

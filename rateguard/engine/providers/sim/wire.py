@@ -24,6 +24,7 @@ TRANSPORT = "transport"
 """Where the server puts the connection into the scope's state: ASGI itself has no way to reset one."""
 
 _EPOCH_OFFSET_MS = time.time() * 1_000 - time.monotonic() * 1_000
+"""Set once: a machine whose clock is moved does not move the provider's."""
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 _run = os.urandom(6).hex()
 _numbers = itertools.count(1)
@@ -40,8 +41,16 @@ def now_ms() -> float:
     return time.monotonic() * 1_000 + _EPOCH_OFFSET_MS
 
 
+def monotonic_s(at_ms: float) -> float:
+    """A moment of `now_ms` on the machine's monotonic clock, which all its processes share."""
+    return (at_ms - _EPOCH_OFFSET_MS) / 1_000
+
+
 class Exchange:
-    """A request and its answer. `counted_ms` is the moment at which the provider counted it; processing time is told from there."""
+    """A request and its answer. `counted_ms` is the moment at which the provider counted it; processing time is told from there.
+
+    is_logged: the journal knows of it. is_there: the caller had not left when the last piece went out.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -53,6 +62,8 @@ class Exchange:
         self.request_id = f"req_{self.number}"
         self.counted_ms = now_ms()
         self.has_answered = False
+        self.is_logged = False
+        self.is_there = False
         self._receive = receive
         self._send = send
         self._transport: asyncio.Transport = scope["state"][TRANSPORT]
@@ -79,6 +90,7 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the status and the headers that every answer has."""
         self.has_answered = True
+        self.is_there = not self.is_gone
         processing_ms = int(now_ms() - self.counted_ms)
         common = [
             (b"x-request-id", self.request_id.encode()),
@@ -96,6 +108,7 @@ class Exchange:
 
     async def write(self, piece: bytes) -> None:
         """Send one piece of a stream."""
+        self.is_there = not self.is_gone
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self) -> None:
