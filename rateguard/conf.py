@@ -35,11 +35,15 @@ class _Whole:
     least: int
     most: int
     unit: str
+    is_optional: bool = False
 
-    def read(self, key: str, value: object) -> int:
+    def read(self, key: str, value: object) -> int | None:
+        if value is None and self.is_optional:
+            return None
         if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
             raise ConfigurationError(
                 f'RATEGUARD["{key}"] is {value!r}: write a whole number of {self.unit} from {self.least} to {self.most}'
+                f"{', or None' if self.is_optional else ''}"
             )
         return value
 
@@ -58,6 +62,29 @@ class _Word:
         if not isinstance(value, str) or re.fullmatch(self.form, value) is None:
             raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write {self.remedy}')
         return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Switch:
+    """True or False."""
+
+    def read(self, key: str, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write True or False')
+        return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Words:
+    """A list of texts of a form."""
+
+    form: str
+    remedy: str
+
+    def read(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) and re.fullmatch(self.form, one) for one in value):
+            raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write a list of {self.remedy}')
+        return tuple(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +134,13 @@ def _ms(default: int, least: int = 1, most: int = 3_600_000) -> Any:
     return _whole(default, least, most, "milliseconds")
 
 
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
+
+
+def _words(form: str, remedy: str) -> Any:
+    return dataclasses.field(default=(), metadata={"rule": _Words(form, remedy)})
+
+
 def _word(default: str | None, form: str, remedy: str, *, is_optional: bool = False) -> Any:
     return dataclasses.field(default=default, metadata={"rule": _Word(form, remedy, is_optional)})
 
@@ -137,6 +171,16 @@ class Conf:
     """The upper end of the first retry's random wait; it doubles with each try."""
     retry_max_ms: int = _ms(60_000, most=86_400_000)
     """The longest wait before a retry that no provider asked for."""
+    retry_policy: str | None = _word(None, _DOTTED, "the dotted path of a function, or None", is_optional=True)
+    """A function in place of the retry policy: see `rateguard.engine.retry.decide`, whose arguments and result are its own."""
+    retryable_errors: tuple[str, ...] = _words(_DOTTED, "dotted paths of exception classes")
+    """Exceptions of a provider of your own that a retry may help, beside those of the retry policy."""
+    retry_budget_percent: int = _whole(10, 0, 1_000, "percent")
+    """Retries of all jobs together are at most so many for each hundred calls; the others wait."""
+    connect_timeout_s: int = _whole(5, 1, 3_600, "seconds")
+    """How long the connection to a provider may take, unless a job says otherwise."""
+    first_token_timeout_s: int = _whole(120, 1, 86_400, "seconds")
+    """How long a provider may be silent: until its answer's first token, and between two pieces of it; unless a job says otherwise."""
     default_max_tokens: int = _whole(1_024, 1, 10_000_000, "tokens")
     """Sent as max_tokens where the caller named none, because a budget reserves the most that a call can cost."""
     jobs_per_message: int = _whole(25, 1, 1_000, "jobs")
@@ -153,12 +197,34 @@ class Conf:
     """What a synchronous call gets while the gate is away: `reject` refuses it with a time to come back."""
     default_tenant: str | None = _word(None, r"[-a-zA-Z0-9_]{1,64}", "a tenant's name, or None", is_optional=True)
     """The tenant of `.delay()` calls that name none."""
-    request_context: str | None = _word(None, r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "the dotted path of a function, or None", is_optional=True)
+    request_context: str | None = _word(None, _DOTTED, "the dotted path of a function, or None", is_optional=True)
     """A function of a web request that says the context of what it submits, as `rateguard.context` does; None: who is signed in."""
     max_waiting: int = _whole(1_000_000, 1, 100_000_000, "jobs")
     """Jobs of one tenant that may wait at once, unless the tenant has a number of its own; the next is refused with `queue_full`."""
     max_waiters: int = _whole(10_000, 0, 1_000_000, "requests")
     """Requests that wait for a job's end, and live pages, at once in one web process; beyond that the answer comes at once."""
+    max_waiting_in_all: int = _whole(10_000_000, 1, 1_000_000_000, "jobs")
+    """Jobs of all tenants together that may wait at once; the next is refused with `queue_full`."""
+    max_bytes_in_flight: int = _whole(256 * 2**20, 2**20, 2**40, "bytes")
+    """Bodies of requests and answers that one process holds at once, at most; beyond that web refuses and a worker claims nothing."""
+    encrypt_bodies: bool = dataclasses.field(default=False, metadata={"rule": _Switch()})
+    """Requests and answers are encrypted at rest with ENCRYPTION_KEYS."""
+    keep_bodies_days: int | None = dataclasses.field(default=None, metadata={"rule": _Whole(1, 36_500, "days", is_optional=True)})
+    """After so many days the requests and answers of ended jobs are removed, unless the tenant has a number of its own; None: never."""
+    event_keep_s: int = _whole(600, 1, 86_400, "seconds")
+    """How long after a job's end its stream of events can still be read piece by piece; later the answer comes as one piece."""
+    event_bytes: int = _whole(1_000_000, 1_000, 100_000_000, "bytes")
+    """The most that a job's stream of events keeps; what a long answer has beyond it comes as one piece."""
+    webhook_hours: int = _whole(24, 1, 720, "hours")
+    """How long a webhook message is sent again until it is dead."""
+    webhook_timeout_s: int = _whole(10, 1, 300, "seconds")
+    """How long a webhook endpoint may take to answer."""
+    webhook_networks: tuple[str, ...] = _words(r"[0-9a-fA-F.:]+/[0-9]{1,3}", "networks, like 10.0.0.0/8")
+    """Private networks that webhooks may be sent to; every other private address is refused."""
+    batch_lines: int = _whole(50_000, 1, 10_000_000, "lines")
+    """Lines of one batch, at most."""
+    batch_bytes: int = _whole(256 * 2**20, 2**20, 2**40, "bytes")
+    """Bytes of one batch, unpacked, at most."""
     caretaker_period_ms: int = _ms(1_000, least=10)
     """How often the caretaker compares gate and rows."""
     group_commit_ms: int = _ms(10, least=0, most=1_000)
@@ -194,12 +260,17 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _from_text(rule: object, text: str) -> object:
-    if isinstance(rule, _Keys):
+    if isinstance(rule, _Keys | _Words):
         return [one.strip() for one in text.split(",") if one.strip()]
+    if isinstance(rule, _Switch):
+        return _SWITCHES.get(text.strip().lower(), text)
     if isinstance(rule, _Breaker):
         pairs = (one.partition("=") for one in text.split(",") if one.strip())
         return {name.strip(): _number(value) for name, _, value in pairs}
     return _number(text) if isinstance(rule, _Whole) else text
+
+
+_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 def _number(text: str) -> object:

@@ -19,6 +19,7 @@ from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.faults import escaped
 from rateguard.jobs.intake.checking import faults_of
 from rateguard.jobs.intake.submission import NAMES, Submission
+from rateguard.jobs.intake.timeouts import timeouts_of
 from rateguard.jobs.models import Delivery
 
 MOST_BODY_BYTES = 8 * 1024 * 1024
@@ -29,9 +30,10 @@ _AS_THEY_ARE = {
     "labels": "labels",
     "metadata": "metadata",
     "max_tries": "max_tries",
-    "timeout": "timeout_s",
+    "store": "store",
+    "webhook": "webhook",
 }
-JOB_FIELDS = (*_AS_THEY_ARE, "run_at", "deadline", "lane", "delivery", "run")
+JOB_FIELDS = (*_AS_THEY_ARE, "timeout", "run_at", "deadline", "lane", "delivery", "run")
 MOST_TOLD = 20
 """So many unknown fields are named."""
 RUN_HEADER = "Rateguard-Run"
@@ -171,6 +173,10 @@ def _read_job(job: object, faults: list[InvalidRequest]) -> dict[str, Any]:
     given = {name: value for name, value in job.items() if value is not None}
     faults += [_unknown(name) for name in given if name not in JOB_FIELDS][:MOST_TOLD]
     read = {_AS_THEY_ARE[name]: value for name, value in given.items() if name in _AS_THEY_ARE}
+    try:
+        read |= timeouts_of(given.get("timeout"))
+    except InvalidRequest as refusal:
+        faults.append(refusal)
     for name, reader in _READERS.items():
         if name in given:
             try:

@@ -68,10 +68,30 @@ ORPHAN = _transition("orphaned", {State.RUNNING}, State.QUEUED)
 CANCEL = _transition("cancelled", WAITING, State.CANCELLED)
 STOP = _transition("stopped", {State.RUNNING}, State.CANCELLED)
 EXPIRE = _transition("expired", WAITING, State.EXPIRED)
+REQUEUE = _transition("requeued", {State.RUNNING}, State.QUEUED)
+CHANGE_LANE = _transition("lane_changed", {State.QUEUED}, State.QUEUED)
 RESUBMIT = _transition("resubmitted", {State.FAILED, State.CANCELLED, State.EXPIRED}, State.QUEUED)
 
-TRANSITIONS = (SUBMIT, SCHEDULE, RELEASE, CLAIM, SUCCEED, FAIL, REFUSE, DOWNGRADE, RETRY, HOLD_BACK, ORPHAN, CANCEL, STOP, EXPIRE, RESUBMIT)
+TRANSITIONS = (
+    SUBMIT,
+    SCHEDULE,
+    RELEASE,
+    CLAIM,
+    SUCCEED,
+    FAIL,
+    REFUSE,
+    DOWNGRADE,
+    CHANGE_LANE,
+    RETRY,
+    HOLD_BACK,
+    ORPHAN,
+    REQUEUE,
+    CANCEL,
+    STOP,
+    EXPIRE,
+    RESUBMIT,
+)
 """All of them; a test walks every pair of states against this table."""
 
-ENDS_OF_AN_ATTEMPT = {transition.name: transition for transition in (SUCCEED, FAIL, RETRY, HOLD_BACK, ORPHAN, STOP)}
+ENDS_OF_AN_ATTEMPT = {transition.name: transition for transition in (SUCCEED, FAIL, RETRY, HOLD_BACK, ORPHAN, REQUEUE, STOP)}
 """What the settling statement may do to a running job."""

@@ -11,6 +11,7 @@ from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.inherit import current_run
 from rateguard.jobs.intake.submission import NAMES, Submission
+from rateguard.jobs.intake.timeouts import timeouts_of
 from rateguard.jobs.models import Delivery
 from rateguard.python.within import HasId, as_run_id, paying_tenant
 from tenants.models import Tenant
@@ -35,7 +36,9 @@ def submission_of(
     model: str,
     tenant: Tenant | str | None = None,
     lane: Lane | str | None = None,
-    timeout: int | None = None,
+    timeout: int | Mapping[str, int] | None = None,
+    store: bool = True,
+    webhook: str = "",
     run: uuid.UUID | str | HasId | None = None,
     delivery: Delivery | str = Delivery.AT_LEAST_ONCE,
     id: uuid.UUID | None = None,  # noqa: A002 -- the submission's word
@@ -53,7 +56,9 @@ def submission_of(
         endpoint=endpoint,
         lane=None if lane is None else parse_lane(lane),
         body={"model": model, **asked, **options},
-        timeout_s=timeout,
+        **timeouts_of(timeout),
+        store=store,
+        webhook=webhook,
         run=run_id,
         delivery=_delivery(delivery),
         via="delay",

@@ -14,6 +14,7 @@ from tenants.models.scopes import EVERY, Scope, ScopeKind
 from tenants.models.tenant import ApiKey, Member, MemberRole, Permission, Tenant, TenantStatus
 from tenants.models.usage import Dimension, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tenants.models.versions import ConfigVersion, GateEpoch
+from tenants.models.webhooks import WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "EVERY",
@@ -59,4 +60,6 @@ __all__ = [
     "UsageDay",
     "UsageQuarter",
     "UsageQuarterBin",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

@@ -95,11 +95,17 @@ class Strategy(models.TextChoices):
 
 
 class ModelRoute(ConfigurationModel):
-    """A model as callers name it, and how it chooses among deployments."""
+    """A model as callers name it, and how it chooses among deployments.
+
+    max_tries, retry_base_ms, retry_max_ms: of its jobs' retries; what is empty is as the settings say.
+    """
 
     name = models.CharField(max_length=128, unique=True)
     strategy = models.CharField(max_length=32, choices=Strategy, default=Strategy.ORDERED)
     is_enabled = models.BooleanField(default=True)
+    max_tries = models.PositiveSmallIntegerField(null=True, blank=True)
+    retry_base_ms = models.PositiveIntegerField(null=True, blank=True)
+    retry_max_ms = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         verbose_name = "model"

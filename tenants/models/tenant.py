@@ -53,7 +53,8 @@ class Tenant(ConfigurationModel):
     """Who pays; owns keys, limits, budgets, jobs and ledger entries.
 
     weight: its part of a contested lane, against the others'. time_zone: where the days, weeks and months of its budgets begin.
-    max_waiting: how many of its jobs may wait at once; None: as RATEGUARD["MAX_WAITING"] says.
+    max_waiting: how many of its jobs may wait at once; None: as RATEGUARD["MAX_WAITING"] says. keep_bodies_days: after so many days the
+    requests and answers of ended jobs are removed; None: as RATEGUARD["KEEP_BODIES_DAYS"] says.
     """
 
     name = models.SlugField(max_length=64, unique=True)
@@ -61,6 +62,7 @@ class Tenant(ConfigurationModel):
     status = models.CharField(max_length=16, choices=TenantStatus, default=TenantStatus.ACTIVE)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
     max_waiting = models.PositiveIntegerField(null=True, blank=True)
+    keep_bodies_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -193,7 +193,8 @@ def test_the_table_of_settings_is_what_the_settings_are():
     wanted = []
     for field in dataclasses.fields(conf.Conf):
         unit = getattr(field.metadata["rule"], "unit", "")
-        default = f"{field.default:,} {unit}" if unit else f"`{json.dumps(field.default, default=parts_of)}`".replace("null", "None")
+        written = json.dumps(field.default, default=parts_of).replace("null", "None").replace("false", "False")
+        default = f"{field.default:,} {unit}" if unit and field.default is not None else f"`{written}`"
         wanted.append([f"`{field.name.upper()}`", default, meanings[field.name].replace("|", "\\|")])
     assert rows_below(OPERATING, "Settings") == wanted
 

@@ -18,7 +18,7 @@ from rateguard.engine.errors import InvalidRequest, LimitInTheWay
 from rateguard.engine.money import Usage
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.controls.runs import start_run, stop_run
-from rateguard.jobs.ends import outbox
+from rateguard.jobs.ends import canvas_end, outbox
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.ends.canvas import canvas_of
 from rateguard.jobs.ends.errbacks import ERRBACK
@@ -245,7 +245,7 @@ def test_of_many_who_tell_one_does(line, untold):
 def test_what_is_told_and_that_it_was_told_commit_together(line, untold, monkeypatch):
     job = line.submit(canvas=canvas_of({"link": ask("next"), "chain": None}))
     answered(job)
-    untold.setattr(outbox, "_told", _die)
+    untold.setattr(canvas_end, "_told", _die)
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver([job.pk])
     assert (Job.objects.count(), OutboxRow.objects.count()) == (1, 1)

@@ -7,6 +7,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import ENDED, Job, JobEvent
 from rateguard.jobs.states import (
     CANCEL,
+    CHANGE_LANE,
     CLAIM,
     DOWNGRADE,
     ENDS_OF_AN_ATTEMPT,
@@ -100,7 +101,7 @@ def test_every_state_is_reached_and_every_waiting_one_can_end():
 
 
 def test_what_ends_an_attempt_leaves_running_alone_and_no_other_does():
-    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CANCEL, EXPIRE, RESUBMIT}
+    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CHANGE_LANE, CANCEL, EXPIRE, RESUBMIT}
     assert {name for name, one in ENDS_OF_AN_ATTEMPT.items() if one.sources == {State.RUNNING}} == set(ENDS_OF_AN_ATTEMPT)
     assert {one.name for one in TRANSITIONS} == set(ENDS_OF_AN_ATTEMPT) | {one.name for one in others}
     assert all(State.RUNNING not in one.sources for one in others)

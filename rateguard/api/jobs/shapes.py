@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from rateguard.api.reading import LONGEST_WAIT_S, RUN_HEADER
 from rateguard.api.schema.describing import Shape, constant
-from rateguard.api.schema.fields import EmbeddingInputField, LabelsField, MessagesField, MetadataField, NameField
+from rateguard.api.schema.fields import EmbeddingInputField, LabelsField, MessagesField, MetadataField, NameField, TimeoutField
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.intake.submission import MOST_TRIES
@@ -76,7 +76,11 @@ class JobOptionsShape(Shape):
     run_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Not before this time, with its zone.")
     deadline = serializers.DateTimeField(required=False, allow_null=True, help_text="It must have started by then, or it expires.")
     max_tries = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MOST_TRIES)
-    timeout = serializers.IntegerField(required=False, allow_null=True, min_value=1, help_text="Of one call at the provider, seconds.")
+    timeout = TimeoutField(required=False, allow_null=True, help_text="Of one call at the provider, seconds: in all, or by its parts.")
+    store = serializers.BooleanField(required=False, allow_null=True, help_text="False: its request and its answer are not kept.")
+    webhook = serializers.SlugField(
+        required=False, allow_null=True, max_length=64, help_text="The name of a webhook endpoint that hears of its end."
+    )
     delivery = serializers.ChoiceField(
         Delivery.values, required=False, allow_null=True, help_text="`at_most_once`: never sent again when nobody knows whether it arrived."
     )
@@ -173,7 +177,14 @@ class JobShape(Shape):
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     delivery = serializers.ChoiceField(Delivery.values)
-    timeout = serializers.IntegerField(help_text="Seconds.")
+    timeout = serializers.IntegerField(help_text="Of one call, in all, seconds.")
+    connect_timeout = serializers.IntegerField(allow_null=True, help_text="Seconds; null: the setting's.")
+    first_token_timeout = serializers.IntegerField(allow_null=True, help_text="Seconds; null: the setting's.")
+    store = serializers.BooleanField(help_text="Whether its request and its answer are kept.")
+    webhook = serializers.CharField(help_text="The endpoint that it names; empty for none.")
+    batch = serializers.UUIDField(allow_null=True, help_text="The batch that it came in by.")
+    custom_id = serializers.CharField(help_text="Of its line in the batch.")
+    fingerprint = serializers.CharField(help_text="The same for failures that are alike; empty where it did not fail.")
     max_tries = serializers.IntegerField()
     tries = serializers.IntegerField(help_text="Failures that counted.")
     attempts = serializers.IntegerField(help_text="Calls at a provider.")

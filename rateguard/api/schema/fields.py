@@ -102,3 +102,24 @@ class MomentField(serializers.Field):  # type: ignore[type-arg]  # of no one typ
 )
 class DollarsField(serializers.Field):  # type: ignore[type-arg]  # of no one type
     """Dollars."""
+
+
+_SECONDS = {"type": "integer", "minimum": 1}
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            _SECONDS,
+            {
+                "type": "object",
+                "properties": {"connect": _SECONDS, "first_token": _SECONDS, "total": _SECONDS},
+                "additionalProperties": False,
+            },
+            {"type": "null"},
+        ],
+        "description": "Seconds in all, or by its parts.",
+    }
+)
+class TimeoutField(serializers.Field):  # type: ignore[type-arg]  # of no one type
+    """How long a call may take."""

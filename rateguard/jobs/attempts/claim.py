@@ -18,7 +18,8 @@ from rateguard.jobs.sql import statements
 class Claimed:
     """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline.
 
-    run: the innermost run that it is charged to.
+    run: the innermost run that it is charged to. connect_timeout_s, first_token_timeout_s: None for the settings' own.
+    is_stored: False: its answer is never in the row.
     """
 
     job: uuid.UUID
@@ -38,6 +39,9 @@ class Claimed:
     deadline_in_s: float | None
     queue_ms: int
     run: uuid.UUID | None = None
+    connect_timeout_s: int | None = None
+    first_token_timeout_s: int | None = None
+    is_stored: bool = True
 
 
 def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
@@ -57,8 +61,8 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
 
 def _claimed(job: uuid.UUID | str, *columns: Any) -> Claimed:
     """A row of the claim; SQLite writes ids as texts."""
-    *others, run = columns
-    return Claimed(*[_as_uuid(job), *others, run and _as_uuid(run)])
+    *others, run, connect_s, first_token_s, is_stored = columns
+    return Claimed(*[_as_uuid(job), *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored)])
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:

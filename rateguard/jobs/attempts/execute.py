@@ -18,6 +18,7 @@ import orjson
 from structlog.contextvars import bind_contextvars
 
 from rateguard import wiring
+from rateguard.conf import conf
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
@@ -163,7 +164,8 @@ class Executor:
             body=orjson.loads(call.claimed.request),
             attempt_id=str(call.reservation),
             total_timeout_s=call.claimed.timeout_s,
-            first_byte_timeout_s=call.claimed.timeout_s,
+            connect_timeout_s=call.claimed.connect_timeout_s or conf().connect_timeout_s,
+            first_byte_timeout_s=call.claimed.first_token_timeout_s or call.claimed.timeout_s,
         )
         return await provider.call(call.place.target, request, lambda at: self._sent(call, at))
 

@@ -16,9 +16,10 @@ from django.db import connection, transaction
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
 from rateguard.jobs.ends import outbox
+from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.sql import statements
-from rateguard.jobs.states import AttemptState, Transition
+from rateguard.jobs.states import FAIL, AttemptState, Transition
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def settle(ended: Sequence[Ended]) -> set[Key]:
 
 
 _Found = tuple[Any, int, bool]
-"""The job, its attempt, and whether its canvas is to be moved."""
+"""The job, its attempt, and whether its end is to be told."""
 
 
 def _settle_at_once(rows: list[dict[str, Any]]) -> list[_Found]:
@@ -78,15 +79,15 @@ def _settle_in_parts(rows: list[dict[str, Any]]) -> list[_Found]:
     fence, *rest, tell = statements("sqlite")["settle"]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(fence, [_json(rows)])
-        with_canvas = {(job, attempt): bool(has_canvas) for job, attempt, has_canvas in cursor.fetchall()}
-        mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in with_canvas])
-        for part in rest if with_canvas else ():
+        open_ones = {(job, attempt): bool(is_told) for job, attempt, is_told in cursor.fetchall()}
+        mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in open_ones])
+        for part in rest if open_ones else ():
             cursor.execute(part, [mine])
         told: set[str] = set()
-        if any(with_canvas.values()):
+        if any(open_ones.values()):
             cursor.execute(tell, [mine])
             told = {job for (job,) in cursor.fetchall()}
-    return [(job, attempt, job in told) for job, attempt in with_canvas]
+    return [(job, attempt, job in told) for job, attempt in open_ones]
 
 
 def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
@@ -98,7 +99,7 @@ def _json(rows: list[dict[str, Any]]) -> str:
 
 
 def _row(one: Ended) -> dict[str, Any]:
-    usage = one.usage
+    usage, message = one.usage, one.error_message.replace("\x00", "")[:2_000]
     return {
         "job_id": one.job.hex,
         "attempt": one.attempt,
@@ -110,7 +111,7 @@ def _row(one: Ended) -> dict[str, Any]:
         "retry_ms": one.retry_ms,
         "result": one.result,
         "error_code": one.error_code,
-        "error_message": one.error_message.replace("\x00", "")[:2_000],
+        "error_message": message,
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,
         "cache_write_tokens": usage.cache_write_tokens,
@@ -124,6 +125,7 @@ def _row(one: Ended) -> dict[str, Any]:
         "output_bin": bin_of(usage.output_tokens),
         "wait_bin": bin_of(one.queue_ms or 0),
         "queue_ms": one.queue_ms,
+        "fingerprint": fingerprint_of(one.error_code, message) if one.transition is FAIL else "",
     }
 
 

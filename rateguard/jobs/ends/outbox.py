@@ -1,4 +1,4 @@
-"""The outbox: what hangs on a job's end is told once, whatever dies.
+"""The outbox: what hangs on a job's end is told once, whatever dies: its canvas, the tenant's webhooks, the receivers of the signal.
 
 The transaction that ends a job writes a row (`settle`, `transition.end`); the transaction that tells it deletes that row, so it commits
 at most once. The next step of a canvas is part of it: a job is inserted there, a chord's count is lowered there: exactly once. An
@@ -14,18 +14,19 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import functools
+import importlib
 import logging
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models.functions import Now
 
-from rateguard.jobs.models import Job, OutboxKind, OutboxRow
-from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.models import Job, OutboxKind, OutboxRow, Tells
+from rateguard.jobs.states import TERMINAL
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +40,26 @@ LONGEST_AWAY_S = 10.0
 EXIT_S = 2.0
 
 
-def write(jobs: Iterable[uuid.UUID]) -> None:
-    """These jobs ended and have a canvas. In the transaction that ended them."""
-    OutboxRow.objects.bulk_create([OutboxRow(job_id=job, kind=OutboxKind.CANVAS) for job in jobs], ignore_conflicts=True)
+_BITS = {OutboxKind.WEBHOOK: Tells.WEBHOOK, OutboxKind.SIGNAL: Tells.SIGNAL}
+_TOLD_BY = {
+    OutboxKind.CANVAS: "rateguard.jobs.ends.canvas_end",
+    OutboxKind.WEBHOOK: "rateguard.jobs.ends.webhooks",
+    OutboxKind.SIGNAL: "rateguard.jobs.ends.signals",
+}
+"""The module that tells each kind, loaded where there is one to tell: `tell(job)`, called in the transaction that deletes the row, and
+`prepare()`, called before it, for what takes a while the first time."""
+
+
+def kinds_of(has_canvas: bool, tells: int) -> list[OutboxKind]:
+    """What is to be told of a job's end."""
+    return [*([OutboxKind.CANVAS] if has_canvas else []), *[kind for kind, bit in _BITS.items() if tells & bit]]
+
+
+def write(jobs: Mapping[uuid.UUID, Sequence[OutboxKind]]) -> None:
+    """These jobs ended, and this is to be told of each. In the transaction that ended them."""
+    OutboxRow.objects.bulk_create(
+        [OutboxRow(job_id=job, kind=kind) for job, kinds in jobs.items() for kind in kinds], ignore_conflicts=True
+    )
 
 
 def tell_on_commit(jobs: Sequence[uuid.UUID]) -> None:
@@ -72,33 +90,35 @@ def deliver(jobs: Sequence[uuid.UUID]) -> None:
 
 
 def deliver_one(job_id: uuid.UUID) -> bool:
-    """Tell one in one transaction. False: somebody else did, or is about to."""
-    # Whoever ends jobs imports this module; the canvas, with the rest of Celery, is needed only where there is one.
-    from rateguard.jobs.ends.moving import move, prepare  # noqa: PLC0415
-    from rateguard.jobs.inherit import resumed  # noqa: PLC0415
+    """Tell all that is to be told of one, each in a transaction of its own. False: somebody else did, or is about to.
 
-    prepare()
+    What cannot be told holds up nothing else of it. Raises what the first failure raises.
+    """
+    kinds = [OutboxKind(kind) for kind in OutboxRow.objects.filter(job=job_id).order_by("pk").values_list("kind", flat=True)]
+    failures: list[Exception] = []
+    has_told = False
+    for kind in kinds:
+        try:
+            has_told |= _deliver_kind(job_id, kind)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return has_told
+
+
+def _deliver_kind(job_id: uuid.UUID, kind: OutboxKind) -> bool:
+    """Tell one thing in one transaction. False: somebody else did, or is about to."""
+    module = importlib.import_module(_TOLD_BY[kind])
+    module.prepare()
     with transaction.atomic():
-        deleted, _ = OutboxRow.objects.filter(job=job_id, kind=OutboxKind.CANVAS).delete()  # one statement: of two tellers one hits
+        deleted, _ = OutboxRow.objects.filter(job=job_id, kind=kind).delete()  # one statement: of two tellers one hits
         if not deleted:
             return False
         job = Job.objects.defer("request").get(pk=job_id)
-        if job.state not in TERMINAL:
-            return True  # somebody had it tried again: its next end is told
-        with resumed((job.canvas or {}).get("context"), job.run):
-            move(job)
-        Job.objects.filter(pk=job_id).update(canvas=_told(job))
+        if job.state in TERMINAL:  # else somebody had it tried again: its next end is told
+            module.tell(job)
     return True
-
-
-def _told(job: Job) -> dict[str, list[str]] | None:
-    """What stays of a canvas: the ids of what its end let go on, for `AsyncResult.children`."""
-    if job.state != State.SUCCEEDED:
-        return None
-    canvas = job.canvas or {}
-    steps = [*(canvas.get("link") or ()), *(canvas.get("chain") or ())[-1:]]
-    children = [step["options"]["task_id"] for step in steps if step.get("options", {}).get("task_id")]
-    return {"children": children} if children else None
 
 
 # ---- the thread

@@ -55,6 +55,8 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         deadline_at=_deadline(submission, lineage, now),
         timeout_s=submission.timeout_s or conf().call_timeout_s,
         max_tries=submission.max_tries or conf().max_tries,
+        is_stored=submission.store,
+        batch_id=submission.batch,
         request_hash=request_hash,
         **_carried(submission),
     )
@@ -99,6 +101,11 @@ _CARRIED = (
     "request_id",
     "via",
     "canvas",
+    "webhook",
+    "connect_timeout_s",
+    "first_token_timeout_s",
+    "line",
+    "custom_id",
 )
 
 

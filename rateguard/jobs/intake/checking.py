@@ -48,6 +48,10 @@ def _faults_of_job(submission: Submission) -> Iterator[InvalidRequest]:
     yield from _faults_of_metadata(submission.metadata)
     yield from as_whole(submission.max_tries, MOST_TRIES, "/job/max_tries")
     yield from as_whole(submission.timeout_s, conf().call_timeout_s, "/job/timeout")
+    yield from as_whole(submission.connect_timeout_s, conf().call_timeout_s, "/job/timeout/connect")
+    yield from as_whole(submission.first_token_timeout_s, conf().call_timeout_s, "/job/timeout/first_token")
+    if not isinstance(submission.store, bool):
+        yield fault("store is true or false", "/job/store")
     yield from _faults_of_times(submission)
 
 

@@ -32,6 +32,8 @@ _AS_NEW: dict[str, Any] = {
     "error_code": "",
     "error_message": "",
     "cancel_requested": False,
+    "requeue_requested": False,
+    "fingerprint": "",
     "holder": "",
     "deployment": "",
     "downgraded_from": "",

@@ -24,7 +24,9 @@ NAMES = ("user", "team", "rolegroup", "role", "cost_center")
 class Submission:
     """A job as a caller asks for it.
 
-    body: the request in OpenAI's shape; `model` in it is the public name. timeout_s: of the call at the provider, seconds.
+    body: the request in OpenAI's shape; `model` in it is the public name. timeout_s, connect_timeout_s, first_token_timeout_s: of one call
+    at the provider: all of it, the connection, the first token; seconds, None for the settings' own. store: False: its request and answer
+    are not kept. webhook: the name of an endpoint of the tenant that hears of its end. batch, line, custom_id: where it came in by a batch.
     run: the run that it is charged to, beside those around it; where absent, the run around the call.
     id: given by a Celery canvas, else made. canvas: what hangs on its end (see `canvas`); only Python gives one.
     idempotency_key: the same key and body give the same job, whichever run asks again. lane: None for the key's default, else normal.
@@ -47,6 +49,10 @@ class Submission:
     deadline: dt.datetime | None = None
     max_tries: int | None = None
     timeout_s: int | None = None
+    connect_timeout_s: int | None = None
+    first_token_timeout_s: int | None = None
+    store: bool = True
+    webhook: str = ""
     run: uuid.UUID | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     idempotency_key: str | None = None
@@ -57,6 +63,9 @@ class Submission:
     via: str = "rest"
     id: uuid.UUID | None = None
     canvas: dict[str, Any] | None = None
+    batch: uuid.UUID | None = None
+    line: int | None = None
+    custom_id: str = ""
 
 
 _NOT_PART_OF_THE_REQUEST = {
@@ -70,6 +79,9 @@ _NOT_PART_OF_THE_REQUEST = {
     "id",
     "run",
     "canvas",
+    "batch",
+    "line",
+    "custom_id",
 }
 _HASHED = tuple(field.name for field in dataclasses.fields(Submission) if field.name not in _NOT_PART_OF_THE_REQUEST)
 

@@ -16,32 +16,33 @@ with grants as (
       and (job.deadline_at is null or job.deadline_at > statement_timestamp())
     returning job.id, job.tenant_id, job.model, job.endpoint, job.request, job.attempt, job.input_tokens, job.output_tokens, job.max_output_tokens,
         job.timeout_s, job.tries, job.max_tries, job.delivery, job.deadline_at, job.submitted_at, job.queued_at, job.deployment, grants.deployment_id,
-        grants.cost, job.run
+        grants.cost, job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored
 ), attempt as (
     insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
         reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
-        input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id)
+        input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id, is_retry)
     select id, attempt, id, tenant_id, 'running', model, deployment_id, deployment, %s, input_tokens, output_tokens, max_output_tokens, cost,
-        statement_timestamp(), '', '', 0, 0, 0, 0, 0, false, ''
+        statement_timestamp(), '', '', 0, 0, 0, 0, 0, false, '', tries > 0
     from job
 ), event as (
     insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
     select id, 'started', attempt, statement_timestamp(), '{}' from job
 )
 select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_tokens, max_output_tokens, cost, timeout_s, tries, max_tries, delivery,
-    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run
+    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run,
+    connect_timeout_s, first_token_timeout_s, is_stored
 from job
 
 -- name: settle
 -- The end of attempts: closes each that is still open (the fence), moves its job, writes the charge, the rollups, the event and the outbox. All or nothing.
 -- parameters: rows json, see settle.py.
--- returns: (job, attempt, whether its canvas is to be moved) of those that were open. What was fenced changed nothing.
+-- returns: (job, attempt, whether its end is to be told) of those that were open. What was fenced changed nothing.
 -- Keys are updated in their order, so that two writers never wait for each other in a circle.
 with ended as (
     select * from json_to_recordset(%s::json) as row(job_id uuid, attempt int, attempt_state text, transition text, job_state text, tries int,
         abandoned int, retry_ms bigint, result text, error_code text, error_message text, input_tokens bigint, cached_tokens bigint,
         cache_write_tokens bigint, output_tokens bigint, nano_usd bigint, is_estimated boolean, is_overrun boolean, latency_ms int,
-        provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint)
+        provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text)
 ), attempt as (
     update rateguard_jobs_attempt attempt
     set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
@@ -55,7 +56,9 @@ with ended as (
     update rateguard_jobs_job job
     set state = attempt.job_state, holder = '',
         tries = job.tries + attempt.tries, abandoned = job.abandoned + attempt.abandoned,
-        result = coalesce(attempt.result, job.result), error_code = attempt.error_code, error_message = attempt.error_message,
+        result = case when job.is_stored then coalesce(attempt.result, job.result) end,
+        request = case when job.is_stored or attempt.job_state in ('queued', 'scheduled') then job.request else '' end,
+        error_code = attempt.error_code, error_message = attempt.error_message, fingerprint = attempt.fingerprint, requeue_requested = false,
         used_input_tokens = job.used_input_tokens + attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens,
         used_output_tokens = job.used_output_tokens + attempt.output_tokens,
         nano_usd = job.nano_usd + attempt.nano_usd, latency_ms = attempt.latency_ms, queue_ms = attempt.queue_ms,
@@ -65,7 +68,8 @@ with ended as (
     from attempt
     where job.id = attempt.job_id and job.attempt = attempt.attempt and job.state = 'running'
     returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
-        job.canvas is not null and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
+        job.canvas is not null as has_canvas, job.tells,
+        (job.canvas is not null or job.tells <> 0) and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
 ), entry as (
     insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
         cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
@@ -118,7 +122,10 @@ with ended as (
     from job
 ), outbox as (
     insert into rateguard_jobs_outboxrow (job_id, kind, created_at)
-    select job_id, 'canvas', statement_timestamp() from job where is_told
+    select job_id, told.kind, statement_timestamp()
+    from job
+    cross join lateral (values ('canvas', has_canvas), ('webhook', tells & 1 <> 0), ('signal', tells & 2 <> 0)) as told(kind, is_wanted)
+    where is_told and told.is_wanted
     on conflict (job_id, kind) do nothing
 )
 select job_id, attempt, is_told from job

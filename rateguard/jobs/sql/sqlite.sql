@@ -15,9 +15,10 @@ returning id
 -- part
 insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
     reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
-    input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id)
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id, is_retry)
 select job.id, job.attempt, job.id, job.tenant_id, 'running', job.model, json_extract(row.value, '$.deployment_id'), job.deployment, job.holder,
-    job.input_tokens, job.output_tokens, job.max_output_tokens, json_extract(row.value, '$.cost'), job.started_at, '', '', 0, 0, 0, 0, 0, 0, ''
+    job.input_tokens, job.output_tokens, job.max_output_tokens, json_extract(row.value, '$.cost'), job.started_at, '', '', 0, 0, 0, 0, 0, 0, '',
+    job.tries > 0
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
 -- part
 insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
@@ -27,13 +28,13 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 select job.id, job.attempt, job.endpoint, job.model, job.request, json_extract(row.value, '$.deployment_id'), job.tenant_id, job.input_tokens,
     job.max_output_tokens, json_extract(row.value, '$.cost'), job.timeout_s, job.tries, job.max_tries, job.delivery,
     (julianday(job.deadline_at) - julianday('now')) * 86400, cast((julianday('now') - julianday(job.queued_at)) * 86400000 as integer),
-    job.run
+    job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
 
 -- name: settle
 -- The end of attempts: closes each that is still open (the fence), then moves its job, writes the charge, the rollups and the event. One transaction.
--- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt, has a canvas).
--- The last part, the outbox, is needed only where one has a canvas; it returns the jobs to tell.
+-- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt, is to be told).
+-- The last part, the outbox, is needed only where one is to be told; it returns the jobs to tell.
 update rateguard_jobs_attempt
 set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
     error_code = json_extract(row.value, '$.error_code'), error_message = json_extract(row.value, '$.error_message'),
@@ -45,7 +46,8 @@ from json_each(%s) as row
 where rateguard_jobs_attempt.reservation_id = json_extract(row.value, '$.job_id')
   and rateguard_jobs_attempt.number = json_extract(row.value, '$.attempt') and rateguard_jobs_attempt.state = 'running'
 returning reservation_id, number,
-    exists (select 1 from rateguard_jobs_job job where job.id = rateguard_jobs_attempt.reservation_id and job.canvas is not null)
+    exists (select 1 from rateguard_jobs_job job
+        where job.id = rateguard_jobs_attempt.reservation_id and (job.canvas is not null or job.tells <> 0))
 -- part
 insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center,
@@ -123,8 +125,10 @@ from json_each(%s) as row
 update rateguard_jobs_job
 set state = json_extract(row.value, '$.job_state'), holder = '', tries = tries + json_extract(row.value, '$.tries'),
     abandoned = abandoned + json_extract(row.value, '$.abandoned'),
-    result = coalesce(json_extract(row.value, '$.result'), result), error_code = json_extract(row.value, '$.error_code'),
-    error_message = json_extract(row.value, '$.error_message'),
+    result = case when is_stored then coalesce(json_extract(row.value, '$.result'), result) end,
+    request = case when is_stored or json_extract(row.value, '$.job_state') in ('queued', 'scheduled') then request else '' end,
+    error_code = json_extract(row.value, '$.error_code'), error_message = json_extract(row.value, '$.error_message'),
+    fingerprint = json_extract(row.value, '$.fingerprint'), requeue_requested = 0,
     used_input_tokens = used_input_tokens + json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens')
         + json_extract(row.value, '$.cache_write_tokens'),
     used_output_tokens = used_output_tokens + json_extract(row.value, '$.output_tokens'), nano_usd = nano_usd + json_extract(row.value, '$.nano_usd'),
@@ -137,9 +141,12 @@ from json_each(%s) as row
 where rateguard_jobs_job.id = json_extract(row.value, '$.job_id') and rateguard_jobs_job.state = 'running'
 -- part
 insert or ignore into rateguard_jobs_outboxrow (job_id, kind, created_at)
-select job.id, 'canvas', strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
-from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
-where job.canvas is not null and json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')
+select job.id, told.kind, strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
+from json_each(%s) as row
+join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+join (select 'canvas' as kind, 0 as bit union all select 'webhook', 1 union all select 'signal', 2) as told
+    on case told.bit when 0 then job.canvas is not null else job.tells & told.bit <> 0 end
+where json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')
 returning job_id
 
 -- name: charged
