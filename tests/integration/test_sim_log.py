@@ -57,6 +57,7 @@ def test_the_log_holds_the_bill_also_of_calls_that_the_provider_did_not_live_to_
     assert [one.arrival.status for one in found.values()] == [200, 200, 500, 0, 200]
     assert [one.is_answered for one in found.values()] == [True, True, True, False, False]
     assert [one.is_there for one in found.values()] == [True, True, True, False, False]
+    assert [one.fault for one in found.values()] == ["", "", "server_error", "reset", ""]
     assert {name: one.bill.nano_usd for name, one in found.items() if one.bill and one.is_answered} == told
     assert found["cut.1"].bill.nano_usd > 0
     assert all(began_at <= one.monotonic_s <= time.monotonic() for one in found.values())

@@ -80,18 +80,18 @@ class Caller:
         tell(accepted=[result.id for result in results])
 
     def _group(self) -> None:
-        result = group(complete.s(self._text(), **OPTIONS) for _ in range(3)).apply_async()
+        result: Any = group(complete.s(self._text(), **OPTIONS) for _ in range(3)).apply_async()
         tell(accepted=[one.id for one in result.results])
 
     def _chain(self) -> None:
         """The second is promised where the first succeeds."""
-        last = chain(complete.s(self._text(), **OPTIONS), complete.s("and then? {previous}", **OPTIONS)).apply_async()
+        last: Any = chain(complete.s(self._text(), **OPTIONS), complete.s("and then? {previous}", **OPTIONS)).apply_async()
         tell(accepted=[last.parent.id])
         tell(accepted=[last.id], after=[last.parent.id])
 
     def _chord(self) -> None:
         """The body is promised where all of the header succeed."""
-        body = chord([complete.s(self._text(), **OPTIONS) for _ in range(2)])(complete.s("sum up: {previous}", **OPTIONS))
+        body: Any = chord([complete.s(self._text(), **OPTIONS) for _ in range(2)])(complete.s("sum up: {previous}", **OPTIONS))
         header = [one.id for one in body.parent.results]
         tell(accepted=header)
         tell(accepted=[body.id], after=header)

@@ -1,6 +1,7 @@
 """The simulated provider's log on disk: a line of JSON for each thing that happened, there before the caller could know of it.
 
-    {"kind": "arrival", "request_id", "attempt_id", "key", "model", "monotonic_s", "arrived_ms", "counted_tokens", "status", "is_accepted"}
+    {"kind": "arrival", "request_id", "attempt_id", "key", "model", "monotonic_s", "arrived_ms", "counted_tokens", "status",
+                        "is_accepted", "fault"}
     {"kind": "bill",    "request_id", "attempt_id", "key", "model", "input_tokens", "output_tokens", "nano_usd", "arrived_at_ms"}
     {"kind": "end",     "request_id", "attempt_id", "monotonic_s", "is_answered", "is_there"}
     {"kind": "reset"}   everything before is forgotten
@@ -45,7 +46,7 @@ class LogFile(NoLog):
 
 @dataclasses.dataclass(slots=True)
 class Written:
-    """What a request left in the log. monotonic_s: of the machine's clock, when it was counted.
+    """What a request left in the log. monotonic_s: of the machine's clock, when it was counted. fault: the scripted one that it met.
 
     is_answered: an answer went out. is_there: the caller was there at the end. bill: None where nothing was billed.
     """
@@ -53,6 +54,7 @@ class Written:
     request_id: str
     arrival: Arrival
     monotonic_s: float
+    fault: str = ""
     bill: BillLine | None = None
     is_answered: bool = False
     is_there: bool = False
@@ -89,9 +91,9 @@ def _take(found: dict[str, Written], kind: str, fields: dict[str, Any]) -> None:
     request_id = fields["request_id"]
     match kind:
         case "arrival":
-            monotonic_s = fields.pop("monotonic_s")
+            monotonic_s, fault = fields.pop("monotonic_s"), fields.pop("fault")
             del fields["request_id"]
-            found[request_id] = Written(request_id, Arrival(**fields), monotonic_s)
+            found[request_id] = Written(request_id, Arrival(**fields), monotonic_s, fault)
         case "bill":
             found[request_id].bill = BillLine(**fields)
         case "end":

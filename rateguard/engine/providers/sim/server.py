@@ -68,7 +68,7 @@ def serve(
         ready["control_token"] = made_token
     _raise_file_limit()
     get_encoding(O200K)  # now, not in the first request
-    server = _Server(_uvicorn_config(SimApp(SimState(config, log and LogFile(log)), token or made_token)), ready)
+    server = _Server(_uvicorn_config(SimApp(SimState(config, None if log is None else LogFile(log)), token or made_token)), ready)
     if stop_with_stdin:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True, name="parent-watch").start()
     with contextlib.suppress(KeyboardInterrupt):

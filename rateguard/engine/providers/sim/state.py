@@ -50,6 +50,7 @@ class SimState:
         fault = self.faults.take(exchange.attempt_id, exchange.key, model)
         if fault is not None:
             self.journal.faults_served += 1
+            exchange.fault = fault.kind.value
         return fault
 
     def count(self, exchange: Exchange, model: str, tokens: int) -> Window | None:
@@ -106,7 +107,11 @@ class SimState:
     def _log(self, exchange: Exchange, model: str, tokens: int, status: int, *, is_accepted: bool) -> None:
         arrival = Arrival(exchange.attempt_id, exchange.key, model, exchange.counted_ms, tokens, status, is_accepted)
         self._file.write(
-            "arrival", request_id=exchange.request_id, monotonic_s=monotonic_s(exchange.counted_ms), **dataclasses.asdict(arrival)
+            "arrival",
+            request_id=exchange.request_id,
+            monotonic_s=monotonic_s(exchange.counted_ms),
+            fault=exchange.fault,
+            **dataclasses.asdict(arrival),
         )
         exchange.is_logged = True
         self.journal.arrivals.append(arrival)
