@@ -134,10 +134,6 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('canvas', 'Canvas'), ('webhook', 'Webhook'), ('signal', 'Signal')], max_length=16),
         ),
-        migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('is_retry', True)), fields=['started_at'], name='attempt_retried'),
-        ),
         migrations.AddConstraint(
             model_name='outboxrow',
             constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['canvas', 'webhook', 'signal'])), name='outbox_kind'),
@@ -151,22 +147,6 @@ class Migration(migrations.Migration):
             model_name='job',
             name='batch',
             field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='rateguard_jobs.batch'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('batch__isnull', False)), fields=['batch', 'line'], name='job_batch_line'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('batch__isnull', False)), fields=['batch', 'state'], name='job_batch_state'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('fingerprint', ''), _negated=True), fields=['tenant', 'fingerprint', '-finished_at'], name='job_failures'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('purged_at__isnull', True), ('state__in', ['cancelled', 'expired', 'failed', 'succeeded'])), fields=['tenant', 'finished_at'], name='job_bodies'),
         ),
         migrations.AddField(
             model_name='batcherror',
