@@ -85,6 +85,10 @@ class Record:
         with self._lock:
             self._faults[number] = fault
 
+    def since(self, at: float) -> str:
+        """A moment as people read it: seconds since the campaign began."""
+        return f"{at - self.began_at:6.1f} s"
+
     def wall(self, at: float) -> float:
         """The wall clock, seconds since 1970, at a moment of the campaign's."""
         return self.began_wall + (at - self.began_at)
