@@ -49,7 +49,8 @@ def monotonic_s(at_ms: float) -> float:
 class Exchange:
     """A request and its answer. `counted_ms` is the moment at which the provider counted it; processing time is told from there.
 
-    is_logged: the journal knows of it. fault: the kind of the scripted fault that it met, "" for none. is_there: the caller had not left when the last piece went out.
+    is_logged: the journal knows of it. fault: the kind of the scripted fault that it met, "" for none.
+    is_there: the caller had not left when the last piece went out.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:

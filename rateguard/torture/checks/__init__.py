@@ -1,0 +1,23 @@
+"""What must be true after a campaign, judged from outside: rows, the provider's own log, the gate, the API."""
+
+from __future__ import annotations
+
+import typing
+import uuid
+from collections.abc import Sequence
+
+from rateguard.torture.record import Fault, Findings, Record
+
+if typing.TYPE_CHECKING:
+    from rateguard.torture.site import Site
+
+MOST_TOLD = 10
+"""Examples of each thing that should not be."""
+
+
+def check(site: Site, record: Record, faults: Sequence[Fault], rolled_back: Sequence[uuid.UUID] = ()) -> Findings:
+    """Gather what is to be seen and judge it. Call it once all is done and the books are reconciled; Django is set up."""
+    from rateguard.torture.checks.gathering import gather  # noqa: PLC0415 - Django is ready by now
+    from rateguard.torture.checks.judging import judge  # noqa: PLC0415
+
+    return judge(gather(site, record, faults, rolled_back))

@@ -1,0 +1,80 @@
+"""How the doors answered while a server was away, by what the callers noted."""
+
+from __future__ import annotations
+
+from rateguard.torture.checks.evidence import Evidence, Found
+from rateguard.torture.checks.spans import Span, of_faults, overlaps, p99
+from rateguard.torture.record import Asked
+
+DOOR = "jobs"
+"""A job posted without a wait."""
+REDIS_AWAY = ("freeze", "redis_restart")
+DATABASE_AWAY = "postgres_restart"
+RECOVERED_S = 3.0
+"""A web process that was struck, or whose database was, may be slow for so long afterwards."""
+NEVER_S = 60.0
+"""What a request counts that should have been taken and was not."""
+BACK_WITHIN_S = 10.0
+UNAVAILABLE = 503
+
+
+def accept_p99_frozen(evidence: Evidence) -> Found:
+    """Seconds in which a job is taken while Redis is frozen or gone, p99. Requests that another fault struck as well do not count."""
+    away = of_faults(fault for fault in evidence.faults if fault.target == "valkey" and fault.kind.startswith(REDIS_AWAY))
+    took: list[float] = []
+    found = Found(None)
+    for asked in evidence.record.asked:
+        span = (asked.at, asked.at + asked.took_s)
+        if asked.door != DOOR or not overlaps(span, away) or _is_struck(evidence, asked, "postgres"):
+            continue
+        is_taken = 0 < asked.status < 500
+        took.append(asked.took_s if is_taken else NEVER_S)
+        if not is_taken or asked.took_s > 1.0:
+            found.lines.append(_words(evidence, asked))
+    found.value = _rounded(p99(took))
+    return found
+
+
+def database_gone(evidence: Evidence) -> Found:
+    """The longest that anybody waited for an answer while PostgreSQL was gone; or, if longer than it may be, until work was taken again."""
+    gone = [fault for fault in evidence.faults if fault.kind == DATABASE_AWAY]
+    found = Found(None)
+    for began, ended in of_faults(gone):
+        took = [
+            asked
+            for asked in evidence.record.asked
+            if asked.door == DOOR
+            and began <= asked.at <= ended
+            and asked.status in {0, UNAVAILABLE}
+            and not _is_struck(evidence, asked, "")
+        ]
+        for asked in took:
+            found.value = max(found.value or 0.0, _rounded(asked.took_s) or 0.0)
+            if asked.took_s > 2.0 or asked.status == 0:
+                found.lines.append(_words(evidence, asked))
+        back_s = _back_after_s(evidence, ended)
+        if back_s > BACK_WITHIN_S:
+            found.value = max(found.value or 0.0, back_s)
+            found.lines.append(f"nothing was taken for {back_s:.1f} s after PostgreSQL was back at {evidence.record.since(ended).strip()}")
+    return found
+
+
+def _back_after_s(evidence: Evidence, ended: float) -> float:
+    """How long after it was back the first job was taken; 0 where nobody asked."""
+    taken = [asked.at + asked.took_s for asked in evidence.record.asked if asked.door == DOOR and 200 <= asked.status < 300]
+    return next((at - ended for at in sorted(taken) if at > ended), 0.0)
+
+
+def _is_struck(evidence: Evidence, asked: Asked, server: str) -> bool:
+    """Whether its web process, or the server that is named, was under a fault too."""
+    also: list[Span] = of_faults((fault for fault in evidence.faults if fault.target in {asked.address, server}), RECOVERED_S)
+    return overlaps((asked.at, asked.at + asked.took_s), also)
+
+
+def _words(evidence: Evidence, asked: Asked) -> str:
+    when = evidence.record.since(asked.at).strip()
+    return f"{asked.address} answered {asked.status or 'nothing'} after {asked.took_s:.2f} s, asked at {when}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
