@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from rateguard.jobs.indexing import AddIndexBesideWriters
+from rateguard.jobs.migrating import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):

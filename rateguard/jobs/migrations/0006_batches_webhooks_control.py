@@ -65,15 +65,6 @@ class Migration(migrations.Migration):
                 ('last_error', models.TextField(blank=True, default='')),
             ],
         ),
-        migrations.RemoveConstraint(
-            model_name='outboxrow',
-            name='outbox_kind',
-        ),
-        migrations.AddField(
-            model_name='attempt',
-            name='is_retry',
-            field=models.BooleanField(db_default=False, default=False),
-        ),
         migrations.AddField(
             model_name='job',
             name='connect_timeout_s',
@@ -123,20 +114,6 @@ class Migration(migrations.Migration):
             model_name='job',
             name='webhook',
             field=models.CharField(blank=True, db_default='', default='', max_length=64),
-        ),
-        migrations.AlterField(
-            model_name='jobevent',
-            name='kind',
-            field=models.CharField(max_length=24),
-        ),
-        migrations.AlterField(
-            model_name='outboxrow',
-            name='kind',
-            field=models.CharField(choices=[('canvas', 'Canvas'), ('webhook', 'Webhook'), ('signal', 'Signal')], max_length=16),
-        ),
-        migrations.AddConstraint(
-            model_name='outboxrow',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['canvas', 'webhook', 'signal'])), name='outbox_kind'),
         ),
         migrations.AddField(
             model_name='batch',

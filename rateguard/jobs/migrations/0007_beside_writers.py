@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from rateguard.jobs.indexing import AddIndexBesideWriters
+from rateguard.jobs.migrating import AddConstraintOnce, AddFieldOnce, AddIndexBesideWriters, RemoveConstraintOnce, WidenField
 
 
 class Migration(migrations.Migration):
@@ -12,6 +12,29 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        AddFieldOnce(
+            model_name='attempt',
+            name='is_retry',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        WidenField(
+            model_name='jobevent',
+            name='kind',
+            field=models.CharField(max_length=24),
+        ),
+        RemoveConstraintOnce(
+            model_name='outboxrow',
+            name='outbox_kind',
+        ),
+        migrations.AlterField(
+            model_name='outboxrow',
+            name='kind',
+            field=models.CharField(choices=[('canvas', 'Canvas'), ('webhook', 'Webhook'), ('signal', 'Signal')], max_length=16),
+        ),
+        AddConstraintOnce(
+            model_name='outboxrow',
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['canvas', 'webhook', 'signal'])), name='outbox_kind'),
+        ),
         AddIndexBesideWriters(
             model_name='attempt',
             index=models.Index(condition=models.Q(('is_retry', True)), fields=['started_at'], name='attempt_retried'),
