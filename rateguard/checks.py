@@ -3,6 +3,7 @@
 | id | when | what |
 |---|---|---|
 | rateguard.E001 | always | RATEGUARD has an unknown key, a wrong type or a value out of range |
+| rateguard.E003 | always | a function or an exception that RATEGUARD names by its path cannot be imported |
 | rateguard.E002 | always, and each start | a foreign package takes the name of one that we need |
 | rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
 | rateguard.W004 | always | a foreign package takes the name of one that we can do without: ours is left out |
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from rateguard.conf import conf, is_production
 from rateguard.embedding import NEEDED, OPTIONAL, ROOT, is_shadowed
@@ -129,6 +131,32 @@ def check_settings(**_: object) -> list[checks.CheckMessage]:
     return []
 
 
+def check_named_paths(**_: object) -> list[checks.CheckMessage]:
+    """What the retries' settings name by its path is there, and of its kind."""
+    try:
+        settings_ = conf()
+    except ConfigurationError:
+        return []  # E001 says it
+    named = [("RETRY_POLICY", settings_.retry_policy, callable)] if settings_.retry_policy else []
+    named += [("RETRYABLE_ERRORS", path, _is_exception) for path in settings_.retryable_errors]
+    return [finding for key, path, fits in named if (finding := _unlike(key, path, fits)) is not None]
+
+
+def _unlike(key: str, path: str, fits: Callable[[object], bool]) -> checks.CheckMessage | None:
+    try:
+        found = import_string(path)
+    except Exception as error:  # noqa: BLE001 - whatever a module of the project's raises
+        return checks.Error(f'RATEGUARD["{key}"] names {path}, which cannot be imported: {error}', id="rateguard.E003")
+    if fits(found):
+        return None
+    wanted = "a function" if fits is callable else "a class of exceptions"
+    return checks.Error(f'RATEGUARD["{key}"] names {path}, which is not {wanted}', id="rateguard.E003")
+
+
+def _is_exception(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Exception)
+
+
 def check_shadowed_packages(**_: object) -> list[checks.CheckMessage]:
     """No foreign package takes the name of one of ours."""
     found: list[checks.CheckMessage] = []
@@ -172,6 +200,7 @@ def check_pages(**_: object) -> list[checks.CheckMessage]:
 def register() -> None:
     """Give the checks to Django."""
     checks.register(check_settings, "rateguard")
+    checks.register(check_named_paths, "rateguard")
     checks.register(check_shadowed_packages, "rateguard")
     checks.register(check_broker, "rateguard")
     checks.register(check_host, "rateguard")

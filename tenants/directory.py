@@ -31,12 +31,22 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ModelRetry:
+    """What a model says of its jobs' retries; None: as the settings say."""
+
+    max_tries: int | None
+    base_ms: int | None
+    longest_ms: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Directory:
-    """Routes by public name and places by deployment id, as of `version` of the configuration."""
+    """Routes by public name and places by deployment id, as of `version` of the configuration. retries: of models that say something."""
 
     version: int
     routes: dict[str, tuple[Place, ...]]
     places: dict[int, Place]
+    retries: dict[str, ModelRetry]
 
     def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...] | None:
         """The deployments of a model that a tenant may use, in order of preference; None: there is no such model."""
@@ -65,12 +75,15 @@ def read_directory() -> Directory:
     deployments = Deployment.objects.filter(is_enabled=True).select_related("account")
     places = {row.pk: _place(row, prices) for row in deployments}
     routes: dict[str, list[Place]] = defaultdict(list)
-    for name in ModelRoute.objects.filter(is_enabled=True).values_list("name", flat=True):
+    retries: dict[str, ModelRetry] = {}
+    for name, *of_retries in ModelRoute.objects.filter(is_enabled=True).values_list("name", "max_tries", "retry_base_ms", "retry_max_ms"):
         routes[name] = []
+        if any(of_retries):
+            retries[name] = ModelRetry(*of_retries)
     for target in RouteTarget.objects.filter(route__is_enabled=True).select_related("route").order_by("route", "position"):
         if target.deployment_id in places:
             routes[target.route.name].append(places[target.deployment_id])
-    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places)
+    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries)
 
 
 def tell_unpriced(places: Iterable[Place]) -> None:

@@ -41,6 +41,13 @@ class RouteForm(ChangeForm):
 
     name = forms.CharField(max_length=128, help_text="As callers write it. A renamed model is another one to whoever waits.")
     is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
+    max_tries = forms.IntegerField(
+        required=False, label="Tries", help_text="Failures before a job fails; empty: as the settings say."
+    )
+    retry_base_ms = forms.IntegerField(
+        required=False, label="First wait (ms)", help_text="The longest before a first retry; it doubles."
+    )
+    retry_max_ms = forms.IntegerField(required=False, label="Longest wait (ms)", help_text="Before any retry.")
 
     def prepare(self) -> None:
         """The deployments in their order, and places for more."""
@@ -52,7 +59,7 @@ class RouteForm(ChangeForm):
             if number < len(there):
                 self.initial[name] = there[number]
         if self.instance.pk:
-            self.initial.update({"name": self.instance.name, "is_enabled": self.instance.is_enabled})
+            self.initial.update({name: getattr(self.instance, name) for name in ("name", "is_enabled", *models.RETRIES)})
 
     def deployments(self) -> list[Deployment]:
         """Those that were named, in order. Raises InvalidRequest where one was named twice."""
@@ -88,7 +95,7 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The deployments apart, in their order."""
         order = {"fields": _places_of(obj), "description": "The first one with room takes a job; the others are tried in this order."}
-        return ((None, {"fields": ("name", "is_enabled")}), ("Where it leads", order))
+        return ((None, {"fields": ("name", "is_enabled")}), ("Where it leads", order), ("Retries", {"fields": models.RETRIES}))
 
     @admin.display(description="State", ordering="is_enabled")
     def state(self, row: ModelRoute) -> SafeString:
@@ -105,11 +112,12 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
 
     def write(self, request: HttpRequest, form: Any, row: ModelRoute | None) -> ModelRoute:
         """Make or change a model."""
-        actor, found, given = actor_of(request, None), form.deployments(), form.cleaned_data
+        actor, found = actor_of(request, None), form.deployments()
+        given = {name: form.cleaned_data[name] for name in ("name", "is_enabled", *models.RETRIES)}
         try:
             if row is None:
-                return models.create_model(actor, name=given["name"], deployments=found, is_enabled=given["is_enabled"])
-            return models.change_model(actor, row, deployments=found, name=given["name"], is_enabled=given["is_enabled"])
+                return models.create_model(actor, deployments=found, **given)
+            return models.change_model(actor, row, deployments=found, **given)
         except InvalidRequest as error:
             errors = [("/deployment_0" if pointer == "/deployments" else pointer, said) for pointer, said in error.errors]
             raise InvalidRequest(str(error), code=error.code, pointer=errors[0][0], errors=errors) from None

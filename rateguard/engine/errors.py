@@ -12,6 +12,7 @@ RateguardError
 ├── GateError                 the gate gave no decision
 │   ├── GateUnavailable       wait and send the very same call again: it may have run
 │   └── GateEpochLost         the gate was emptied or is foreign: rebuild, then go on
+├── NotSent                   a granted request was held back: nothing of it left this process
 └── ProviderError             one call at a provider failed                (kind, retry_after_ms, billed)
 
 `code` is stable: the API, the metrics and the docs use the same word.
@@ -147,6 +148,12 @@ class GateEpochLost(GateError):
     code = "gate_epoch_lost"
 
 
+class NotSent(RateguardError):
+    """A granted request was not handed to the socket: its grant was over. Nothing of it left; the job waits for another grant."""
+
+    code = "not_sent"
+
+
 class ErrorKind(enum.StrEnum):
     """What a failed provider call means, for the retry policy, the breaker and the cooldown. Source: providers' error tables."""
 
@@ -162,6 +169,8 @@ class ErrorKind(enum.StrEnum):
     CONTENT_FILTER = "content_filter"
     AUTH = "auth"  # credentials or permission of the account
     NOT_FOUND = "not_found"  # the deployment's model does not exist there
+    CONFLICT = "conflict"  # 409: somebody else was at it; once more
+    NEVER_SENT = "never_sent"  # granted, but its time was over before it could be sent: nobody saw it
     CANCELLED = "cancelled"  # we gave the call up
 
 

@@ -27,6 +27,7 @@ class Reason(enum.StrEnum):
 
     RETRYABLE = "retryable"
     LIMITED = "limited"
+    NEVER_SENT = "never_sent"
     NOT_RETRYABLE = "not_retryable"
     EXHAUSTED = "exhausted"
     DEADLINE = "deadline"
@@ -44,14 +45,14 @@ class RetrySettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed call. tries: failures counted before this one. may_have_arrived: the provider may have acted on it.
+    """A failed call. tries: failures counted before this one. has_left: the request was handed to the network, wherever it got to.
 
     retry_after_ms: the provider's wait. deadline_in_ms: what is left of its time, None without one. is_at_most_once: never send twice.
     """
 
     kind: ErrorKind
     tries: int
-    may_have_arrived: bool
+    has_left: bool
     retry_after_ms: int | None = None
     deadline_in_ms: int | None = None
     is_at_most_once: bool = False
@@ -67,22 +68,32 @@ class Verdict:
 
 
 RETRYABLE = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT})
+RETRYABLE_ONCE = frozenset({ErrorKind.CONFLICT})
+_UNSENT = {ErrorKind.NEVER_SENT: Reason.NEVER_SENT, ErrorKind.RATE_LIMITED: Reason.LIMITED}
+"""What costs no try: it was ours not to send it, or a limit's."""
 
 
 def decide(failure: Failure, settings: RetrySettings, chance: float) -> Verdict:
     """The verdict on a failed call. chance: a random number in [0, 1)."""
-    if failure.kind == ErrorKind.RATE_LIMITED:
-        return Verdict(Action.HOLD_BACK, Reason.LIMITED)
-    if failure.kind not in RETRYABLE:
+    if not is_retryable(failure):
         return Verdict(Action.GIVE_UP, Reason.NOT_RETRYABLE)
-    if failure.is_at_most_once and failure.may_have_arrived:
+    if failure.is_at_most_once and failure.has_left:
         return Verdict(Action.GIVE_UP, Reason.AT_MOST_ONCE)
+    if failure.kind in _UNSENT:
+        return Verdict(Action.HOLD_BACK, _UNSENT[failure.kind])
     if failure.tries + 1 >= settings.max_tries:
         return Verdict(Action.GIVE_UP, Reason.EXHAUSTED)
     wait_ms = max(backoff_ms(failure.tries + 1, settings, chance), failure.retry_after_ms or 0)
     if failure.deadline_in_ms is not None and wait_ms >= failure.deadline_in_ms:
         return Verdict(Action.GIVE_UP, Reason.DEADLINE)
     return Verdict(Action.RETRY, Reason.RETRYABLE, wait_ms)
+
+
+def is_retryable(failure: Failure) -> bool:
+    """Whether the same call may succeed later."""
+    if failure.kind in RETRYABLE_ONCE:
+        return failure.tries == 0
+    return failure.kind in RETRYABLE or failure.kind in _UNSENT
 
 
 def backoff_ms(tries: int, settings: RetrySettings, chance: float) -> int:

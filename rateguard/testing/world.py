@@ -56,7 +56,7 @@ def made_up(input_usd: float, output_usd: float) -> Iterator[None]:
         """As the test's rows are now: their version is asked each time."""
         if not known or known[0].version != ConfigVersion.current():
             read = read_directory()
-            known[:] = [_AnyModel(read.version, read.routes, read.places, price)]
+            known[:] = [_AnyModel(read.version, read.routes, read.places, read.retries, price)]
         return known[0]
 
     _forget()

@@ -22,6 +22,7 @@ from rateguard.jobs.models import CARETAKER, Lease
 from rateguard.jobs.upkeep import rebuild, recover
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
+from rateguard.jobs.upkeep.releasing import Releasing
 from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Caretaker:
         self._holder = holder
         self._period_s = period_s
         self._channel = uuid.uuid4().hex
+        self._releasing = Releasing()
         self._rounds = 0
         self._pushed_version = -1
         self._page: tuple[dt.datetime, uuid.UUID] | None = None
@@ -97,7 +99,7 @@ class Caretaker:
             delete_old_hindrances()
         counts = recover.Counts()
         recover.expire(self._pump, counts)
-        recover.release(self._pump, counts)
+        counts.released += self._releasing.release(self._pump)
         self._sweep()
         recover.reap(self._gate, self._pump, counts)
         counts.told += outbox.sweep()

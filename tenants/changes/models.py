@@ -10,8 +10,11 @@ from tenants.changes.named import check_public_name
 from tenants.changes.problems import as_invalid
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
 from tenants.models import Deployment, ModelRoute, RouteTarget
+from tenants.models.providers import RETRY_RANGES
 
-FIELDS = ("name", "is_enabled", "deployments")
+RETRIES = tuple(RETRY_RANGES)
+"""What a model may say of its jobs' retries; None: as the settings say."""
+FIELDS = ("name", "is_enabled", *RETRIES, "deployments")
 MOST_DEPLOYMENTS = 100
 
 
@@ -22,25 +25,27 @@ def deployments_of(row: ModelRoute) -> list[Deployment]:
 
 def _shown(row: ModelRoute) -> dict[str, Any]:
     names = [one.name for one in deployments_of(row)] if row.pk else []
-    return {"name": row.name, "is_enabled": row.is_enabled, "deployments": names}
+    return {"name": row.name, "is_enabled": row.is_enabled, **{name: getattr(row, name) for name in RETRIES}, "deployments": names}
 
 
 KIND = Kind(
     "model",
     shown=_shown,
     tenant_of=lambda _: None,
-    fields=("name", "is_enabled"),
+    fields=("name", "is_enabled", *RETRIES),
     in_use="change them first: they downgrade to it. Or take it out: is_enabled false",
 )
 
 
 @in_one_transaction
-def create_model(actor: Actor, *, name: str, deployments: Sequence[Deployment], is_enabled: bool = True) -> ModelRoute:
-    """A new name that leads to these deployments, the first one first. Raises InvalidRequest, NotAllowed."""
+def create_model(
+    actor: Actor, *, name: str, deployments: Sequence[Deployment], is_enabled: bool = True, **retries: int | None
+) -> ModelRoute:
+    """A new name that leads to these deployments, the first one first. retries: of RETRIES. Raises InvalidRequest, NotAllowed."""
     actor.check_operator("models")
     check_public_name(name)
     found = _locked(deployments)
-    return insert(actor, KIND, ModelRoute(name=name, is_enabled=is_enabled), also=lambda row: _lead(row, found))
+    return insert(actor, KIND, ModelRoute(name=name, is_enabled=is_enabled, **retries), also=lambda row: _lead(row, found))
 
 
 @in_one_transaction

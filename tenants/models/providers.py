@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -88,6 +89,15 @@ class Deployment(ConfigurationModel):
         return self.name
 
 
+RETRY_RANGES = {"max_tries": (1, 100), "retry_base_ms": (1, 3_600_000), "retry_max_ms": (1, 86_400_000)}
+"""What a model may say of its jobs' retries: the least and the most."""
+
+
+def within(least: int, most: int) -> tuple[MinValueValidator, MaxValueValidator]:
+    """The validators of a whole number in a range."""
+    return MinValueValidator(least), MaxValueValidator(most)
+
+
 class Strategy(models.TextChoices):
     """How a model chooses among its deployments."""
 
@@ -103,9 +113,9 @@ class ModelRoute(ConfigurationModel):
     name = models.CharField(max_length=128, unique=True)
     strategy = models.CharField(max_length=32, choices=Strategy, default=Strategy.ORDERED)
     is_enabled = models.BooleanField(default=True)
-    max_tries = models.PositiveSmallIntegerField(null=True, blank=True)
-    retry_base_ms = models.PositiveIntegerField(null=True, blank=True)
-    retry_max_ms = models.PositiveIntegerField(null=True, blank=True)
+    max_tries = models.PositiveSmallIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["max_tries"])])
+    retry_base_ms = models.PositiveIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["retry_base_ms"])])
+    retry_max_ms = models.PositiveIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["retry_max_ms"])])
 
     class Meta:
         verbose_name = "model"

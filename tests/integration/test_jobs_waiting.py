@@ -14,6 +14,7 @@ from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import TERMINAL, State
 from rateguard.jobs.upkeep import recover
+from rateguard.jobs.upkeep.releasing import Releasing
 from rateguard.jobs.upkeep.refuse import refuse
 from tenants.models import LedgerEntry
 from tests.line import events_of, has_ended, state_of, wait_for
@@ -153,10 +154,10 @@ def test_a_running_job_does_not_expire(line, counts):
 
 def test_a_scheduled_job_waits_for_its_time(line, counts):
     job = line.submit(run_at=after(60))
-    recover.release(process_pump(), counts)
+    counts.released += Releasing().release(process_pump())
     assert (state_of(job), counts.released) == (State.SCHEDULED, 0)
     Job.objects.update(run_at=after(-0.05))
-    recover.release(process_pump(), counts)
+    counts.released += Releasing().release(process_pump())
     line.settled()
     assert (state_of(job), counts.released, line.gate.inspect().waiting) == (State.QUEUED, 1, 1)
     assert events_of(job) == ["scheduled", "released"]
@@ -167,7 +168,7 @@ def test_a_released_job_takes_its_place_now_and_a_retried_one_keeps_its_own(line
     an_hour_ago = after(-3_600)
     Job.objects.update(run_at=after(-1), queued_at=an_hour_ago)
     Job.objects.filter(pk=retried.pk).update(attempt=1)
-    recover.release(process_pump(), counts)
+    counts.released += Releasing().release(process_pump())
     assert Job.objects.get(pk=first.pk).queued_at > an_hour_ago
     assert Job.objects.get(pk=retried.pk).queued_at == an_hour_ago
 

@@ -44,7 +44,7 @@ def target(base_url: str) -> Target:
 
 def chat(attempt: str = "a-1", *, first_byte_s: float = 5.0, total_s: float = 10.0, **body: object) -> Request:
     body = {"model": "public-name", "messages": MESSAGES, "max_tokens": 30, **body}
-    return Request(Endpoint.CHAT, body, attempt, connect_timeout_s=2.0, first_byte_timeout_s=first_byte_s, total_timeout_s=total_s)
+    return Request(Endpoint.CHAT, body, attempt, connect_timeout_s=2.0, first_token_timeout_s=first_byte_s, total_timeout_s=total_s)
 
 
 class Chunks(list[Chunk]):
@@ -285,6 +285,26 @@ def reply_error(status: int, code: str = "", kind: str = "", message: str = "", 
         (reply_error(401, "invalid_api_key"), ErrorKind.AUTH),
         (reply_error(403), ErrorKind.AUTH),
         (reply_error(408), ErrorKind.TIMEOUT),
+        (reply_error(409), ErrorKind.CONFLICT),
+        (reply_error(413, "request_too_large"), ErrorKind.BAD_REQUEST),
+        (reply_error(424), ErrorKind.SERVER),
+        (reply_error(429, "slow_down", "rate_limit_error"), ErrorKind.RATE_LIMITED),
+        (reply_error(429, "rate_limit_exceeded", message="Limit 1000, Used 0, Requested 2000."), ErrorKind.BAD_REQUEST),
+        (reply_error(429, "resource_unavailable"), ErrorKind.RATE_LIMITED),
+        (reply_error(429, kind="rate_limit_error"), ErrorKind.RATE_LIMITED),
+        (reply_error(400, "content_policy_violation"), ErrorKind.CONTENT_FILTER),
+        (
+            reply_error(400, message="The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+            ErrorKind.CONTEXT_TOO_LONG,
+        ),
+        (reply_error(400, message="input length and `max_tokens` exceed context limit: 9 + 9 > 16"), ErrorKind.CONTEXT_TOO_LONG),
+        (reply_error(498), ErrorKind.OVERLOADED),
+        (reply_error(500, "server_error"), ErrorKind.SERVER),
+        (reply_error(503, "server_is_overloaded"), ErrorKind.OVERLOADED),
+        (reply_error(503, "service_unavailable_error"), ErrorKind.OVERLOADED),
+        (reply_error(504), ErrorKind.SERVER),
+        (reply_error(520), ErrorKind.SERVER),
+        (reply_error(500, "overloaded_error"), ErrorKind.OVERLOADED),
         (reply_error(422), ErrorKind.BAD_REQUEST),
         (reply_error(302), ErrorKind.BAD_REQUEST),
         (reply_error(529), ErrorKind.OVERLOADED),

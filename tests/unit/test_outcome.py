@@ -9,6 +9,7 @@ from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Price, Usage
 from rateguard.engine.providers.base import Outcome
+from rateguard.engine.retry import RetrySettings
 from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.outcome import failed, stopped, succeeded, verdict_of
 
@@ -45,6 +46,8 @@ VERDICTS = {
     ErrorKind.CONTENT_FILTER: Verdict.NONE,
     ErrorKind.AUTH: Verdict.NONE,
     ErrorKind.NOT_FOUND: Verdict.NONE,
+    ErrorKind.CONFLICT: Verdict.NONE,
+    ErrorKind.NEVER_SENT: Verdict.NONE,
     ErrorKind.CANCELLED: Verdict.NONE,
 }
 
@@ -77,7 +80,7 @@ def test_an_answer_speaks_for_its_deployment_and_tells_how_long_it_took():
 
 
 def test_a_failure_tells_how_long_it_took():
-    settlement = failed(CLAIMED, PLACE, ProviderError("late", kind=ErrorKind.TIMEOUT), 60_000, has_left=True, chance=0.5).settlement
+    settlement = failed(CLAIMED, PLACE, ProviderError("late", kind=ErrorKind.TIMEOUT), 60_000, has_left=True, chance=0.5, settings=RetrySettings()).settlement
     assert (settlement.verdict, settlement.latency_ms, settlement.used) == (Verdict.FAILURE, 60_000, True)
 
 

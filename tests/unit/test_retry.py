@@ -3,14 +3,14 @@
 import pytest
 
 from rateguard.engine.errors import ErrorKind
-from rateguard.engine.retry import RETRYABLE, Action, Failure, Reason, RetrySettings, backoff_ms, decide
+from rateguard.engine.retry import Action, Failure, Reason, RetrySettings, backoff_ms, decide
 
 SETTINGS = RetrySettings(base_ms=500, longest_ms=60_000, max_tries=5)
 RETRY, HOLD_BACK, GIVE_UP = Action.RETRY, Action.HOLD_BACK, Action.GIVE_UP
 
 
-def verdict(kind, *, tries=0, chance=0.5, may_have_arrived=True, **more):
-    return decide(Failure(kind=kind, tries=tries, may_have_arrived=may_have_arrived, **more), SETTINGS, chance)
+def verdict(kind, *, tries=0, chance=0.5, has_left=True, **more):
+    return decide(Failure(kind=kind, tries=tries, has_left=has_left, **more), SETTINGS, chance)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def verdict(kind, *, tries=0, chance=0.5, may_have_arrived=True, **more):
         (ErrorKind.CONTENT_FILTER, GIVE_UP, Reason.NOT_RETRYABLE),
         (ErrorKind.AUTH, GIVE_UP, Reason.NOT_RETRYABLE),
         (ErrorKind.NOT_FOUND, GIVE_UP, Reason.NOT_RETRYABLE),
+        (ErrorKind.CONFLICT, RETRY, Reason.RETRYABLE),
+        (ErrorKind.NEVER_SENT, HOLD_BACK, Reason.NEVER_SENT),
         (ErrorKind.CANCELLED, GIVE_UP, Reason.NOT_RETRYABLE),
     ],
 )
@@ -41,9 +43,14 @@ def test_the_table_above_names_every_kind():
     assert [row[0] for row in table] == list(ErrorKind)
 
 
+@pytest.mark.parametrize("kind", [ErrorKind.RATE_LIMITED, ErrorKind.NEVER_SENT])
 @pytest.mark.parametrize("tries", [0, 4, 100])
-def test_a_provider_limit_never_costs_a_try(tries):
-    assert verdict(ErrorKind.RATE_LIMITED, tries=tries, deadline_in_ms=1, is_at_most_once=True).action is HOLD_BACK
+def test_a_provider_limit_and_what_was_never_sent_cost_no_try(kind, tries):
+    assert verdict(kind, tries=tries, deadline_in_ms=1).action is HOLD_BACK
+
+
+def test_a_conflict_is_tried_once_more():
+    assert verdict(ErrorKind.CONFLICT, tries=1).reason is Reason.NOT_RETRYABLE
 
 
 def test_the_last_try_is_the_one_that_max_tries_names():
@@ -73,13 +80,7 @@ def test_no_retry_begins_after_the_deadline():
     assert verdict(ErrorKind.SERVER, chance=0.0, deadline_in_ms=-5).reason is Reason.DEADLINE
 
 
-@pytest.mark.parametrize("kind", sorted(RETRYABLE))
-def test_what_may_be_sent_at_most_once_is_retried_only_if_it_never_arrived(kind):
-    assert verdict(kind, is_at_most_once=True, may_have_arrived=True).reason is Reason.AT_MOST_ONCE
-    assert verdict(kind, is_at_most_once=True, may_have_arrived=False).action is RETRY
-
-
-def test_the_wait_doubles_thirty_times_at_most():
-    patient = RetrySettings(base_ms=1, longest_ms=2**40)
-
-    assert backoff_ms(31, patient, 0.5) == backoff_ms(99, patient, 0.5) == 2**29
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_what_may_be_sent_at_most_once_is_never_sent_again_after_it_left(kind):
+    assert verdict(kind, is_at_most_once=True).action is GIVE_UP
+    assert verdict(kind, is_at_most_once=True, has_left=False).action is verdict(kind, has_left=False).action

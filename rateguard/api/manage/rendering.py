@@ -9,7 +9,7 @@ from rateguard.api.rendering import time_text
 from rateguard.engine.lanes import Lane
 from tenants.changes import budgets, limits
 from tenants.changes.deployments import BREAKER
-from tenants.changes.models import deployments_of
+from tenants.changes.models import RETRIES, deployments_of
 from tenants.changes.prices import COLUMNS, usd_of
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, Member, ModelRoute, Price, ProviderAccount, Tenant
 from tenants.told import told_by
@@ -139,6 +139,7 @@ def render_model(row: ModelRoute, tenant: Tenant | None) -> dict[str, Any]:
         "name": row.name,
         "deployments": [one.name for one in seen],
         "is_enabled": row.is_enabled,
+        **{name: getattr(row, name) for name in RETRIES},
     }
 
 

@@ -10,6 +10,7 @@ from rateguard.api.schema.describing import Shape, constant, list_of
 from rateguard.engine.providers.registry import PROVIDERS
 from tenants.changes import accounts, models
 from tenants.models import AuditAction
+from tenants.models.providers import RETRY_RANGES
 from tenants.models.tenant import MAX_WEIGHT
 
 MODEL_CHARS = 128
@@ -106,6 +107,11 @@ class RouteChangesShape(RequestShape):
         help_text="By name or id, the first one first; a change names all of them.",
     )
     is_enabled = FlagField(required=False)
+    max_tries = whole(
+        *RETRY_RANGES["max_tries"], required=False, allow_null=True, help_text="null: as the settings say."
+    )
+    retry_base_ms = whole(*RETRY_RANGES["retry_base_ms"], required=False, allow_null=True)
+    retry_max_ms = whole(*RETRY_RANGES["retry_max_ms"], required=False, allow_null=True)
 
 
 class RouteShape(Shape):
@@ -116,6 +122,9 @@ class RouteShape(Shape):
     name = serializers.CharField()
     deployments = serializers.ListField(child=serializers.CharField())
     is_enabled = serializers.BooleanField()
+    max_tries = serializers.IntegerField(allow_null=True)
+    retry_base_ms = serializers.IntegerField(allow_null=True)
+    retry_max_ms = serializers.IntegerField(allow_null=True)
 
 
 ROUTES = list_of(RouteShape, next_cursor=next_cursor())

@@ -19,15 +19,18 @@ from structlog.contextvars import bind_contextvars
 
 from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.errors import ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs import inherit
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
+from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
+from rateguard.jobs.bodies import opened
 from rateguard.jobs.line.publisher import Entry
 from rateguard.jobs.line.pump import Pump
+from rateguard.jobs.models import Delivery
 from tenants.directory import Place
 
 logger = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class _Call:
     place: Place
     began_at: float
     sent_at: float | None = None
+    is_requeued: bool = False
 
     @property
     def reservation(self) -> ReservationId:
@@ -80,6 +84,7 @@ class Executor:
         self._settler = settler
         self._pump = pump
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._calls: dict[uuid.UUID, _Call] = {}
         self._cancelled: set[uuid.UUID] = set()
         self.is_draining = False
 
@@ -105,6 +110,15 @@ class Executor:
             self._cancelled.add(job)
             task.cancel()
 
+    def requeue(self, job: uuid.UUID, attempt: int) -> None:
+        """A person put a running job back in line: give this attempt up, unless it has left and may never be sent twice."""
+        call, task = self._calls.get(job), self._tasks.get(job)
+        if call is None or task is None or call.claimed.attempt != attempt:
+            return
+        if call.claimed.delivery != Delivery.AT_MOST_ONCE or call.sent_at is None:
+            call.is_requeued = True
+            task.cancel()
+
     def give_back_all(self) -> None:
         """The worker leaves: end every running call; its job goes back to the waiting room."""
         for task in self._tasks.values():
@@ -122,7 +136,7 @@ class Executor:
     def _begin(self, claimed: Claimed, place: Place) -> asyncio.Task[None]:
         call = _Call(claimed, place, time.monotonic())
         task = asyncio.get_running_loop().create_task(self._run(call))
-        self._tasks[claimed.job] = task
+        self._tasks[claimed.job], self._calls[claimed.job] = task, call
         task.add_done_callback(lambda done: self._forget(call, done))
         return task
 
@@ -130,6 +144,7 @@ class Executor:
         if done.cancelled():  # before its first step: nothing of it has run, and nobody else ends it
             self._settler.add(self._stopped(call))
         self._tasks.pop(call.claimed.job, None)
+        self._calls.pop(call.claimed.job, None)
         self._cancelled.discard(call.claimed.job)
 
     async def _run(self, call: _Call) -> None:
@@ -142,26 +157,23 @@ class Executor:
             finished = succeeded(claimed, call.place, outcome, _latency_ms(call))
         except ProviderError as error:
             logger.info("attempt failed at %s: %s: %s", call.place.name, error.code, error)
-            finished = failed(claimed, call.place, error, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+            finished = _failed(call, error)
         except asyncio.CancelledError:
             finished = self._stopped(call)
         except Exception as error:
             logger.exception("attempt %s broke", call.reservation)
-            unforeseen = ProviderError(
-                f"{type(error).__name__}: {error}", kind=ErrorKind.BAD_REQUEST, may_be_billed=call.sent_at is not None
-            )
-            finished = failed(claimed, call.place, unforeseen, _latency_ms(call), has_left=call.sent_at is not None, chance=random.random())
+            finished = _failed(call, as_provider_error(error, has_left=call.sent_at is not None))
         self._settler.add(finished)
 
     def _stopped(self, call: _Call) -> Finished:
-        is_cancelled = call.claimed.job in self._cancelled
-        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, is_cancelled=is_cancelled)
+        why = {"is_cancelled": call.claimed.job in self._cancelled, "is_requeued": call.is_requeued}
+        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, **why)
 
     async def _send(self, call: _Call) -> Outcome:
         provider = self._providers.get(call.place.target.provider)
         request = Request(
             endpoint=Endpoint(call.claimed.endpoint),
-            body=orjson.loads(call.claimed.request),
+            body=orjson.loads(opened(call.claimed.request)),
             attempt_id=str(call.reservation),
             total_timeout_s=call.claimed.timeout_s,
             connect_timeout_s=call.claimed.connect_timeout_s or conf().connect_timeout_s,
@@ -173,6 +185,13 @@ class Executor:
         if call.sent_at is None:
             self._pump.sent(Sent(call.reservation, self._holder, 0), at)
         call.sent_at = at
+
+
+def _failed(call: _Call, error: ProviderError) -> Finished:
+    claimed = call.claimed
+    settings = settings_of(claimed.model, claimed.max_tries)
+    has_left = call.sent_at is not None
+    return failed(claimed, call.place, error, _latency_ms(call), has_left=has_left, chance=random.random(), settings=settings)
 
 
 def _latency_ms(call: _Call) -> int:

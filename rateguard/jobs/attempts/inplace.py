@@ -18,6 +18,7 @@ from contextvars import ContextVar
 import orjson
 from celery import Celery
 
+from rateguard.conf import conf
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import most_nano_usd
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
@@ -25,12 +26,14 @@ from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.outcome import Finished, failed, succeeded
+from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
 from rateguard.jobs.attempts.settle import settle
+from rateguard.jobs.bodies import opened
 from rateguard.jobs.ends import outbox
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import places_of
-from rateguard.jobs.states import EXPIRE, HOLD_BACK, REFUSE, RELEASE, TERMINAL
+from rateguard.jobs.states import EXPIRE, FAIL, HOLD_BACK, REFUSE, RELEASE, TERMINAL
 from tenants.directory import Place
 from tenants.models import GateEpoch, Tenant
 
@@ -151,26 +154,30 @@ def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller) -> Finished:
     began_s = time.monotonic()
     request = Request(
         endpoint=Endpoint(claimed.endpoint),
-        body=orjson.loads(claimed.request),
+        body=orjson.loads(opened(claimed.request)),
         attempt_id=f"{claimed.job}.{claimed.attempt}",
         total_timeout_s=claimed.timeout_s,
-        first_byte_timeout_s=claimed.timeout_s,
+        connect_timeout_s=claimed.connect_timeout_s or conf().connect_timeout_s,
+        first_token_timeout_s=claimed.first_token_timeout_s or claimed.timeout_s,
     )
     try:
         finished = succeeded(claimed, place, by.call(place, request, job), _since_ms(began_s))
     except ProviderError as error:
         finished = _failed(claimed, place, error, began_s)
     except BaseException as error:
-        unforeseen = ProviderError(f"{type(error).__name__}: {error}", kind=ErrorKind.BAD_REQUEST)
-        settle([_failed(claimed, place, unforeseen, began_s).ended])
-        raise
+        unforeseen = as_provider_error(error, has_left=False)
+        finished = _failed(claimed, place, unforeseen, began_s)
+        if finished.ended.transition is FAIL:
+            settle([finished.ended])
+            raise
     settle([finished.ended])
     return finished
 
 
 def _failed(claimed: Claimed, place: Place, error: ProviderError, began_s: float) -> Finished:
     has_left = error.kind != ErrorKind.CONNECT
-    return failed(claimed, place, error, _since_ms(began_s), has_left=has_left, chance=1.0)
+    settings = settings_of(claimed.model, claimed.max_tries)
+    return failed(claimed, place, error, _since_ms(began_s), has_left=has_left, chance=1.0, settings=settings)
 
 
 def _since_ms(began_s: float) -> int:

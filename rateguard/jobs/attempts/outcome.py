@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 from rateguard import wiring
-from rateguard.conf import conf
 from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement
 from rateguard.engine.money import Usage, cost_nano_usd
 from rateguard.engine.providers.base import Outcome
-from rateguard.engine.retry import Action, Failure, RetrySettings, decide
+from rateguard.engine.retry import Action, Failure, RetrySettings
 from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.retrying import judge
 from rateguard.jobs.attempts.settle import Ended
 from rateguard.jobs.models import Delivery
-from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED, AttemptState
+from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, REQUEUE, RETRY, STOP, SUCCEED, AttemptState
 from tenants.directory import Place
 
 DEFAULT_COOLDOWN_MS = 1_000
@@ -72,18 +72,22 @@ def _counted_at(outcome: Outcome) -> float | None:
     return latest if latest - outcome.sent_at > SENT_TO_ARRIVED_MS / 1000 else None
 
 
-def failed(claimed: Claimed, place: Place, error: ProviderError, latency_ms: int, *, has_left: bool, chance: float) -> Finished:
-    """The end of a failed call. What may have been billed is charged as reserved and marked estimated; the rest costs nothing."""
+def failed(
+    claimed: Claimed, place: Place, error: ProviderError, latency_ms: int, *, has_left: bool, chance: float, settings: RetrySettings
+) -> Finished:
+    """The end of a failed call. What may have been billed is charged as reserved and marked estimated; the rest costs nothing.
+
+    settings: of its retries (`retrying.settings_of`). chance: a random number in [0, 1).
+    """
     failure = Failure(
         kind=error.kind,
         tries=claimed.tries,
-        may_have_arrived=has_left and error.kind != ErrorKind.CONNECT,
+        has_left=has_left,
         retry_after_ms=error.retry_after_ms,
         deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
         is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
     )
-    settings = RetrySettings(conf().retry_base_ms, conf().retry_max_ms, claimed.max_tries)
-    verdict = decide(failure, settings, chance)
+    verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
     usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if error.may_be_billed else (Usage(), 0)
     ended = Ended(
@@ -103,14 +107,18 @@ def failed(claimed: Claimed, place: Place, error: ProviderError, latency_ms: int
     return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
 
 
-def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool) -> Finished:
+def stopped(
+    claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool, is_requeued: bool = False
+) -> Finished:
     """The end of a call that was given up: charged as reserved if it had left.
 
-    Where a person cancelled it, its job is over; where its worker leaves, the job goes back, unless it may never be sent twice.
+    Where a person cancelled it, its job is over; where one put it back in line, or its worker leaves, the job goes back, unless it may
+    never be sent twice.
     """
     usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if has_left else (Usage(), 0)
     is_final = claimed.delivery == Delivery.AT_MOST_ONCE and has_left
-    transition = STOP if is_cancelled else FAIL if is_final else ORPHAN
+    back = (REQUEUE, "its job was put back in line") if is_requeued else (ORPHAN, "its worker left")
+    transition, message = (STOP, "cancelled while it ran") if is_cancelled else (FAIL, "its worker left") if is_final else back
     ended = Ended(
         job=claimed.job,
         attempt=claimed.attempt,
@@ -119,7 +127,7 @@ def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, 
         usage=usage,
         nano_usd=nano_usd,
         error_code=ErrorKind.CANCELLED.value,
-        error_message="cancelled while it ran" if is_cancelled else "its worker left",
+        error_message=message,
         latency_ms=latency_ms,
         queue_ms=claimed.queue_ms,
     )

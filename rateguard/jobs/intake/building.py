@@ -15,6 +15,7 @@ from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
+from rateguard.jobs.attempts.retrying import max_tries_of
 from rateguard.jobs.ids import new_id
 from rateguard.jobs.inherit import current_run
 from rateguard.jobs.insight.expect import expected_output_tokens
@@ -54,7 +55,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         run_at=submission.run_at,
         deadline_at=_deadline(submission, lineage, now),
         timeout_s=submission.timeout_s or conf().call_timeout_s,
-        max_tries=submission.max_tries or conf().max_tries,
+        max_tries=submission.max_tries or max_tries_of(model),
         is_stored=submission.store,
         batch_id=submission.batch,
         request_hash=request_hash,

@@ -141,7 +141,7 @@ with attempt as (
         greatest(0, (extract(epoch from statement_timestamp() - finished_at) * 1000)::bigint + coalesce(latency_ms, 0)) as age_ms
     from rateguard_jobs_attempt
     where state <> 'running' and started_at >= statement_timestamp() - %s * interval '1 millisecond'
-      and error_code <> 'connect' and (is_estimated or state not in ('cancelled', 'abandoned'))
+      and error_code not in ('connect', 'never_sent') and (is_estimated or state not in ('cancelled', 'abandoned'))
 )
 select coalesce(job.path, attempt.tenant_id::text), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens)::bigint,
     sum(attempt.output_tokens)::bigint, sum(attempt.nano_usd)::bigint,

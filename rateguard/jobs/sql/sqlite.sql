@@ -160,7 +160,7 @@ with attempt as (
         max(0, cast((julianday('now') - julianday(finished_at)) * 86400000 as integer) + coalesce(latency_ms, 0)) as age_ms
     from rateguard_jobs_attempt
     where state <> 'running' and started_at >= strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || (%s / 1000.0) || ' seconds')
-      and error_code <> 'connect' and (is_estimated or state not in ('cancelled', 'abandoned'))
+      and error_code not in ('connect', 'never_sent') and (is_estimated or state not in ('cancelled', 'abandoned'))
 )
 select coalesce(job.path, cast(attempt.tenant_id as text)), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens),
     sum(attempt.output_tokens), sum(attempt.nano_usd),

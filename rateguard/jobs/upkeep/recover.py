@@ -23,7 +23,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from, waiting_of
 from rateguard.jobs.models import Attempt, Delivery, Job
-from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, RELEASE, STOP, TERMINAL, AttemptState, State
+from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, REQUEUE, STOP, TERMINAL, AttemptState, State
 
 PAGE = 500
 MOST_ABANDONED = 3
@@ -62,17 +62,6 @@ def expire(pump: Pump, counts: Counts) -> None:
     pump.withdraw(waiting_of(row) for row in rows if row.state == State.QUEUED)
     announce(ended)
     counts.expired += len(ended)
-
-
-def release(pump: Pump, counts: Counts) -> None:
-    """Scheduled jobs whose time has come wait in line; a retried one keeps its old place."""
-    due = list(Job.objects.filter(state=State.SCHEDULED, run_at__lte=Now()).order_by("run_at").values_list("pk", flat=True)[:PAGE])
-    if not due:
-        return
-    first_time = Job.objects.filter(pk__in=due, attempt=0)
-    moved = end(first_time, RELEASE, queued_at=Now()) + end(Job.objects.filter(pk__in=due, attempt__gt=0), RELEASE)
-    pump.enqueue(waiting_of(row) for row in Job.objects.filter(pk__in=moved))
-    counts.released += len(moved)
 
 
 def sweep_new(pump: Pump, since: dt.datetime, until: dt.datetime) -> None:
@@ -179,11 +168,12 @@ def _abandoned(attempt: Attempt) -> Ended:
     is_poison = job is not None and job.abandoned + 1 >= MOST_ABANDONED
     is_final = job is not None and (job.delivery == Delivery.AT_MOST_ONCE or is_poison)
     is_cancelled = job is not None and job.cancel_requested
+    back = REQUEUE if job is not None and job.requeue_requested else ORPHAN
     return Ended(
         job=attempt.reservation_id,
         attempt=attempt.number,
         state=AttemptState.ABANDONED,
-        transition=STOP if is_cancelled else FAIL if is_final else ORPHAN,
+        transition=STOP if is_cancelled else FAIL if is_final else back,
         usage=usage,
         nano_usd=nano_usd,
         error_code="poison" if is_poison else "abandoned",

@@ -11,7 +11,7 @@ from rateguard.management.finding import named
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given, yes_or_no
 from tenants.changes.actor import Actor
-from tenants.changes.models import KIND, change_model, create_model, delete_model
+from tenants.changes.models import KIND, RETRIES, change_model, create_model, delete_model
 from tenants.models import Deployment, ModelRoute
 
 
@@ -32,6 +32,7 @@ class Command(RowsCommand[ModelRoute]):
     examples = """\
   manage.py model create small --deployment mini-eu --deployment mini-us
   manage.py model change small --deployment mini-us        all of them anew, in order
+  manage.py model change small --max-tries 3 --retry-base-ms 1000
   manage.py model change small --is-enabled no"""
 
     def values(self, row: ModelRoute) -> dict[str, Any]:
@@ -42,10 +43,11 @@ class Command(RowsCommand[ModelRoute]):
         """What callers write, and where it leads."""
         parser.add_argument("name", help="what callers write as `model`")
         _add_deployments(parser, is_required=True)
+        _add_retries(parser)
 
     def do_create(self, options: dict[str, Any]) -> None:
         """Make one."""
-        row = create_model(actor(), name=options["name"], deployments=_deployments(options))
+        row = create_model(actor(), name=options["name"], deployments=_deployments(options), **given(options, *RETRIES))
         self.tell(options, row, f"created model {row.name}")
 
     def add_change(self, parser: CommandParser) -> None:
@@ -54,10 +56,11 @@ class Command(RowsCommand[ModelRoute]):
         parser.add_argument("--name", help="another name")
         _add_deployments(parser, is_required=False)
         parser.add_argument("--is-enabled", type=yes_or_no, metavar="YES|NO", help="no: callers are told that there is no such model")
+        _add_retries(parser)
 
     def do_change(self, options: dict[str, Any]) -> None:
         """Change what was named."""
-        fields = given(options, "name", "deployment", "is_enabled")
+        fields = given(options, "name", "deployment", "is_enabled", *RETRIES)
         if fields.pop("deployment", None):
             fields["deployments"] = _deployments(options)
         row = change_model(actor(), self.row(options), **fields)
@@ -71,6 +74,12 @@ class Command(RowsCommand[ModelRoute]):
 def _add_deployments(parser: CommandParser, *, is_required: bool) -> None:
     told = "where it leads; repeat it, the first one is asked first"
     parser.add_argument("--deployment", action="append", required=is_required, metavar="NAME", help=told)
+
+
+def _add_retries(parser: CommandParser) -> None:
+    parser.add_argument("--max-tries", type=int, metavar="N", help="failures of a job before it fails; the setting MAX_TRIES by default")
+    parser.add_argument("--retry-base-ms", type=int, metavar="MS", help="the longest first wait; it doubles; RETRY_BASE_MS by default")
+    parser.add_argument("--retry-max-ms", type=int, metavar="MS", help="the longest wait; RETRY_MAX_MS by default")
 
 
 def _deployments(options: dict[str, Any]) -> list[Deployment]:

@@ -35,6 +35,8 @@ _BY_WORD = {
     "invalid_api_key": ErrorKind.AUTH,
     "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
     "slow_down": ErrorKind.RATE_LIMITED,
+    "rate_limit_error": ErrorKind.RATE_LIMITED,
+    "resource_unavailable": ErrorKind.RATE_LIMITED,  # OpenAI flex: no capacity now, not charged
     "server_is_overloaded": ErrorKind.OVERLOADED,
     "service_unavailable_error": ErrorKind.OVERLOADED,
     "overloaded_error": ErrorKind.OVERLOADED,
@@ -45,6 +47,8 @@ _BY_STATUS = {
     403: ErrorKind.AUTH,
     404: ErrorKind.NOT_FOUND,
     408: ErrorKind.TIMEOUT,
+    409: ErrorKind.CONFLICT,
+    424: ErrorKind.SERVER,  # Azure, Bedrock: the model itself failed
     429: ErrorKind.RATE_LIMITED,
     498: ErrorKind.OVERLOADED,  # Groq: no flex capacity
     503: ErrorKind.OVERLOADED,
@@ -52,7 +56,11 @@ _BY_STATUS = {
 }
 _GATEWAY_GAVE_UP = frozenset({504, 524})  # the provider behind the gateway may go on, and bill
 
-_TOO_LONG = re.compile(r"maximum context length|exceeds the available context size|prompt is too long|input is too long", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"maximum context length|exceeds the available context size|prompt is too long|input is too long"
+    r"|exceed context limit|exceeds the maximum number of tokens allowed",
+    re.IGNORECASE,
+)
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]+).*?Requested:? ([\d,]+)", re.DOTALL)
 _WHOLE_ACCOUNT = re.compile(r"limit reached (?:in|for) (?:organization|project)", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:sk|gsk|xai|nvapi)-[\w*.-]{4,}")
