@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -84,6 +85,21 @@ class _Words:
     def read(self, key: str, value: object) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) and re.fullmatch(self.form, one) for one in value):
             raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write a list of {self.remedy}')
+        return tuple(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Networks:
+    """A list of networks of addresses."""
+
+    def read(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise ConfigurationError(f'RATEGUARD["{key}"] is {value!r}: write a list of networks, like 10.0.0.0/8')
+        for one in value:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError as error:
+                raise ConfigurationError(f'RATEGUARD["{key}"] holds {one!r}: {error}; write networks, like 10.0.0.0/8') from None
         return tuple(value)
 
 
@@ -219,7 +235,7 @@ class Conf:
     """How long a webhook message is sent again until it is dead."""
     webhook_timeout_s: int = _whole(10, 1, 300, "seconds")
     """How long a webhook endpoint may take to answer."""
-    webhook_networks: tuple[str, ...] = _words(r"[0-9a-fA-F.:]+/[0-9]{1,3}", "networks, like 10.0.0.0/8")
+    webhook_networks: tuple[str, ...] = dataclasses.field(default=(), metadata={"rule": _Networks()})
     """Private networks that webhooks may be sent to; every other private address is refused."""
     batch_lines: int = _whole(50_000, 1, 10_000_000, "lines")
     """Lines of one batch, at most."""
@@ -260,7 +276,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _from_text(rule: object, text: str) -> object:
-    if isinstance(rule, _Keys | _Words):
+    if isinstance(rule, _Keys | _Words | _Networks):
         return [one.strip() for one in text.split(",") if one.strip()]
     if isinstance(rule, _Switch):
         return _SWITCHES.get(text.strip().lower(), text)

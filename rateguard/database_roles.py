@@ -44,6 +44,7 @@ WORKER: Final[Mapping[str, str]] = {
     **dict.fromkeys((f"{TENANTS}usagequarter", f"{TENANTS}usagequarterbin", f"{TENANTS}usageday"), KEEP),
     **dict.fromkeys((f"{TENANTS}configversion", f"{TENANTS}gateepoch", f"{TENANTS}run"), KEEP),
     **dict.fromkeys((f"{TENANTS}forgotten", f"{TENANTS}gateevent", f"{TENANTS}pause"), WRITE),
+    f"{TENANTS}webhookendpoint": f"{READ}, UPDATE (is_enabled)",  # a receiver that says it is gone is sent nothing more
     f"{TENANTS}auditentry": NOTHING,
     f"{TENANTS}member": NOTHING,
 }

@@ -31,7 +31,7 @@ from rateguard.engine.limits.limit import LimitRecord
 from rateguard.engine.scopes import NodeKind
 from tenants.directory import Directory, read_directory
 from tenants.events import delete_old, store_notices
-from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState, Tenant
+from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState, Tenant, WebhookEndpoint
 from tenants.models.runs import runs_changed
 from tenants.records import configuration as parts
 from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
@@ -242,7 +242,7 @@ def _push_runs(pks: Collection[uuid.UUID]) -> bool:
 def _changed(sender: type[models.Model], instance: models.Model | None, version: int, pk: int | None, **_: Any) -> None:
     """One change was committed: push what it touches."""
     note_version(version)
-    if sender is not ApiKey:
+    if sender not in {ApiKey, WebhookEndpoint}:  # the gate knows neither
         push_configuration(parts.touched_by(sender, instance, pk))
 
 

@@ -41,7 +41,7 @@ from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends.outbox import process_teller
 from rateguard.jobs.insight import expect
-from rateguard.jobs.intake import affordable
+from rateguard.jobs.intake import affordable, hearing
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit, submit_many
 from rateguard.jobs.line import pump as pumps
@@ -418,6 +418,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wiring, "_known_version", 0)
     expect.forget()
     affordable.forget()
+    hearing.forget()
     process_pump.cache_clear()
     process_teller.cache_clear()
     yield

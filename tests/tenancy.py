@@ -9,7 +9,7 @@ import pytest
 
 from rateguard import wiring
 from rateguard.jobs.insight import expect
-from rateguard.jobs.intake import affordable
+from rateguard.jobs.intake import affordable, hearing
 from rateguard.jobs.line.pump import process_pump
 from tenants.keys import issue_key
 from tenants.models import ApiKey, Deployment, ModelRoute, ProviderAccount, RouteTarget, Tenant
@@ -52,6 +52,7 @@ def _forget() -> None:
     wiring.forget_directory()
     expect.forget()
     affordable.forget()
+    hearing.forget()
     if process_pump.cache_info().currsize:
         process_pump().stop(0)
         process_pump.cache_clear()
