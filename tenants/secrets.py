@@ -18,7 +18,7 @@ from django.db.models.query_utils import DeferredAttribute
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError, SecretUnreadable
 
-_STORED = "fernet:"
+STORED = "fernet:"
 """What every stored secret begins with, so that a copied row is never encrypted twice."""
 
 
@@ -31,7 +31,7 @@ def _cipher(keys: tuple[str, ...]) -> MultiFernet:
 
 def encrypt(text: str) -> str:
     """The stored form of a text; the empty text stays empty. Raises ConfigurationError without a key."""
-    return _STORED + _cipher(conf().encryption_keys).encrypt(text.encode()).decode() if text else ""
+    return STORED + _cipher(conf().encryption_keys).encrypt(text.encode()).decode() if text else ""
 
 
 def decrypt(stored: str) -> str:
@@ -39,7 +39,7 @@ def decrypt(stored: str) -> str:
     if not stored:
         return ""
     try:
-        return _cipher(conf().encryption_keys).decrypt(stored.removeprefix(_STORED)).decode()
+        return _cipher(conf().encryption_keys).decrypt(stored.removeprefix(STORED)).decode()
     except InvalidToken:
         raise SecretUnreadable(_UNREADABLE) from None
 
@@ -49,7 +49,7 @@ def rotate(stored: str) -> str:
     if not stored:
         return ""
     try:
-        return _STORED + _cipher(conf().encryption_keys).rotate(stored.removeprefix(_STORED)).decode()
+        return STORED + _cipher(conf().encryption_keys).rotate(stored.removeprefix(STORED)).decode()
     except InvalidToken:
         raise SecretUnreadable(_UNREADABLE) from None
 
@@ -109,7 +109,7 @@ class EncryptedTextField(_Text):
         """A `Secret` of a text, of a stored form, or of a `Secret`; an expression and None pass."""
         if value is None or isinstance(value, Secret | Expression):
             return value
-        return Secret(stored=value) if str(value).startswith(_STORED) else Secret(str(value))
+        return Secret(stored=value) if str(value).startswith(STORED) else Secret(str(value))
 
     def from_db_value(self, value: str | None, _expression: Expression, _connection: BaseDatabaseWrapper) -> Secret | None:
         """What the database holds, not decrypted yet."""

@@ -11,6 +11,7 @@ from dashboard.panels.timeline import Step, opens, timeline, waits_now
 from dashboard.queries.job import Past
 from dashboard.templatetags.rateguard_pages import count, duration, usd
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.bodies import why_gone
 from rateguard.jobs.models import Delivery, Job, JobEvent
 from rateguard.jobs.states import RESUBMIT, TERMINAL, WAITING, State
 
@@ -38,6 +39,7 @@ class JobPanel:
     is_live: bool
     can_cancel: bool
     can_retry: bool
+    gone: str = ""
 
 
 def job_panel(past: Past, zone: ZoneInfo, now: dt.datetime) -> JobPanel:
@@ -50,7 +52,8 @@ def job_panel(past: Past, zone: ZoneInfo, now: dt.datetime) -> JobPanel:
         facts=tuple(_facts(past)),
         is_live=job.state not in TERMINAL,
         can_cancel=can_cancel(job),
-        can_retry=job.state in RESUBMIT.sources,
+        can_retry=job.state in RESUBMIT.sources and not why_gone(job),
+        gone=why_gone(job),
     )
 
 

@@ -12,6 +12,7 @@ from django.db.models.functions import Length, Substr
 from django.http import Http404
 
 from dashboard.queries.in_the_way import InTheWay, in_the_way_of
+from rateguard.jobs.bodies import is_sealed
 from rateguard.jobs.insight.hindrances import WaitedFor, hindrances_of
 from rateguard.jobs.insight.search import HEAVY
 from rateguard.jobs.models import Attempt, Job, JobEvent
@@ -26,6 +27,7 @@ MOST_STEPS = 500
 """Attempts and events that a page tells of; more, and the first ones are left out."""
 MOST_BODY_CHARS = 100_000
 """Of a request and of an answer, so much is on the page; the rest is a file to take along."""
+UNREADABLE = "It was encrypted with a key that is not there. An operator can put the key back into ENCRYPTION_KEYS."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,16 +129,26 @@ def bodies_of(access: Access, job: Job) -> Bodies | None:
     """The bodies, cut; None for who sees figures and no contents."""
     if not access.may(Power.READ, job.tenant_id):
         return None
-    columns = [part for name in ("request", "result") for part in (Substr(name, 1, MOST_BODY_CHARS), Length(name))]
-    request, size, result, result_size = Job.objects.filter(pk=job.pk).values_list(*columns)[0]
-    return Bodies(Body(request, size), None if result is None else Body(result, result_size))
+    return Bodies(_cut(job, "request") or Body("", 0), _cut(job, "result"))
+
+
+def _cut(job: Job, name: str) -> Body | None:
+    """The database cuts a body, for it may be large. A sealed one has no beginning: it comes whole, and is opened."""
+    of_job = Job.objects.filter(pk=job.pk)
+    text, size = of_job.values_list(Substr(name, 1, MOST_BODY_CHARS), Length(name))[0]
+    if text is None:
+        return None
+    if not is_sealed(text):
+        return Body(text, size)
+    whole = of_job.values_list(name, flat=True)[0] or ""
+    return Body(UNREADABLE, len(UNREADABLE)) if is_sealed(whole) else Body(whole[:MOST_BODY_CHARS], len(whole))
 
 
 def whole_body(access: Access, job: Job, name: str) -> str:
-    """All of a request (`request`) or an answer (`result`). Raises Http404 where there is none, or for who may not read it."""
+    """All of a request (`request`) or an answer (`result`). Raises Http404 where there is none to read, or for who may not read it."""
     text: str | None = None
     if access.may(Power.READ, job.tenant_id):
         text = Job.objects.filter(pk=job.pk).values_list(name, flat=True)[0]
-    if text is None:
+    if not text or is_sealed(text):
         raise Http404
     return text

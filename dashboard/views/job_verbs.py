@@ -13,6 +13,7 @@ from dashboard.page import page, shown
 from dashboard.panels.job import can_cancel
 from dashboard.queries.job import job_of
 from rateguard.engine.errors import InvalidRequest, NotAllowed
+from rateguard.jobs.bodies import why_gone
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.models import Job
@@ -44,7 +45,9 @@ def retry_job(request: HttpRequest, access: Access, job_id: uuid.UUID) -> HttpRe
     """GET asks whether to; POST does it. What is refused is told on the job's page."""
     job = _job_to_work_on(access, job_id)
     if request.method != "POST":
-        return shown(request, access, "job_verb", here="jobs", job=job, verb="retry", makes_sense=job.state in RESUBMIT.sources)
+        gone = why_gone(job)
+        makes_sense = job.state in RESUBMIT.sources and not gone
+        return shown(request, access, "job_verb", here="jobs", job=job, verb="retry", makes_sense=makes_sense, gone=gone)
     if job.state not in TERMINAL:
         messages.info(request, f"The job goes on already: it is {job.state}.")
         return redirect("dashboard:job", job_id=job_id)

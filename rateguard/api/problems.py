@@ -25,7 +25,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
 from rateguard.api.limit_headers import limit_headers
-from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed
+from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed, SecretUnreadable
 from rateguard.jobs.faults import escaped
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same request again in a moment"
+BODY_IS_SEALED = "the job's request or answer was encrypted with a key that is not there: an operator must put it back into ENCRYPTION_KEYS"
 
 _STATUSES = {
     "budget_exhausted": 402,
@@ -41,11 +42,13 @@ _STATUSES = {
     "in_use": 409,
     "key_revoked": 409,
     "not_retryable": 409,
+    "not_stored": 409,
     "run_stopped": 409,
     "run_deadline_passed": 409,
     "idempotency_mismatch": 422,
     "body_too_large": 413,
     "unsupported_media_type": 415,
+    "secret_unreadable": 503,
 }
 """Where a refused request is not simply a 400, or 403 and 429 by its class."""
 
@@ -142,9 +145,11 @@ def _problem_of(error: Exception) -> Problem:
 
 
 def _of_others(error: Exception) -> Problem:
-    """What neither our inside nor DRF raised, and the gate's silence."""
+    """What neither our inside nor DRF raised, the gate's silence, and a key that is gone."""
     if isinstance(error, GateError):
         return Problem(503, _CODES[503][0], GATE_IS_AWAY, headers={"Retry-After": str(RETRY_AFTER_S)})
+    if isinstance(error, SecretUnreadable):
+        return Problem(_STATUSES[error.code], error.code, BODY_IS_SEALED)
     for kind, status in _FOREIGN:
         if isinstance(error, kind):
             return Problem.of_status(status, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {})

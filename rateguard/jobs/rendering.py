@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.bodies import opened
 from rateguard.jobs.models import Job
 
 _AS_THEY_ARE = ("model", "endpoint", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "deployment", "request_id")
@@ -37,6 +38,7 @@ def render_job(job: Job, *, attempts: int | None = None, has_result: bool = True
         "connect_timeout": job.connect_timeout_s,
         "first_token_timeout": job.first_token_timeout_s,
         "store": job.is_stored,
+        "purged_at": time_text(job.purged_at),
         "webhook": job.webhook,
         "batch": None if job.batch_id is None else str(job.batch_id),
         "custom_id": job.custom_id,
@@ -45,7 +47,7 @@ def render_job(job: Job, *, attempts: int | None = None, has_result: bool = True
         "tries": job.tries,
         "attempts": _attempts(job) if attempts is None else attempts,
         "cancel_requested": job.cancel_requested,
-        "result": orjson.Fragment(job.result) if has_result and job.result is not None else None,
+        "result": orjson.Fragment(opened(job.result)) if has_result and job.result is not None else None,
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "usage": _usage(job),
         "cost_usd": usd(job.nano_usd),

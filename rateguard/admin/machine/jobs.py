@@ -22,6 +22,7 @@ from rateguard.admin.machine.places import Place, read_place
 from rateguard.admin.machine.related import Table, table
 from rateguard.admin.machine.retrying import RETRY_JOBS
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.bodies import why_gone
 from rateguard.jobs.insight import keyset
 from rateguard.jobs.insight.fence import among
 from rateguard.jobs.insight.search import HEAVY, MOST_LOOKED_AT, Search, find
@@ -183,12 +184,12 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
     @admin.display(description="request")
     def shown_request(self, row: Job) -> Any:
         """The caller's body."""
-        return shown.body(row.request)
+        return shown.body(row.request) if row.request else why_gone(row) or NOTHING
 
     @admin.display(description="answer")
     def shown_result(self, row: Job) -> Any:
         """The provider's."""
-        return shown.body(row.result)
+        return shown.body(row.result) if row.result else why_gone(row) or NOTHING
 
     @admin.display(description="metadata")
     def shown_metadata(self, row: Job) -> Any:

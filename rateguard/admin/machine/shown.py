@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from rateguard.admin.drawing import NOTHING, badge
 from rateguard.engine.money import format_usd
+from rateguard.jobs.bodies import is_sealed
 from rateguard.jobs.states import State
 
 MOST_BODY_CHARS = 20_000
@@ -110,6 +111,8 @@ def body(text: str | None) -> SafeString | str:
     """A request or an answer, in lines; a very long one up to MOST_BODY_CHARS."""
     if not text:
         return NOTHING
+    if is_sealed(text):
+        return "it was encrypted with a key that is not there: put it back into ENCRYPTION_KEYS"
     with contextlib.suppress(orjson.JSONDecodeError):  # else as it was stored
         text = orjson.dumps(orjson.loads(text), option=orjson.OPT_INDENT_2).decode()
     rest = len(text) - MOST_BODY_CHARS

@@ -181,6 +181,7 @@ class JobShape(Shape):
     connect_timeout = serializers.IntegerField(allow_null=True, help_text="Seconds; null: the setting's.")
     first_token_timeout = serializers.IntegerField(allow_null=True, help_text="Seconds; null: the setting's.")
     store = serializers.BooleanField(help_text="Whether its request and its answer are kept.")
+    purged_at = serializers.DateTimeField(allow_null=True, help_text="Since then its request and its answer are gone.")
     webhook = serializers.CharField(help_text="The endpoint that it names; empty for none.")
     batch = serializers.UUIDField(allow_null=True, help_text="The batch that it came in by.")
     custom_id = serializers.CharField(help_text="Of its line in the batch.")

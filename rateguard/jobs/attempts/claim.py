@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from django.db import connection, transaction
 
+from rateguard.jobs.bodies import readable
 from rateguard.jobs.line.publisher import Entry
 from rateguard.jobs.sql import statements
 
@@ -60,9 +61,10 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
 
 
 def _claimed(job: uuid.UUID | str, *columns: Any) -> Claimed:
-    """A row of the claim; SQLite writes ids as texts."""
-    *others, run, connect_s, first_token_s, is_stored = columns
-    return Claimed(*[_as_uuid(job), *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored)])
+    """A row of the claim; SQLite writes ids as texts. The request is opened; one that cannot be is the call's to refuse."""
+    attempt, endpoint, model, request, *others, run, connect_s, first_token_s, is_stored = columns
+    begins = (_as_uuid(job), attempt, endpoint, model, readable(request))
+    return Claimed(*begins, *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored))
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:

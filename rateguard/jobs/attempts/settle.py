@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
+from rateguard.jobs.bodies import seal
 from rateguard.jobs.ends import outbox
 from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.models import Attempt
@@ -109,7 +110,7 @@ def _row(one: Ended) -> dict[str, Any]:
         "tries": int(one.counts_try),
         "abandoned": int(one.counts_abandoned),
         "retry_ms": one.retry_ms,
-        "result": one.result,
+        "result": None if one.result is None else seal(one.result),
         "error_code": one.error_code,
         "error_message": message,
         "input_tokens": usage.input_tokens,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 from django.db import connections, router, transaction
 
 from rateguard.jobs.attempts import inplace
+from rateguard.jobs.bodies import seal
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Job, JobEvent
@@ -50,11 +52,17 @@ def _kind(row: Job) -> str:
 def _insert_in_one(rows: Sequence[Job], using: str) -> None:
     """The rows go as one JSON array, which the server reads as rows of its own table."""
     statement, columns = _statement()
-    told = orjson.dumps([{column: getattr(row, name) for column, name in columns} for row in rows]).decode()
+    told = orjson.dumps([_as_columns(row, columns) for row in rows]).decode()
     with transaction.mark_for_rollback_on_error(using), connections[using].cursor() as cursor:
         cursor.execute(statement, [told, State.SCHEDULED, SCHEDULE.name, SUBMIT.name])
     for row in rows:
         row._state.adding, row._state.db = False, using  # noqa: SLF001 - as `bulk_create` does
+
+
+def _as_columns(row: Job, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    values = {column: getattr(row, name) for column, name in columns}
+    values["request"] = seal(row.request)
+    return values
 
 
 @functools.cache

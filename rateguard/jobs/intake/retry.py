@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.attempts import inplace
+from rateguard.jobs.bodies import opened, why_gone
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.intake.affordable import check_budgets
 from rateguard.jobs.intake.allowed import check_row
@@ -50,13 +51,15 @@ def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: A
     """Let a job wait again and return its row as it is now. In a transaction it waits when that commits.
 
     deadline: a new one; else the old one holds, unless it has passed. key: of who asks, whose rules hold. A job that went to a cheaper
-    model begins at its own again. Raises InvalidRequest: `not_retryable` where it succeeded or has not ended, `unknown_model`,
-    `no_deployment`, `run_stopped`, `run_deadline_passed`, `deadline_passed`, `exceeds_limit`; NotAllowed; LimitInTheWay: `queue_full`,
-    `budget_exhausted`.
+    model begins at its own again. Raises InvalidRequest: `not_retryable` where it succeeded or has not ended, `not_stored` where its
+    request is gone, `unknown_model`, `no_deployment`, `run_stopped`, `run_deadline_passed`, `deadline_passed`, `exceeds_limit`; NotAllowed;
+    LimitInTheWay: `queue_full`, `budget_exhausted`.
     """
     row = Job.objects.get(pk=job.pk)
     if row.state not in RESUBMIT.sources:
         raise _refusal(row)
+    if why := why_gone(row):
+        raise InvalidRequest(f"{why}: submit a new one", code="not_stored")
     if key is not None:
         check_row(row, key)
     _prepare(row, deadline)
@@ -91,7 +94,7 @@ def _prepare(job: Job, deadline: dt.datetime | None) -> None:
     lineage = lineage_of(job.run, job.tenant_id, pointer="")
     job.deadline_at = _deadline(job, deadline, lineage.deadline)
     job.state, job.run_at = State.QUEUED, None
-    estimate(job, orjson.loads(job.request), places)
+    estimate(job, orjson.loads(opened(job.request)), places)
     check_limits(job, places)
     check_budgets([job])
     take_places([job])

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.ids import new_id
+from rateguard.jobs.models.body_field import BodyField
 from rateguard.jobs.states import TERMINAL, State
 from tenants.models import Tenant
 
@@ -44,8 +45,8 @@ class Job(models.Model):
     endpoint = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Endpoint])
     lane = models.SmallIntegerField(choices=[(lane.value, lane.label) for lane in Lane], default=Lane.NORMAL)
     state = models.CharField(max_length=16, choices=State)
-    request = models.TextField()
-    result = models.TextField(null=True)  # noqa: DJ001 - no answer yet is not an empty answer
+    request = BodyField()
+    result = BodyField(null=True)  # no answer yet is not an empty answer
 
     path = models.TextField()
     run = models.UUIDField(null=True)

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from rateguard.jobs.ids import new_id
 from rateguard.jobs.models.batches import Batch
+from rateguard.jobs.models.body_field import BodyField
 from rateguard.jobs.models.job import Job
 from tenants.models import Tenant, WebhookEndpoint
 
@@ -33,7 +34,7 @@ class WebhookMessage(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, null=True, related_name="webhook_messages")
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="webhook_messages")
     kind = models.CharField(max_length=32)
-    body = models.TextField()
+    body = BodyField()
     state = models.CharField(max_length=16, choices=MessageState, default=MessageState.PENDING)
     tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())

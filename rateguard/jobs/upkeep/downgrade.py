@@ -6,6 +6,7 @@ import orjson
 
 from rateguard import wiring
 from rateguard.engine.gate.contract import Refused
+from rateguard.jobs.bodies import opened
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.insight.naming import in_words
 from rateguard.jobs.intake.building import estimate
@@ -34,7 +35,7 @@ def move(row: Job, one: Refused, cheaper: str) -> bool:
     """Send a waiting row to this model, with what it needs there. False: it waits no longer as it did when it was refused."""
     asked = row.model
     row.model, row.downgraded_from = cheaper, row.downgraded_from or asked
-    estimate(row, orjson.loads(row.request), wiring.directory().places_for(cheaper, row.tenant_id) or ())
+    estimate(row, orjson.loads(opened(row.request)), wiring.directory().places_for(cheaper, row.tenant_id) or ())
     columns = {name: getattr(row, name) for name in ("model", "downgraded_from", "input_tokens", "output_tokens")}
     queued = Job.objects.filter(pk=row.pk, attempt=one.attempt, state=State.QUEUED, model=asked)
     return bool(end(queued, DOWNGRADE, told={"from": asked, "to": cheaper, "budget": in_words(one.binding)}, **columns))
