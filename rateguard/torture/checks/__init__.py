@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-import uuid
 from collections.abc import Sequence
 
 from rateguard.torture.record import Fault, Findings, Record
@@ -15,9 +14,9 @@ MOST_TOLD = 10
 """Examples of each thing that should not be."""
 
 
-def check(site: Site, record: Record, faults: Sequence[Fault], rolled_back: Sequence[uuid.UUID] = ()) -> Findings:
+def check(site: Site, record: Record, faults: Sequence[Fault]) -> Findings:
     """Gather what is to be seen and judge it. Call it once all is done and the books are reconciled; Django is set up."""
     from rateguard.torture.checks.gathering import gather  # noqa: PLC0415 - Django is ready by now
     from rateguard.torture.checks.judging import judge  # noqa: PLC0415
 
-    return judge(gather(site, record, faults, rolled_back))
+    return judge(gather(site, record, faults))

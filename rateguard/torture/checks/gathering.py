@@ -31,7 +31,7 @@ ASKED_BY_API = 100
 PAGE = 1_000
 
 
-def gather(site: Site, record: Record, faults: Sequence[Fault], rolled_back: Sequence[uuid.UUID]) -> Evidence:
+def gather(site: Site, record: Record, faults: Sequence[Fault]) -> Evidence:
     """Read everything."""
     tenants = dict(Tenant.objects.values_list("pk", "name"))
     held, waiting = _gate_once_empty()
@@ -51,7 +51,7 @@ def gather(site: Site, record: Record, faults: Sequence[Fault], rolled_back: Seq
         told=_told_by_api(site, record),
         held=held,
         waiting=waiting,
-        rolled_back=rolled_back,
+        rolled_back=site.world.rolled_back,
     )
 
 

@@ -39,7 +39,6 @@ class Host:
         self._reader: threading.Thread | None = None
         self._has_ended = False
         self.told: collections.Counter[str] = collections.Counter()
-        self.rolled_back: list[uuid.UUID] = []
 
     def start(self) -> None:
         """Start it; what it prints is read by a thread, and kept in a log."""
@@ -94,7 +93,7 @@ class Host:
             self.told[what] += len(told.get(what, ()))
         for what in ("refused", "unanswered"):
             self.told[what] += what in told
-        self.rolled_back += map(uuid.UUID, told.get("rolled_back", ()))
+        self._site.world.rolled_back += map(uuid.UUID, told.get("rolled_back", ()))
         line = "after " + " ".join(told["after"]) if "after" in told else ""
         delivery = told.get("delivery", "at_least_once")
         for job in told.get("accepted", ()):

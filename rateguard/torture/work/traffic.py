@@ -55,11 +55,6 @@ class Traffic:
         self.outcomes: collections.Counter[str] = collections.Counter()
         """How many requests for a job ended how: `accepted`, `refused 429`, …, `unanswered`."""
 
-    @property
-    def rolled_back(self) -> list[uuid.UUID]:
-        """Jobs whose transaction was given up: nobody may ever run them."""
-        return list(self._host.rolled_back)
-
     # ---- what the campaign calls
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+import uuid
 
 from rateguard.engine.providers.sim.config import REQUESTS, TOKENS, LimitRule, ModelPrice
 
@@ -39,11 +40,15 @@ class Caller:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """What was made. limits: what the provider keeps, by account's key; own_limits: requests that a team of a tenant may send."""
+    """What was made. limits: what the provider keeps, by account's key; own_limits: requests that a team of a tenant may send.
+
+    rolled_back: jobs whose transaction was given up, added to as it happens: nobody may ever run them.
+    """
 
     callers: tuple[Caller, ...]
     limits: dict[str, tuple[LimitRule, ...]]
     own_limits: dict[tuple[str, str], LimitRule]
+    rolled_back: list[uuid.UUID] = dataclasses.field(default_factory=list)
 
 
 def setup(site: Site, jobs: int = 300, over_s: float = 75.0) -> World:
