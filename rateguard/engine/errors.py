@@ -12,8 +12,8 @@ RateguardError
 ├── GateError                 the gate gave no decision
 │   ├── GateUnavailable       wait and send the very same call again: it may have run
 │   └── GateEpochLost         the gate was emptied or is foreign: rebuild, then go on
-├── NotSent                   a granted request was held back: nothing of it left this process
 └── ProviderError             one call at a provider failed                (kind, retry_after_ms, billed)
+    └── NotSent               it was held back: nothing of it left this process
 
 `code` is stable: the API, the metrics and the docs use the same word.
 """
@@ -148,12 +148,6 @@ class GateEpochLost(GateError):
     code = "gate_epoch_lost"
 
 
-class NotSent(RateguardError):
-    """A granted request was not handed to the socket: its grant was over. Nothing of it left; the job waits for another grant."""
-
-    code = "not_sent"
-
-
 class ErrorKind(enum.StrEnum):
     """What a failed provider call means, for the retry policy, the breaker and the cooldown. Source: providers' error tables."""
 
@@ -198,3 +192,10 @@ class ProviderError(RateguardError):
         self.retry_after_ms = retry_after_ms
         self.cools = cools
         self.may_be_billed = may_be_billed
+
+
+class NotSent(ProviderError):
+    """A granted request was not handed to the socket, because its grant was over; the message says why. Nothing of it left."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind=ErrorKind.NEVER_SENT)

@@ -1,21 +1,27 @@
-"""The heartbeat: a thread of its own that says that this process lives, and hears which of its jobs are to be cancelled."""
+"""The heartbeat: a thread of its own that says that this process lives, and hears which of its calls are to be given up."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import redis
 from django.db import connection
+from django.db.models import Q
 
+from rateguard.conf import conf
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Holder
+from rateguard.engine.keys import cancel_channel, requeue_channel
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.ends.asking import read_requeue_word
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
+from rateguard.worker.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +29,8 @@ RETRY_S = 0.25
 """After a beat that the gate did not take, the next comes so soon."""
 
 OnCancel = Callable[[uuid.UUID], None]
+OnRequeue = Callable[[uuid.UUID, int], None]
+"""The job and the number of the attempt that is to be given up."""
 
 
 class Heartbeat:
@@ -35,8 +43,10 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._soon = threading.Event()
         self._thread: threading.Thread | None = None
+        self.pulse = Pulse(conf().dead_after_ms / 1000)
         self.on_beat: Callable[[], None] = lambda: None
         self.on_cancel: OnCancel = lambda _: None
+        self.on_requeue: OnRequeue = lambda _job, _attempt: None
 
     def start(self) -> None:
         """Begin to beat."""
@@ -68,9 +78,11 @@ class Heartbeat:
 
     def _beat(self) -> float:
         try:
+            asked_s = time.monotonic()
             self._gate.beat(self._holder)
+            self.pulse.beat(asked_s, time.monotonic())
             self.on_beat()
-            self._look_for_cancelled()
+            self._look_for_wishes()
         except GateError as error:
             logger.info("no beat: %s", error)
             return RETRY_S
@@ -80,19 +92,24 @@ class Heartbeat:
             return RETRY_S
         return self._period_s
 
-    def _look_for_cancelled(self) -> None:
-        asked = Job.objects.filter(holder=self._holder.id, state=State.RUNNING, cancel_requested=True)
-        for job in asked.values_list("pk", flat=True):
-            self.on_cancel(job)
+    def _look_for_wishes(self) -> None:
+        running = Job.objects.filter(holder=self._holder.id, state=State.RUNNING)
+        asked = running.filter(Q(cancel_requested=True) | Q(requeue_requested=True))
+        for job, attempt, is_cancelled in asked.values_list("pk", "attempt", "cancel_requested"):
+            if is_cancelled:
+                self.on_cancel(job)
+            else:
+                self.on_requeue(job, attempt)
 
 
-class CancelListener:
-    """Hears by publish/subscribe which jobs are to be cancelled; what it misses, the heartbeat's look at the rows finds."""
+class WishListener:
+    """Hears by publish/subscribe which calls are to be given up; what it misses, the heartbeat's look at the rows finds."""
 
-    def __init__(self, client: redis.Redis, channel: str, on_cancel: OnCancel) -> None:
+    def __init__(self, client: redis.Redis, partition: str, on_cancel: OnCancel, on_requeue: OnRequeue) -> None:
         self._client = client
-        self._channel = channel
+        self._cancel, self._requeue = cancel_channel(partition), requeue_channel(partition)
         self._on_cancel = on_cancel
+        self._on_requeue = on_requeue
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -109,14 +126,20 @@ class CancelListener:
                 self._listen()
             except (redis.RedisError, OSError) as error:
                 if not self._stopping.is_set():
-                    logger.info("not listening for cancellations: %s", error)
+                    logger.info("not listening for what people ask of running jobs: %s", error)
                 self._stopping.wait(1.0)
 
     def _listen(self) -> None:
         subscriptions: Any = self._client
         with subscriptions.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(self._channel)
+            subscription.subscribe(self._cancel, self._requeue)
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=1.0)
                 if message is not None and isinstance(message.get("data"), bytes) and not self._stopping.is_set():
-                    self._on_cancel(uuid.UUID(bytes=message["data"]))
+                    self._hear(message["channel"].decode(), message["data"])
+
+    def _hear(self, channel: str, told: bytes) -> None:
+        if channel == self._requeue:
+            self._on_requeue(*read_requeue_word(told))
+        else:
+            self._on_cancel(uuid.UUID(bytes=told))

@@ -12,11 +12,11 @@ import uuid
 
 from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.keys import cancel_channel
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs.attempts.execute import Executor
+from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.ends.outbox import process_teller
 from rateguard.jobs.line.publisher import Publisher
 from rateguard.jobs.line.pump import Pump
@@ -25,7 +25,7 @@ from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.commit import GroupCommit
 from rateguard.worker.database import DatabaseThread
-from rateguard.worker.heartbeat import CancelListener, Heartbeat
+from rateguard.worker.heartbeat import Heartbeat, WishListener
 from rateguard.worker.serving import served_lanes
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,10 @@ class Runtime:
         self._database = DatabaseThread()
         self._http = HttpClient()
         self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
-        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump)
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
-        self._listener = CancelListener(wiring.redis_client(), cancel_channel(conf().partition), self._on_cancel)
+        fence = SendFence(self._pump, self._heartbeat.pulse.is_unbroken)
+        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump, fence)
+        self._listener = WishListener(wiring.redis_client(), conf().partition, self._on_cancel, self._on_requeue)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
         self._alive = AliveFile(conf().alive_file, conf().heartbeat_ms / 1000)
         self._loop = asyncio.get_running_loop()
@@ -60,6 +61,7 @@ class Runtime:
         await self._http.open()
         self._heartbeat.on_beat = self._pump.kick
         self._heartbeat.on_cancel = self._on_cancel
+        self._heartbeat.on_requeue = self._on_requeue
         self._pump.start()
         for part in (self._heartbeat, self._listener, self._caretaker):
             part.start()
@@ -94,6 +96,10 @@ class Runtime:
     def _on_cancel(self, job: uuid.UUID) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
             self._loop.call_soon_threadsafe(self.executor.cancel, job)
+
+    def _on_requeue(self, job: uuid.UUID, attempt: int) -> None:
+        with contextlib.suppress(RuntimeError):  # as above
+            self._loop.call_soon_threadsafe(self.executor.requeue, job, attempt)
 
 
 # ---- one a process

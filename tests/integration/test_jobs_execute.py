@@ -233,8 +233,8 @@ def test_a_call_that_is_cancelled_before_its_first_step_ends_all_the_same(line, 
     executor = station.runtime.executor
     begin = executor._begin
 
-    def begin_and_cancel(claimed, place):
-        task = begin(claimed, place)
+    def begin_and_cancel(claimed, *others):
+        task = begin(claimed, *others)
         executor.cancel(claimed.job)
         return task
 

@@ -42,9 +42,9 @@ def target(base_url: str) -> Target:
     return Target(provider="sim", base_url=base_url, api_key=KEY, upstream_model="gpt-4o-mini")
 
 
-def chat(attempt: str = "a-1", *, first_byte_s: float = 5.0, total_s: float = 10.0, **body: object) -> Request:
+def chat(attempt: str = "a-1", *, first_token_s: float = 5.0, total_s: float = 10.0, **body: object) -> Request:
     body = {"model": "public-name", "messages": MESSAGES, "max_tokens": 30, **body}
-    return Request(Endpoint.CHAT, body, attempt, connect_timeout_s=2.0, first_token_timeout_s=first_byte_s, total_timeout_s=total_s)
+    return Request(Endpoint.CHAT, body, attempt, connect_timeout_s=2.0, first_token_timeout_s=first_token_s, total_timeout_s=total_s)
 
 
 class Chunks(list[Chunk]):
@@ -176,7 +176,7 @@ async def test_a_caller_who_stops_listening_ends_the_stream_at_the_provider(sim:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_fault_is_an_error_of_its_kind(sim: SimHandle, provider, streamed: bool, fault: Fault, kind, status, cools, may_be_billed):  # noqa: F811
     await ask_sim(lambda: sim.control.add_faults(fault))
-    request = chat(first_byte_s=0.3)
+    request = chat(first_token_s=0.3) if streamed else chat(total_s=0.3)
 
     at = target(sim.base_url)
     answer = provider.stream(at, request, Chunks().take) if streamed else provider.call(at, request)

@@ -35,14 +35,15 @@ class Target:
 class Request:
     """One call. `body` is the caller's request in OpenAI's shape; `attempt_id` travels as X-Client-Request-Id.
 
-    connect_timeout_s, first_byte_timeout_s and total_timeout_s are seconds.
+    connect_timeout_s, first_token_timeout_s and total_timeout_s are seconds. The second bounds, of a streamed call alone, the wait
+    for the first chunk with content and each silence after it: an answer that comes whole is bounded by the total.
     """
 
     endpoint: Endpoint
     body: dict[str, Any]
     attempt_id: str
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 120.0
+    first_token_timeout_s: float = 120.0
     total_timeout_s: float = 600.0
 
 
@@ -75,7 +76,7 @@ class Outcome:
 
 
 OnSent = Callable[[float], None]
-"""Called once with time.monotonic() at the moment at which the request is handed to the socket."""
+"""Called once with time.monotonic() right before the request is handed to the socket. It may raise NotSent: nothing is written then."""
 
 OnChunk = Callable[[Chunk], Awaitable[None]]
 
@@ -97,9 +98,9 @@ class Provider(Protocol):
     capabilities: Capabilities
 
     async def call(self, target: Target, request: Request, on_sent: OnSent | None = None) -> Outcome:
-        """Make one call and wait for its whole answer. Raises ProviderError."""
+        """Make one call and wait for its whole answer. Raises ProviderError (NotSent where `on_sent` did)."""
         ...
 
     async def stream(self, target: Target, request: Request, on_chunk: OnChunk, on_sent: OnSent | None = None) -> Outcome:
-        """Make one streamed call; hand each piece to `on_chunk`; the outcome's body is the answer put together. Raises ProviderError."""
+        """Make one streamed call; hand each piece to `on_chunk`; the outcome's body is the answer put together. Raises as `call`."""
         ...

@@ -1,7 +1,8 @@
 """One HTTP exchange with a provider, on aiohttp: when it was sent, what came back, and what a broken one means.
 
 A broken exchange is a ProviderError of one of three kinds: CONNECT (nothing can have been billed), NETWORK and TIMEOUT (the request had
-been sent). Nothing of a request, neither its key nor its body, is ever in an error.
+been sent). A request that `on_sent` refuses is never written: NotSent. Nothing of a request, neither its key nor its body, is ever in an
+error.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import aiohttp.abc
 import aiohttp.payload
 import yarl
 
-from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
+from rateguard.engine.errors import ConfigurationError, ErrorKind, NotSent, ProviderError
 from rateguard.engine.providers.base import OnSent, Request
 
 KEEPALIVE_S = 4.0
@@ -50,13 +51,14 @@ class OpenReply:
     sent_at: float
     answered_at: float
     _response: aiohttp.ClientResponse = dataclasses.field(repr=False)
+    _request: Request = dataclasses.field(repr=False)
 
     async def read(self) -> bytes:
         """The whole rest of the body."""
         try:
             return await self._response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _broken_after_headers(error) from None
+            raise _broken_after_headers(error, self._request) from None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as the network brings it."""
@@ -64,7 +66,7 @@ class OpenReply:
             async for piece in self._response.content.iter_any():
                 yield piece
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _broken_after_headers(error) from None
+            raise _broken_after_headers(error, self._request) from None
 
 
 class HttpClient:
@@ -111,14 +113,14 @@ class HttpClient:
         if self._session is None:
             raise RuntimeError("HttpClient is used before open() or after close()")
         payload = _Body(body, on_sent, self._used_connections)
-        timeout = _timeout(request.connect_timeout_s, request.first_byte_timeout_s, request.total_timeout_s)
+        timeout = _timeout(request.connect_timeout_s, request.total_timeout_s)
         try:
             response = await self._session.post(_url(url), data=payload, headers=headers, timeout=timeout, allow_redirects=False)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _broken_before_headers(error, payload) from None
+            raise payload.refusal or _broken_before_headers(error, payload, request) from None
         answered_at = time.monotonic()
         try:
-            yield OpenReply(response.status, response.headers, payload.sent_at or answered_at, answered_at, response)
+            yield OpenReply(response.status, response.headers, payload.sent_at or answered_at, answered_at, response, request)
         finally:
             response.release()
 
@@ -137,6 +139,7 @@ class _Body(aiohttp.payload.Payload):
         self._on_sent = on_sent
         self._used_connections = used_connections
         self.sent_at: float | None = None
+        self.refusal: NotSent | None = None
         self.is_reused_connection = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -144,21 +147,26 @@ class _Body(aiohttp.payload.Payload):
         return self._value.decode(encoding, errors)
 
     async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
-        """Write headers and body to the connection."""
+        """Write headers and body to the connection; nothing where `on_sent` refuses: the connection is closed then."""
         connection = getattr(writer, "protocol", None)
         if connection is not None:
             self.is_reused_connection = connection in self._used_connections
             self._used_connections.add(connection)
-        self.sent_at = time.monotonic()
+        now = time.monotonic()
         if self._on_sent is not None:
-            self._on_sent(self.sent_at)
+            try:
+                self._on_sent(now)
+            except NotSent as refusal:
+                self.refusal = refusal
+                raise
+        self.sent_at = now
         await writer.write(self._value)
 
 
 @functools.lru_cache(maxsize=256)
-def _timeout(connect_s: float, first_byte_s: float, total_s: float) -> aiohttp.ClientTimeout:
-    # sock_read bounds each silence: the wait for the headers, and later the gap between two pieces of a stream.
-    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=first_byte_s)
+def _timeout(connect_s: float, total_s: float) -> aiohttp.ClientTimeout:
+    # Silences are not bounded here: what keeps a connection busy is no chunk yet (see `patience`).
+    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s)
 
 
 @functools.lru_cache(maxsize=256)
@@ -169,12 +177,13 @@ def _url(url: str) -> yarl.URL:
     return parsed
 
 
-def _broken_before_headers(error: Exception, payload: _Body) -> ProviderError:
+def _broken_before_headers(error: Exception, payload: _Body, request: Request) -> ProviderError:
     if payload.sent_at is None:
-        what = "no connection in time" if isinstance(error, TimeoutError) else "no connection"
+        shortest_s = min(request.connect_timeout_s, request.total_timeout_s)
+        what = f"no connection within {shortest_s:g} s" if isinstance(error, TimeoutError) else "no connection"
         return ProviderError(f"{what}: {_describe(error)}", kind=ErrorKind.CONNECT)
     if isinstance(error, TimeoutError):
-        return ProviderError("sent, but no answer in time", kind=ErrorKind.TIMEOUT, may_be_billed=True)
+        return ProviderError(f"sent, but no answer within {request.total_timeout_s:g} s", kind=ErrorKind.TIMEOUT, may_be_billed=True)
     if _never_arrived(error, payload):
         return ProviderError(f"the connection was gone before the request arrived: {_describe(error)}", kind=ErrorKind.CONNECT)
     return ProviderError(
@@ -190,9 +199,9 @@ def _never_arrived(error: Exception, payload: _Body) -> bool:
     return payload.is_reused_connection and waited_s < STALE_WITHIN_S
 
 
-def _broken_after_headers(error: Exception) -> ProviderError:
+def _broken_after_headers(error: Exception, request: Request) -> ProviderError:
     if isinstance(error, asyncio.TimeoutError):
-        return ProviderError("the answer stopped coming", kind=ErrorKind.TIMEOUT, may_be_billed=True)
+        return ProviderError(f"the answer was not whole within {request.total_timeout_s:g} s", kind=ErrorKind.TIMEOUT, may_be_billed=True)
     return ProviderError(f"the connection died within the answer: {_describe(error)}", kind=ErrorKind.NETWORK, may_be_billed=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -20,7 +20,7 @@ class Claimed:
     """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline.
 
     run: the innermost run that it is charged to. connect_timeout_s, first_token_timeout_s: None for the settings' own.
-    is_stored: False: its answer is never in the row.
+    is_stored: False: its answer is never in the row. send_by_ms: of its grant, gate time.
     """
 
     job: uuid.UUID
@@ -43,6 +43,7 @@ class Claimed:
     connect_timeout_s: int | None = None
     first_token_timeout_s: int | None = None
     is_stored: bool = True
+    send_by_ms: int = 0
 
 
 def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
@@ -50,21 +51,24 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
 
     A grant of an older epoch takes nothing, nor does a number that is not above the row's last. A job that stands twice is taken once.
     """
+    in_order = sorted(entries, key=lambda entry: int(entry[1]))
     by_job = {
         job: {"id": job, "attempt": attempt, "deployment": names[deployment], "deployment_id": deployment, "cost": cost}
-        for job, attempt, deployment, cost, *_ in sorted(entries, key=lambda entry: int(entry[1]))
+        for job, attempt, deployment, cost, *_ in in_order
         if deployment in names
     }
     rows = list(by_job.values())
     found = _claim_at_once(rows, epoch, holder) if connection.vendor == "postgresql" else _claim_in_parts(rows, epoch, holder)
-    return [_claimed(*row) for row in found]
+    send_by = {entry[0]: entry[4] for entry in in_order}
+    return [_claimed(send_by, *row) for row in found]
 
 
-def _claimed(job: uuid.UUID | str, *columns: Any) -> Claimed:
+def _claimed(send_by: Mapping[str, int], row: uuid.UUID | str, *columns: Any) -> Claimed:
     """A row of the claim; SQLite writes ids as texts. The request is opened; one that cannot be is the call's to refuse."""
     attempt, endpoint, model, request, *others, run, connect_s, first_token_s, is_stored = columns
-    begins = (_as_uuid(job), attempt, endpoint, model, readable(request))
-    return Claimed(*begins, *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored))
+    job = _as_uuid(row)
+    begins = (job, attempt, endpoint, model, readable(request))
+    return Claimed(*begins, *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored), send_by[job.hex])
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:

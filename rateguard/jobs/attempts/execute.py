@@ -27,6 +27,8 @@ from rateguard.jobs import inherit
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
+from rateguard.jobs.attempts.sending import SendFence
+from rateguard.jobs.attempts.unheard import AWAY, UNHEARD_PAUSE_S, given_back, opened_unheard
 from rateguard.jobs.bodies import opened
 from rateguard.jobs.line.publisher import Entry
 from rateguard.jobs.line.pump import Pump
@@ -61,10 +63,11 @@ class Settler(Protocol):
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """An attempt under way. sent_at: time.monotonic() when its request left, None before."""
+    """An attempt under way. claimed_at: time.monotonic() when its claim began; sent_at: when its request left, None before."""
 
     claimed: Claimed
     place: Place
+    claimed_at: float
     began_at: float
     sent_at: float | None = None
     is_requeued: bool = False
@@ -77,12 +80,15 @@ class _Call:
 class Executor:
     """Runs granted jobs for one holder."""
 
-    def __init__(self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump) -> None:
+    def __init__(
+        self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump, fence: SendFence
+    ) -> None:
         self._holder = holder
         self._providers = providers
         self._database = database
         self._settler = settler
         self._pump = pump
+        self._fence = fence
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._calls: dict[uuid.UUID, _Call] = {}
         self._cancelled: set[uuid.UUID] = set()
@@ -98,8 +104,13 @@ class Executor:
         in_time = [entry for entry in entries if self._pump.gate_now_ms() < entry[4]]
         if self.is_draining or self._settler.is_full or not in_time:
             return
-        places, claimed = await self._database.run(self._claim, in_time, epoch)
-        calls = [self._begin(one, places[one.deployment_id]) for one in claimed]
+        claimed_at = time.monotonic()
+        try:
+            places, claimed = await self._database.run(self._claim, in_time, epoch)
+        except AWAY:
+            await self._give_back_unheard(in_time)
+            raise
+        calls = [self._begin(one, places[one.deployment_id], claimed_at) for one in claimed]
         if calls:
             await asyncio.wait(calls)
 
@@ -129,12 +140,25 @@ class Executor:
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
 
+    async def _give_back_unheard(self, entries: Sequence[Entry]) -> None:
+        """However long the database is away: what the claim opened there all the same is nobody else's to end."""
+        while True:
+            try:
+                opened = await self._database.run(opened_unheard, entries, self._holder)
+            except AWAY as error:
+                logger.warning("it is not known whether %d jobs were claimed: %s", len(entries), error)
+                await asyncio.sleep(UNHEARD_PAUSE_S)
+            else:
+                break
+        for finished in given_back(opened, self._tasks):
+            self._settler.add(finished)
+
     def _claim(self, entries: Sequence[Entry], epoch: int) -> tuple[dict[int, Place], list[Claimed]]:
         places = wiring.directory().places
         return places, claim(entries, epoch, self._holder, {place.id: place.name for place in places.values()})
 
-    def _begin(self, claimed: Claimed, place: Place) -> asyncio.Task[None]:
-        call = _Call(claimed, place, time.monotonic())
+    def _begin(self, claimed: Claimed, place: Place, claimed_at: float) -> asyncio.Task[None]:
+        call = _Call(claimed, place, claimed_at, time.monotonic())
         task = asyncio.get_running_loop().create_task(self._run(call))
         self._tasks[claimed.job], self._calls[claimed.job] = task, call
         task.add_done_callback(lambda done: self._forget(call, done))
@@ -177,12 +201,14 @@ class Executor:
             attempt_id=str(call.reservation),
             total_timeout_s=call.claimed.timeout_s,
             connect_timeout_s=call.claimed.connect_timeout_s or conf().connect_timeout_s,
-            first_byte_timeout_s=call.claimed.first_token_timeout_s or call.claimed.timeout_s,
+            first_token_timeout_s=call.claimed.first_token_timeout_s or conf().first_token_timeout_s,
         )
         return await provider.call(call.place.target, request, lambda at: self._sent(call, at))
 
     def _sent(self, call: _Call, at: float) -> None:
+        """Its request is about to be written. Raises NotSent: nothing of it is."""
         if call.sent_at is None:
+            self._fence.check(call.claimed, call.claimed_at, at)
             self._pump.sent(Sent(call.reservation, self._holder, 0), at)
         call.sent_at = at
 

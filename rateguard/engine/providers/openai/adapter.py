@@ -12,8 +12,9 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Capabilities, Chunk, Endpoint, OnChunk, OnSent, Outcome, Request, Target
 from rateguard.engine.providers.http import HttpClient, OpenReply, Reply
 from rateguard.engine.providers.openai.errors import error_from_reply, error_in_answer, malformed_answer
-from rateguard.engine.providers.openai.stream import DONE, Answer, EventLines
+from rateguard.engine.providers.openai.stream import DONE, Answer, EventLines, has_content
 from rateguard.engine.providers.openai.usage import parse_usage
+from rateguard.engine.providers.patience import Patience, patient
 from rateguard.engine.tokens import count_input_async, count_text
 
 _PATHS = {Endpoint.CHAT: "/chat/completions", Endpoint.EMBEDDINGS: "/embeddings"}
@@ -50,15 +51,18 @@ class OpenAIProvider:
         """Make one streamed chat; hand each chunk on; give back the answer put together.
 
         Usage is always asked for; its chunk is handed on only if the caller asked too. A stream that ends without having said that it is
-        finished is a ProviderError (SERVER, may_be_billed). Raises ProviderError.
+        finished is a ProviderError (SERVER, may_be_billed); one that goes silent is one too (TIMEOUT). Raises ProviderError.
         """
         options = request.body.get("stream_options") or {}
         body = {**request.body, "model": target.upstream_model, "stream": True, "stream_options": {**options, "include_usage": True}}
         headers = {**_headers(target, request), "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        async with self._http.exchange(_url(target, request), headers, orjson.dumps(body), request, on_sent) as reply:
+        async with (
+            patient(request.first_token_timeout_s) as patience,
+            self._http.exchange(_url(target, request), headers, orjson.dumps(body), request, _first(on_sent, patience)) as reply,
+        ):
             await _refuse_what_is_no_stream(reply, target.api_key)
             answer = Answer()
-            reader = _ChunkReader(answer, reply, target.api_key, on_chunk, wants_usage=bool(options.get("include_usage")))
+            reader = _ChunkReader(answer, reply, target.api_key, on_chunk, patience, wants_usage=bool(options.get("include_usage")))
             await reader.read_all()
             return Outcome(
                 body=answer.body(),
@@ -74,11 +78,12 @@ class OpenAIProvider:
 class _ChunkReader:
     """Reads a stream's events into an answer and hands them on."""
 
-    def __init__(self, answer: Answer, reply: OpenReply, api_key: str, on_chunk: OnChunk, *, wants_usage: bool) -> None:
+    def __init__(self, answer: Answer, reply: OpenReply, api_key: str, on_chunk: OnChunk, patience: Patience, *, wants_usage: bool) -> None:
         self._answer = answer
         self._reply = reply
         self._api_key = api_key
         self._on_chunk = on_chunk
+        self._patience = patience
         self._wants_usage = wants_usage
 
     async def read_all(self) -> None:
@@ -104,6 +109,7 @@ class _ChunkReader:
         if chunk is None:
             return
         text = self._answer.add(chunk)
+        self._patience.hear(has_content=has_content(chunk))
         if self._wants_usage or chunk.get("choices") or not chunk.get("usage"):
             await self._on_chunk(Chunk(data, text))
 
@@ -120,6 +126,17 @@ class _ChunkReader:
         if chunk.get("error"):
             raise error_in_answer(chunk["error"], self._reply.headers, self._api_key)
         return chunk
+
+
+def _first(on_sent: OnSent | None, patience: Patience) -> OnSent:
+    """What is told that a request leaves; unless that is refused, the wait for its answer begins."""
+
+    def tell(at: float) -> None:
+        if on_sent is not None:
+            on_sent(at)
+        patience.begin()
+
+    return tell
 
 
 def _url(target: Target, request: Request) -> str:

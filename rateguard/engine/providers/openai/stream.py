@@ -83,6 +83,15 @@ class Answer:
         return orjson.dumps(whole)
 
 
+def has_content(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk carries a piece of the answer, or its end: the first one of most providers only says who speaks."""
+    choices = chunk.get("choices") or ()
+    return any(
+        choice.get("finish_reason") or any(value for name, value in (choice.get("delta") or {}).items() if name != "role")
+        for choice in choices
+    )
+
+
 _PER_CHUNK = frozenset({"object", "choices", "usage", "obfuscation"})
 
 
