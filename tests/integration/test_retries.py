@@ -8,11 +8,12 @@ from django.core.checks import run_checks
 from django.utils import timezone
 
 from rateguard import wiring
-from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.errors import ErrorKind, InvalidRequest, ProviderError
 from rateguard.engine.retry import Action, Failure, Reason, RetrySettings, Verdict, decide
 from rateguard.jobs.attempts import retrying
 from rateguard.jobs.attempts.outcome import failed, stopped
 from rateguard.jobs.attempts.retrying import as_provider_error, judge, max_tries_of, settings_of
+from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Attempt, Delivery, Job
 from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, State
@@ -118,6 +119,16 @@ def test_what_is_sent_at_most_once_ends_with_any_call_that_left(line, kind):
     assert (kept is FAIL) == (decide(Failure(kind=kind, tries=0, has_left=False), SETTINGS, 0.5).action is Action.GIVE_UP)
     assert stopped(claimed, place, 1, has_left=True, is_cancelled=False).ended.transition is FAIL
     assert stopped(claimed, place, 1, has_left=False, is_cancelled=False).ended.transition is ORPHAN
+
+
+def test_a_person_does_not_send_again_what_is_sent_at_most_once(line):
+    claimed = line.run(delivery=Delivery.AT_MOST_ONCE)
+    Job.objects.update(state=State.FAILED, finished_at=timezone.now())
+    Attempt.objects.update(state="failed", error_code="timeout")
+    with pytest.raises(InvalidRequest, match="at most once"):
+        retry(Job.objects.get(pk=claimed.job))
+    Attempt.objects.update(error_code="never_sent")
+    assert retry(Job.objects.get(pk=claimed.job)).state == State.QUEUED
 
 
 def test_an_attempt_after_a_counted_failure_is_a_retry_and_one_after_a_limit_is_not(line):

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.errors import ErrorKind, InvalidRequest
 from rateguard.jobs.attempts import inplace
 from rateguard.jobs.bodies import opened, why_gone
 from rateguard.jobs.ends.transition import end
@@ -21,12 +21,12 @@ from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.queue_bound import take_places
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
-from rateguard.jobs.lineage import lineage_of
-from rateguard.jobs.models import Job
+from rateguard.jobs.lineage import Lineage, lineage_of
+from rateguard.jobs.models import Delivery, Job
 from rateguard.jobs.states import RESUBMIT, State
 from tenants.models import ApiKey
 
-_AS_NEW: dict[str, Any] = {
+AS_NEW: dict[str, Any] = {
     "tries": 0,
     "abandoned": 0,
     "result": None,
@@ -46,6 +46,9 @@ _AS_NEW: dict[str, Any] = {
 }
 """What a retry forgets. The number of the last attempt stays, for numbers only rise, and so do cost and usage, which are sums."""
 
+RENEWED = ("model", "input_tokens", "output_tokens", "deadline_at")
+"""What a retry counts anew."""
+
 
 def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: ApiKey | None = None) -> Job:
     """Let a job wait again and return its row as it is now. In a transaction it waits when that commits.
@@ -58,16 +61,12 @@ def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: A
     row = Job.objects.get(pk=job.pk)
     if row.state not in RESUBMIT.sources:
         raise _refusal(row)
-    if why := why_gone(row):
-        raise InvalidRequest(f"{why}: submit a new one", code="not_stored")
-    if key is not None:
-        check_row(row, key)
-    _prepare(row, deadline)
-    renewed = {name: getattr(row, name) for name in ("model", "input_tokens", "output_tokens", "deadline_at")}
+    prepare(row, lineage_of(row.run, row.tenant_id, pointer=""), deadline=deadline, key=key)
+    renewed = {name: getattr(row, name) for name in RENEWED}
     here = inplace.caller()
     with transaction.atomic():
         as_it_was = Job.objects.filter(pk=row.pk, attempt=row.attempt)
-        is_moved = bool(end(as_it_was, RESUBMIT, by=by, queued_at=Now(), **{**_AS_NEW, **renewed}))
+        is_moved = bool(end(as_it_was, RESUBMIT, by=by, queued_at=Now(), **{**AS_NEW, **renewed}))
         job.refresh_from_db()
         if not is_moved:
             raise _refusal(job)
@@ -87,11 +86,16 @@ def _refusal(job: Job) -> InvalidRequest:
     )
 
 
-def _prepare(job: Job, deadline: dt.datetime | None) -> None:
-    """Judge the row as a submit would, and count anew what it needs. It is not written yet."""
+def prepare(job: Job, lineage: Lineage, *, deadline: dt.datetime | None = None, key: ApiKey | None = None) -> None:
+    """Judge the row as a submit would, and count anew what it needs. It is not written yet. Raises InvalidRequest, as `retry` says."""
+    if why := why_gone(job):
+        raise InvalidRequest(f"{why}: submit a new one", code="not_stored")
+    if job.delivery == Delivery.AT_MOST_ONCE and job.attempts.exclude(error_code=ErrorKind.NEVER_SENT).exists():
+        raise InvalidRequest("it is sent at most once, and may have been sent: submit a new one", code="not_retryable")
+    if key is not None:
+        check_row(job, key)
     job.model = job.downgraded_from or job.model
     places = places_for_work(job.model, job.tenant_id)
-    lineage = lineage_of(job.run, job.tenant_id, pointer="")
     job.deadline_at = _deadline(job, deadline, lineage.deadline)
     job.state, job.run_at = State.QUEUED, None
     estimate(job, orjson.loads(opened(job.request)), places)

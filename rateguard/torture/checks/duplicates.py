@@ -73,11 +73,11 @@ def _again(evidence: Evidence, struck: Struck, job: uuid.UUID, before: int, earl
     """What is wrong with a second call; "" where it may be."""
     row, attempt = evidence.jobs.get(job), evidence.attempts.get((job, before))
     between = _events_between(evidence, job, before, earlier, later)
-    if between & BY_A_PERSON:
-        return ""
     what = f"job {job}: attempt {later.arrival.attempt_id} at {_when(evidence, later)} follows {_outcome(evidence, earlier, attempt)}"
     if row is not None and row.delivery == Delivery.AT_MOST_ONCE:
         return f"{what}; it may be sent once"
+    if between & BY_A_PERSON:
+        return ""
     if between & REPEATED and _has_failed(earlier):
         return ""
     if attempt is not None and struck.died_or_held(attempt.holder, attempt.began_at, later.monotonic_s):
