@@ -14,8 +14,11 @@ _SECRET_SUFFIXES = ("_api_key", "_password", "_secret", "_token", "_credentials"
 
 _JSON_WHOLE = 2**63
 
-# Our keys and the providers'; anything after "Bearer"; a password inside a URL.
-_SECRET_VALUES = re.compile(r"\b(?:rg_|sk-)[A-Za-z0-9_-]{6,}|(?<=Bearer )[^\s'\",]+|(?<=://)[^\s/@'\"]*:[^\s/@'\"]+(?=@)", re.IGNORECASE)
+# Our keys and the providers'; what signs webhooks; anything after "Bearer"; a password inside a URL.
+_SECRET_VALUES = re.compile(
+    r"\b(?:rg_|sk-)[A-Za-z0-9_-]{6,}|\bwhsec_[A-Za-z0-9+/=_-]{6,}|(?<=Bearer )[^\s'\",]+|(?<=://)[^\s/@'\"]*:[^\s/@'\"]+(?=@)",
+    re.IGNORECASE,
+)
 
 
 def is_hidden(name: str) -> bool:

@@ -16,7 +16,7 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Step
 from rateguard.jobs.controls.runs import finish_stops
-from rateguard.jobs.ends import outbox
+from rateguard.jobs.ends import messages, outbox
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import CARETAKER, Lease
 from rateguard.jobs.upkeep import rebuild, recover
@@ -97,12 +97,15 @@ class Caretaker:
         if self._rounds % TIDY_EVERY == 0:
             wiring.tidy()
             delete_old_hindrances()
+            messages.delete_old()
         counts = recover.Counts()
         recover.expire(self._pump, counts)
         counts.released += self._releasing.release(self._pump)
         self._sweep()
         recover.reap(self._gate, self._pump, counts)
         counts.told += outbox.sweep()
+        if messages.is_any_due():
+            messages.wake()
         if self._rounds % STOPS_EVERY == 0:
             counts.run_stopped += finish_stops(self._pump)
         if self._rounds % COMPARE_EVERY == 0:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models.functions import Now
 
+from rateguard.jobs.ends import signals
 from rateguard.jobs.models import Job, OutboxKind, OutboxRow, Tells
 from rateguard.jobs.states import TERMINAL
 
@@ -44,10 +45,9 @@ _BITS = {OutboxKind.WEBHOOK: Tells.WEBHOOK, OutboxKind.SIGNAL: Tells.SIGNAL}
 _TOLD_BY = {
     OutboxKind.CANVAS: "rateguard.jobs.ends.canvas_end",
     OutboxKind.WEBHOOK: "rateguard.jobs.ends.webhooks",
-    OutboxKind.SIGNAL: "rateguard.jobs.ends.signals",
 }
-"""The module that tells each kind, loaded where there is one to tell: `tell(job)`, called in the transaction that deletes the row, and
-`prepare()`, called before it, for what takes a while the first time."""
+"""The module that tells a kind, loaded where there is one to tell: `tell(job)`, called in the transaction that deletes the row, and
+`prepare()`, called before it, for what takes a while the first time. A signal runs the host's code, outside of any: see `signals`."""
 
 
 def kinds_of(has_canvas: bool, tells: int) -> list[OutboxKind]:
@@ -109,6 +109,8 @@ def deliver_one(job_id: uuid.UUID) -> bool:
 
 def _deliver_kind(job_id: uuid.UUID, kind: OutboxKind) -> bool:
     """Tell one thing in one transaction. False: somebody else did, or is about to."""
+    if kind == OutboxKind.SIGNAL:
+        return signals.deliver(job_id)
     module = importlib.import_module(_TOLD_BY[kind])
     module.prepare()
     with transaction.atomic():
