@@ -27,6 +27,7 @@ from rateguard.worker.commit import GroupCommit
 from rateguard.worker.database import DatabaseThread
 from rateguard.worker.heartbeat import Heartbeat, WishListener
 from rateguard.worker.serving import served_lanes
+from rateguard.worker.webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Runtime:
         self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump, fence)
         self._listener = WishListener(wiring.redis_client(), conf().partition, self._on_cancel, self._on_requeue)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
+        self._webhooks = WebhookSender()
         self._alive = AliveFile(conf().alive_file, conf().heartbeat_ms / 1000)
         self._loop = asyncio.get_running_loop()
 
@@ -65,6 +67,7 @@ class Runtime:
         self._pump.start()
         for part in (self._heartbeat, self._listener, self._caretaker):
             part.start()
+        await self._webhooks.start()
         self._alive.start()
 
     async def drain(self) -> None:
@@ -82,6 +85,7 @@ class Runtime:
         await self._commit.drain()
         self._listener.stop()
         await asyncio.to_thread(self._leave)
+        await self._webhooks.stop()
         await self._http.close()
         self._alive.stop()
 
