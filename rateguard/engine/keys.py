@@ -62,6 +62,21 @@ def cancel_channel(partition: str) -> str:
     return f"{{rg:{partition}}}:cancel"
 
 
+def requeue_channel(partition: str) -> str:
+    """Publish/subscribe: running attempts to give up, because somebody put their jobs back in line: 16 bytes of id, 4 of number."""
+    return f"{{rg:{partition}}}:requeue"
+
+
 def finished_channel(partition: str) -> str:
     """Publish/subscribe: ids of jobs that ended."""
     return f"{{rg:{partition}}}:finished"
+
+
+def events_key(partition: str, job: str) -> str:
+    """Stream: what is told of a job's attempt, ids `<attempt>-<number>`. It lies beside the gate's keys: a rebuild does not clear it."""
+    return f"{{rg:{partition}}}/events:{job}"
+
+
+def events_channel(partition: str) -> str:
+    """Publish/subscribe: ids of jobs whose stream of events has grown, 16 bytes each."""
+    return f"{{rg:{partition}}}/events"
