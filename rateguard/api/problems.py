@@ -26,6 +26,7 @@ from rest_framework.views import set_rollback
 
 from rateguard.api.limit_headers import limit_headers
 from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed, SecretUnreadable
+from rateguard.jobs.batches.asked import LinesRefused
 from rateguard.jobs.faults import escaped
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ _STATUSES = {
     "run_stopped": 409,
     "run_deadline_passed": 409,
     "idempotency_mismatch": 422,
+    "invalid_lines": 422,
+    "too_many_lines": 413,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "secret_unreadable": 503,
@@ -166,6 +169,8 @@ def _refusal(error: InvalidRequest) -> Problem:
     """What the inside refused; of a limit in the way also which, and when to come again."""
     if isinstance(error, LimitInTheWay):
         status, headers, members = 429, limit_headers(error), {name: getattr(error, name) for name in _OF_A_LIMIT}
+    elif isinstance(error, LinesRefused):
+        status, headers, members = 422, {}, {"lines": [dataclasses.asdict(fault) for fault in error.faults], "line_count": error.count}
     else:
         status, headers, members = 403 if isinstance(error, NotAllowed) else 400, {}, {}
     return Problem(_STATUSES.get(error.code, status), error.code, str(error), error.errors, headers, members)

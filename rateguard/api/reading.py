@@ -49,13 +49,13 @@ def read_submission(request: Request, caller: Caller, request_id: str) -> Submis
     body = read_object(request)
     job = body.pop("job", None)
     faults: list[InvalidRequest] = []
-    fields = _read_job({} if job is None else job, faults)
+    fields = read_job({} if job is None else job, faults)
     submission = Submission(
         tenant=caller.tenant,
-        endpoint=_endpoint(body),
+        endpoint=endpoint_of(body),
         body=body,
         run=_read_run(request, fields.pop("run", None)),
-        idempotency_key=_read_key(request),
+        idempotency_key=read_key(request),
         api_key_id=caller.key.pk,
         key=caller.key,
         must_start_within_s=read_strict_wait(request),
@@ -120,15 +120,20 @@ def read_object(request: Request) -> dict[str, Any]:
 def _check_kind(request: Request) -> None:
     """JSON is UTF-8 (RFC 8259) and comes as it is."""
     kind, _, parameters = (request.content_type or "").partition(";")
-    charset = _CHARSET.search(parameters)
-    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+    if kind.strip().lower() != "application/json" or not is_utf8(parameters):
         raise InvalidRequest("send the body as application/json, in UTF-8", code="unsupported_media_type")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise InvalidRequest("send the body as it is, without a Content-Encoding", code="unsupported_media_type")
 
 
-def _endpoint(body: Mapping[str, Any]) -> Endpoint:
-    """Messages make a chat completion, an input makes embeddings."""
+def is_utf8(parameters: str) -> bool:
+    """Whether the parameters of a Content-Type name no other charset."""
+    charset = _CHARSET.search(parameters)
+    return charset is None or charset[1].lower() in {"utf-8", "utf8"}
+
+
+def endpoint_of(body: Mapping[str, Any]) -> Endpoint:
+    """Messages make a chat completion, an input makes embeddings. Raises InvalidRequest."""
     if "messages" in body and "input" in body:
         raise InvalidRequest("send messages (a chat completion) or input (embeddings), not both", code="invalid_field", pointer="/input")
     if "messages" not in body and "input" not in body:
@@ -136,7 +141,8 @@ def _endpoint(body: Mapping[str, Any]) -> Endpoint:
     return Endpoint.CHAT if "messages" in body else Endpoint.EMBEDDINGS
 
 
-def _read_key(request: Request) -> str | None:
+def read_key(request: Request) -> str | None:
+    """The header Idempotency-Key. Raises InvalidRequest."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise InvalidRequest("an Idempotency-Key has 1 to 255 visible ASCII characters", code="invalid_header")
@@ -166,7 +172,7 @@ def _as_uuid(text: object) -> uuid.UUID | None:
 # ---- the object `job`
 
 
-def _read_job(job: object, faults: list[InvalidRequest]) -> dict[str, Any]:
+def read_job(job: object, faults: list[InvalidRequest]) -> dict[str, Any]:
     """The fields of `job` as a Submission has them. What cannot be read is left out, and told in `faults`."""
     if not isinstance(job, dict):
         raise InvalidRequest("job is an object", code="invalid_field", pointer="/job")

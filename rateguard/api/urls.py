@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path, re_path
 
+from rateguard.api.batches.views import BatchErrors, Batches, BatchResults, CancelBatch, OneBatch
 from rateguard.api.estimate.views import Estimates
 from rateguard.api.jobs.views import CancelJob, Jobs, Nothing, OneJob, RetryJob
 from rateguard.api.limits.breakers import Breakers, Events, OneBreaker
@@ -24,6 +25,11 @@ urlpatterns = [
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
     path("v1/jobs/<uuid:job_id>/retry", RetryJob.as_view(), name="job-retry"),
+    path("v1/batches", Batches.as_view(), name="batches"),
+    path("v1/batches/<uuid:batch_id>", OneBatch.as_view(), name="batch"),
+    path("v1/batches/<uuid:batch_id>/results", BatchResults.as_view(), name="batch-results"),
+    path("v1/batches/<uuid:batch_id>/errors", BatchErrors.as_view(), name="batch-errors"),
+    path("v1/batches/<uuid:batch_id>/cancel", CancelBatch.as_view(), name="batch-cancel"),
     path("v1/estimate", Estimates.as_view(), name="estimate"),
     path("v1/limits", Limits.as_view(), name="limits"),
     path("v1/scopes/global", GlobalScope.as_view(), name="scope-global"),

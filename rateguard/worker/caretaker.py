@@ -20,6 +20,7 @@ from rateguard.jobs.ends import messages, outbox
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import CARETAKER, Lease
 from rateguard.jobs.upkeep import rebuild, recover
+from rateguard.jobs.upkeep.batches import tend_batches
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
 from rateguard.jobs.upkeep.releasing import Releasing
@@ -104,6 +105,7 @@ class Caretaker:
         self._sweep()
         recover.reap(self._gate, self._pump, counts)
         counts.told += outbox.sweep()
+        tend_batches(self._pump)
         if messages.is_any_due():
             messages.wake()
         if self._rounds % STOPS_EVERY == 0:

@@ -2,7 +2,8 @@
 
     application = bounded(get_asgi_application())
 
-What comes beyond the bound is read and dropped, so that the caller hears the answer; who sends very much more is cut off.
+What comes beyond the bound is read and dropped, so that the caller hears the answer; who sends very much more is cut off. A batch has a
+bound of its own, BATCH_BYTES, and who reads it bounds what it unpacks to.
 """
 
 from __future__ import annotations
@@ -14,25 +15,28 @@ import orjson
 from rateguard.api.layers.asgi import Application, Message, Receive, Scope, Send
 from rateguard.api.problems import PROBLEM_TYPE, Problem
 from rateguard.api.reading import MOST_BODY_BYTES
+from rateguard.conf import conf
 
 PREFIX = "/api/"
+BATCHES = "/api/v1/batches"
 MOST_DROPPED = 8 * MOST_BODY_BYTES
 
 
 def bounded(application: Application) -> Application:
-    """An application that is never handed more than MOST_BODY_BYTES of one body under /api."""
+    """An application that is never handed more than MOST_BODY_BYTES of one body under /api, of a batch BATCH_BYTES."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await application(scope, receive, send)
             return
-        body = _Body(receive)
-        if _length_of(scope) > MOST_DROPPED:
+        most = conf().batch_bytes if scope["path"] == BATCHES else MOST_BODY_BYTES
+        body = _Body(receive, most)
+        if _length_of(scope) > max(most, MOST_DROPPED):
             body.is_too_large = True
         else:
             await application(scope, body.receive, send)
         if body.is_too_large:
-            await _refuse(send, is_cut=not body.has_ended)
+            await _refuse(send, most, is_cut=not body.has_ended)
 
     return call
 
@@ -40,8 +44,9 @@ def bounded(application: Application) -> Application:
 class _Body:
     """A body on its way. Too large, the application is told that the caller left, and answers nothing."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
+        self._most = most
         self._bytes = 0
         self.is_too_large = False
         self.has_ended = False
@@ -51,7 +56,7 @@ class _Body:
         self._count(message)
         if not self.is_too_large:
             return message
-        while not self.has_ended and self._bytes <= MOST_DROPPED:
+        while not self.has_ended and self._bytes <= max(self._most, MOST_DROPPED):
             self._count(await self._receive())
         return {"type": "http.disconnect"}
 
@@ -60,7 +65,7 @@ class _Body:
             self.has_ended = True
             return
         self._bytes += len(message.get("body", b""))
-        self.is_too_large = self.is_too_large or self._bytes > MOST_BODY_BYTES
+        self.is_too_large = self.is_too_large or self._bytes > self._most
         self.has_ended = self.has_ended or not message.get("more_body", False)
 
 
@@ -70,8 +75,8 @@ def _length_of(scope: Scope) -> int:
     return int(text) if text.isdigit() and len(text) < 20 else 0
 
 
-async def _refuse(send: Send, *, is_cut: bool) -> None:
-    problem = Problem(413, "body_too_large", f"the body has more than {MOST_BODY_BYTES} bytes")
+async def _refuse(send: Send, most: int, *, is_cut: bool) -> None:
+    problem = Problem(413, "body_too_large", f"the body has more than {most} bytes")
     request_id = uuid.uuid4().hex
     body = orjson.dumps(problem.as_dict(request_id))
     headers = [

@@ -23,6 +23,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 TITLE = "rateguard"
 TAGS = {
     "jobs": "Work: submit it, wait for it, list, cancel and retry it.",
+    "batches": "Many jobs at once: all or none come in; their progress, their answers in order, the cancelling of the rest.",
     "runs": "A run holds the work of one agent or one batch together: own budget, number of calls, deadline, and one switch that stops it.",
     "limits": "What limits a request, what is left, and what a request would cost.",
     "models": "What may be called.",

@@ -32,7 +32,7 @@ from tenants.directory import Place, tell_unpriced
 
 def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage] | None = None) -> Job:
     """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest, NotAllowed."""
-    request_hash = fingerprint(submission)
+    request_hash = "" if submission.idempotency_key is None else fingerprint(submission)
     submission = under_key(submission)
     model = str(submission.body["model"])
     places = places_for_work(model, submission.tenant.pk)

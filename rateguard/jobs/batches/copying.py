@@ -1,0 +1,108 @@
+"""Rows of jobs as they go into the database in chunks: kept as bytes meanwhile, so that a large batch is never in memory as objects.
+
+PostgreSQL takes them by COPY, which costs a third of an INSERT with so many columns; every other database by Django.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.db import connections
+
+from rateguard.jobs.bodies import seal
+from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.states import SCHEDULE, SUBMIT, State
+
+CHUNK = 1_000
+"""Rows that are objects at once."""
+
+_NULL = "\\N"
+
+
+def kept(rows: Sequence[Job], using: str) -> bytes:
+    """These rows as bytes, for `stored`."""
+    for row in rows:
+        row.request = seal(row.request or "")
+    return _as_text(rows) if connections[using].vendor == "postgresql" else _as_json(rows)
+
+
+def stored(chunk: bytes, using: str) -> None:
+    """Insert what `kept` kept, with an event each. In a transaction."""
+    if connections[using].vendor == "postgresql":
+        _copy(chunk, using)
+    else:
+        rows = [Job(**values) for values in orjson.loads(chunk)]
+        Job.objects.using(using).bulk_create(rows, batch_size=CHUNK)
+        JobEvent.objects.using(using).bulk_create([JobEvent(job_id=row.pk, kind=_kind(row)) for row in rows], batch_size=CHUNK)
+
+
+def _kind(row: Job) -> str:
+    return SCHEDULE.name if row.state == State.SCHEDULED else SUBMIT.name
+
+
+@functools.cache
+def _columns() -> tuple[tuple[str, str], ...]:
+    """Each column with the attribute that holds it."""
+    return tuple((str(field.column), field.attname) for field in Job._meta.concrete_fields)  # noqa: SLF001 - Django's public name for it
+
+
+def _as_json(rows: Sequence[Job]) -> bytes:
+    return orjson.dumps([{name: getattr(row, name) for _, name in _columns()} for row in rows])
+
+
+# ---- PostgreSQL's text format of COPY
+
+
+def _as_text(rows: Sequence[Job]) -> bytes:
+    """The length of the jobs' part, the jobs, their events."""
+    jobs = _table([[getattr(row, name) for row in rows] for _, name in _columns()]).encode()
+    events = "".join(f"{row.pk}\t{_kind(row)}\t0\t{{}}\n" for row in rows).encode()
+    return len(jobs).to_bytes(8, "big") + jobs + events
+
+
+def _table(columns: Sequence[list[Any]]) -> str:
+    """Lines of columns. What is the same in every line is written once, into the form of a line."""
+    form, varying = [], []
+    for values in columns:
+        if values.count(values[0]) == len(values):
+            form.append(_text(values[0]).replace("%", "%%"))
+        else:
+            form.append("%s")
+            varying.append([_text(value) for value in values])
+    line = "\t".join(form) + "\n"
+    return "".join([line % values for values in zip(*varying, strict=True)])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return _NULL
+    if isinstance(value, str):
+        return _escaped(str(value))
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, uuid.UUID | int):
+        return str(value)
+    return value.isoformat() if isinstance(value, dt.datetime) else _escaped(orjson.dumps(value).decode())
+
+
+def _escaped(text: str) -> str:
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") if not text.isprintable() else text
+
+
+def _copy(chunk: bytes, using: str) -> None:
+    end = 8 + int.from_bytes(chunk[:8], "big")
+    names = ", ".join(f'"{column}"' for column, _ in _columns())
+    with connections[using].cursor() as cursor:
+        for table, columns, lines in (
+            (Job._meta.db_table, names, chunk[8:end]),  # noqa: SLF001 - as above
+            (JobEvent._meta.db_table, "job_id, kind, attempt, detail", chunk[end:]),  # noqa: SLF001 - as above
+        ):
+            with cursor.copy(f'COPY "{table}" ({columns}) FROM STDIN') as copy:
+                copy.write(lines)
