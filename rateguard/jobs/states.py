@@ -70,6 +70,7 @@ STOP = _transition("stopped", {State.RUNNING}, State.CANCELLED)
 EXPIRE = _transition("expired", WAITING, State.EXPIRED)
 REQUEUE = _transition("requeued", {State.RUNNING}, State.QUEUED)
 CHANGE_LANE = _transition("lane_changed", {State.QUEUED}, State.QUEUED)
+CHANGE_LANE_AHEAD = _transition("lane_changed_ahead", {State.SCHEDULED}, State.SCHEDULED)
 RESUBMIT = _transition("resubmitted", {State.FAILED, State.CANCELLED, State.EXPIRED}, State.QUEUED)
 
 TRANSITIONS = (
@@ -82,6 +83,7 @@ TRANSITIONS = (
     REFUSE,
     DOWNGRADE,
     CHANGE_LANE,
+    CHANGE_LANE_AHEAD,
     RETRY,
     HOLD_BACK,
     ORPHAN,

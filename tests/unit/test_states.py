@@ -8,6 +8,7 @@ from rateguard.jobs.models import ENDED, Job, JobEvent
 from rateguard.jobs.states import (
     CANCEL,
     CHANGE_LANE,
+    CHANGE_LANE_AHEAD,
     CLAIM,
     DOWNGRADE,
     ENDS_OF_AN_ATTEMPT,
@@ -27,7 +28,7 @@ from tenants.models import Tenant
 # What may follow what, written out by hand. A retry is running → scheduled, an orphan running → queued; a cheaper model queued → queued.
 # A terminal state is left by a person's retry alone.
 MOVES = {
-    State.SCHEDULED: {State.QUEUED, State.CANCELLED, State.EXPIRED},
+    State.SCHEDULED: {State.SCHEDULED, State.QUEUED, State.CANCELLED, State.EXPIRED},
     State.QUEUED: {State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED, State.EXPIRED},
     State.RUNNING: {State.SCHEDULED, State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED},
     State.SUCCEEDED: set(),
@@ -101,7 +102,7 @@ def test_every_state_is_reached_and_every_waiting_one_can_end():
 
 
 def test_what_ends_an_attempt_leaves_running_alone_and_no_other_does():
-    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CHANGE_LANE, CANCEL, EXPIRE, RESUBMIT}
+    others = {SUBMIT, SCHEDULE, RELEASE, CLAIM, REFUSE, DOWNGRADE, CHANGE_LANE, CHANGE_LANE_AHEAD, CANCEL, EXPIRE, RESUBMIT}
     assert {name for name, one in ENDS_OF_AN_ATTEMPT.items() if one.sources == {State.RUNNING}} == set(ENDS_OF_AN_ATTEMPT)
     assert {one.name for one in TRANSITIONS} == set(ENDS_OF_AN_ATTEMPT) | {one.name for one in others}
     assert all(State.RUNNING not in one.sources for one in others)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Sequence
 
-import redis
-from django.db import transaction
 from django.db.models import QuerySet
 
-from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.keys import cancel_channel
+from rateguard.jobs.ends.asking import ask, tell
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
-from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.models import Job
 from rateguard.jobs.states import CANCEL, TERMINAL, State
-
-logger = logging.getLogger(__name__)
 
 ASKED = "cancel_requested"
 """The kind of a running job's event; its end, if it comes to that, is `stopped`."""
@@ -57,13 +52,7 @@ def _ask_running(job: Job, by: str) -> bool:
 
 def ask_running(jobs: QuerySet[Job], *, by: str = "") -> list[uuid.UUID]:
     """Ask the running ones of these jobs to end, with an event each. Returns those that nobody had asked before."""
-    with transaction.atomic():
-        running = jobs.filter(state=State.RUNNING, cancel_requested=False).select_for_update().order_by("pk")
-        asked = list(running.values_list("pk", "attempt"))
-        ids = [pk for pk, _ in asked]
-        Job.objects.filter(pk__in=ids).update(cancel_requested=True)
-        detail = {"by": by} if by else {}
-        JobEvent.objects.bulk_create([JobEvent(job_id=pk, kind=ASKED, attempt=attempt, detail=detail) for pk, attempt in asked])
+    ids = [pk for pk, _ in ask(jobs, ASKED, by)]
     if ids:
         tell_holders(ids)
     return ids
@@ -71,10 +60,4 @@ def ask_running(jobs: QuerySet[Job], *, by: str = "") -> list[uuid.UUID]:
 
 def tell_holders(jobs: Sequence[uuid.UUID]) -> None:
     """By publish/subscribe; a holder that misses it reads the row at its next heartbeat."""
-    try:
-        with wiring.redis_client().pipeline(transaction=False) as calls:
-            for job in jobs:
-                calls.publish(cancel_channel(conf().partition), job.bytes)
-            calls.execute()
-    except redis.RedisError as error:
-        logger.warning("the holders of %d jobs were not told, they will see at their next heartbeat: %s", len(jobs), error)
+    tell(cancel_channel(conf().partition), (job.bytes for job in jobs))

@@ -51,9 +51,10 @@ class _Gathered:
     enqueue: list[Waiting] = dataclasses.field(default_factory=list)
 
     def take(self) -> _Gathered:
-        """At most BATCH of each, the oldest first; the rest stays."""
-        taken = _Gathered(self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:BATCH])
-        del self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:BATCH]
+        """At most BATCH of each, the oldest first; the rest stays. Nothing comes in before what left is out: it may be the same job."""
+        coming = BATCH if len(self.withdraw) <= BATCH else 0
+        taken = _Gathered(self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:coming])
+        del self.sent[:BATCH], self.settle[:BATCH], self.withdraw[:BATCH], self.enqueue[:coming]
         return taken
 
     def is_urgent(self) -> bool:

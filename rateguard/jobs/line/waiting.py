@@ -29,7 +29,7 @@ WAITING_COLUMNS = (
 
 
 def waiting_of(row: Job) -> Waiting:
-    """Rows as the gate knows them: queued jobs in its waiting room, running attempts as reservations."""
+    """A queued row."""
     return waiting_from(*(getattr(row, name) for name in WAITING_COLUMNS))
 
 
