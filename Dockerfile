@@ -47,4 +47,4 @@ STOPSIGNAL SIGTERM
 # Of the web process, which is the default; docker-compose.yml has another for workers.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
-CMD ["uvicorn", "rateguard.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5", "--no-server-header", "--no-access-log"]
+CMD ["uvicorn", "rateguard.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "25", "--no-server-header", "--no-access-log"]

@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Mapping
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import django
 
 from rateguard.api.layers.asgi import Application, Receive, Scope, Send
 
+if TYPE_CHECKING:
+    from rateguard.api.layers.departure import Departure
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rateguard.settings")
 
 
-STOP_S = 5.0
+STOP_S = 3.0
 """How long what was submitted last may take to reach the gate; the sweeper brings in the rest."""
+TELL_S = 1.0
+"""How long what hangs on the last ends may take; another process tells the rest."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +39,24 @@ class Dispatcher:
         *,
         on_start: Callable[[], None],
         on_stop: Callable[[], None],
-        on_leave: Callable[[], None] | None = None,
+        departure: Departure | None = None,
     ) -> None:
         self._default = default
         self._mounts = sorted(mounts.items(), key=lambda mount: -len(mount[0]))
         self._on_start = on_start
         self._on_stop = on_stop
-        self._on_leave = on_leave
+        self._departure = departure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whom it belongs."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._application_for(scope["path"])(scope, receive, send)
+            application = self._application_for(scope["path"])
+            if self._departure is None:
+                await application(scope, receive, send)
+            else:
+                await self._departure.pass_on(application, scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
@@ -64,8 +71,8 @@ class Dispatcher:
         while True:
             message = await receive()
             phase = message["type"].removeprefix("lifespan.")
-            if phase == "startup" and self._on_leave is not None:
-                _at_sigterm(self._on_leave)
+            if phase == "startup" and self._departure is not None:
+                self._departure.begin_at_sigterm()
             try:
                 await asyncio.to_thread(self._on_start if phase == "startup" else self._on_stop)
             except Exception as error:
@@ -75,20 +82,6 @@ class Dispatcher:
             await send({"type": f"lifespan.{phase}.complete"})
             if phase == "shutdown":
                 return
-
-
-def _at_sigterm(act: Callable[[], None]) -> None:
-    """Do this on the loop when the server is asked to end: it sends `shutdown` only after its last answer, and some of those wait."""
-    before = signal.getsignal(signal.SIGTERM)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        return
-    loop = asyncio.get_running_loop()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(act)
-        before(number, frame)
-
-    signal.signal(signal.SIGTERM, handle)
 
 
 def _start() -> None:
@@ -101,10 +94,12 @@ def _start() -> None:
 def _stop() -> None:
     """Send what is gathered, a few seconds at most."""
     from rateguard.jobs.ends.follow import stop_following  # noqa: PLC0415 -- as above
+    from rateguard.jobs.ends.outbox import process_teller  # noqa: PLC0415 -- as above
     from rateguard.jobs.line.pump import process_pump  # noqa: PLC0415 -- as above
 
-    stop_following()
+    stop_following(1.0)
     process_pump().stop(STOP_S)
+    process_teller().flush(TELL_S)
 
 
 def _leave() -> None:
@@ -119,11 +114,12 @@ def _dispatcher() -> Dispatcher:
     django.setup(set_prefix=False)
     from rateguard.api import health  # noqa: PLC0415 -- as above
     from rateguard.api.layers.bounded import bounded  # noqa: PLC0415 -- as above
+    from rateguard.api.layers.departure import Departure  # noqa: PLC0415 -- as above
     from rateguard.api.layers.one_thread import OneThread  # noqa: PLC0415 -- as above
     from rateguard.api.layers.waiting import waits  # noqa: PLC0415 -- as above
 
     mounts: dict[str, Application] = {health.ALIVE: health.health, health.READY: health.health}
-    return Dispatcher(waits(bounded(OneThread())), mounts, on_start=_start, on_stop=_stop, on_leave=_leave)
+    return Dispatcher(waits(bounded(OneThread())), mounts, on_start=_start, on_stop=_stop, departure=Departure(_leave, _stop))
 
 
 application = _dispatcher()

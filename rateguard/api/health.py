@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -41,6 +42,7 @@ ALIVE, READY = "/healthz", "/readyz"
 _HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _SAFE = {"GET", "HEAD"}
 
+_LEAVING = orjson.dumps({"status": "leaving", "checks": {}})
 OK, FAILED, NO_ANSWER, BEHIND, EMPTY = "ok", "failed", "no_answer", "behind", "empty"
 
 
@@ -176,6 +178,34 @@ def _report(asked: Iterable[tuple[Check, concurrent.futures.Future[Finding]]]) -
 _ALIVE = orjson.dumps({"status": "alive"})
 
 
+class _Readiness:
+    """Whether this process was asked to end, and when /readyz was asked last (time.monotonic())."""
+
+    def __init__(self) -> None:
+        self.is_leaving = False
+        self.asked_at = float("-inf")
+        self.heard = asyncio.Event()
+
+
+_readiness = _Readiness()
+
+
+def say_leaving() -> None:
+    """From now on /readyz says that the process leaves: 503, at once."""
+    _readiness.is_leaving = True
+
+
+async def heard_leaving(within_s: float) -> None:
+    """Until somebody heard from /readyz that the process leaves, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_readiness.heard.wait(), within_s)
+
+
+def has_been_asked_since(moment: float) -> bool:
+    """Whether somebody asked /readyz after this moment (time.monotonic())."""
+    return _readiness.asked_at > moment
+
+
 # ---- under plain Django
 
 
@@ -206,7 +236,11 @@ async def health(scope: Scope, _: Receive, send: Send) -> None:
         await _answer(scope, send, 405, orjson.dumps(Problem.of_status(405).as_dict("")), told)
     elif scope["path"] == ALIVE:
         await _answer(scope, send, 200, _ALIVE, _HEADERS)
+    elif _readiness.is_leaving:
+        await _answer(scope, send, 503, _LEAVING, _HEADERS)
+        _readiness.heard.set()
     else:
+        _readiness.asked_at = time.monotonic()
         asked = [(check, check.ask()) for check in CHECKS]
         await asyncio.wait([asyncio.wrap_future(found) for _, found in asked], timeout=DEADLINE_S)
         await _answer(scope, send, *_report(asked), _HEADERS)

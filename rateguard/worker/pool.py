@@ -28,6 +28,7 @@ from celery.platforms import EX_FAILURE
 from celery.utils.functional import noop
 from celery.worker import state
 
+from rateguard.jobs.ending import end_within
 from rateguard.worker import lifecycle
 from rateguard.worker.blocking import Blocking
 from rateguard.worker.callbacks import Callbacks
@@ -50,9 +51,10 @@ class AsyncioPool(BasePool):
     is_green = False
     body_can_be_buffer = True
 
-    DRAIN_S: ClassVar[float] = 30.0  # how long a warm shutdown waits for what runs
-    CANCEL_S: ClassVar[float] = 1.0  # how long cancelled coroutines have to tidy up
+    DRAIN_S: ClassVar[float] = 28.5  # how long a warm shutdown waits for what runs
+    CANCEL_S: ClassVar[float] = 0.5  # how long cancelled coroutines have to tidy up
     HOOKS_S: ClassVar[float] = 5.0  # how long the hooks of `at_stop` have
+    END_S: ClassVar[float] = 31.5  # after SIGTERM the process is gone by then, whatever hangs; the hooks have what is left of it
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -67,6 +69,7 @@ class AsyncioPool(BasePool):
         self._coroutines = Coroutines(self.app, hostname, self._callbacks, self._leave)
         self._starting: Future[None] | None = None
         self._draining: Future[None] | None = None
+        self._end_at = float("inf")
         self._is_terminated = False
         self._is_stopped = False
 
@@ -230,6 +233,8 @@ class AsyncioPool(BasePool):
     def _begin_to_leave(self, **_: Any) -> None:
         """Also called by the signal handler itself, so that hooks and the main loop hear of it at once, not at the hub's next turn."""
         if self._draining is None and not self._is_stopped:
+            end_within(self.END_S)
+            self._end_at = time.monotonic() + self.END_S
             self._draining = self._loop.submit(lifecycle.drain())
             self._draining.add_done_callback(lambda _: self._callbacks.wake())
         self._callbacks.wake()
@@ -261,13 +266,16 @@ class AsyncioPool(BasePool):
                 future.cancel()
         stopping = self._loop.submit(lifecycle.stop())
         stopping.add_done_callback(lambda _: self._callbacks.wake())
-        self._wait(stopping.done, self.HOOKS_S)
+        self._wait(stopping.done, self._hooks_s())
         self._is_stopped = True
         signals.worker_shutting_down.disconnect(dispatch_uid=_UID)
         lifecycle.set_loop(None)
         self._blocking.stop()
         self._coroutines.stop()
-        if not self._loop.stop(self.HOOKS_S):
+        if not self._loop.stop(self._hooks_s()):
             logger.warning("something blocks the event loop; it ends with the process")
         self._callbacks.run()
         self._callbacks.close()
+
+    def _hooks_s(self) -> float:
+        return max(0.5, min(self.HOOKS_S, self._end_at - time.monotonic() - 1.0))

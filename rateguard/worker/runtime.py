@@ -9,17 +9,21 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Sequence
 
 from rateguard import wiring
 from rateguard.conf import conf
+from rateguard.engine.gate.contract import ReservationId
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.jobs.attempts.event_writer import EventWriter
 from rateguard.jobs.attempts.execute import Executor
 from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.ends.outbox import process_teller
-from rateguard.jobs.line.publisher import Publisher
+from rateguard.jobs.line.publisher import Entry, Publisher
 from rateguard.jobs.line.pump import Pump
+from rateguard.jobs.upkeep.recover import return_grants
 from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
@@ -50,8 +54,9 @@ class Runtime:
         self._http = HttpClient()
         self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
+        self._events = EventWriter()
         fence = SendFence(self._pump, self._heartbeat.pulse.is_unbroken)
-        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump, fence)
+        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump, fence, self._events)
         self._listener = WishListener(wiring.redis_client(), conf().partition, self._on_cancel, self._on_requeue)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
         self._webhooks = WebhookSender()
@@ -61,6 +66,7 @@ class Runtime:
     async def start(self) -> None:
         """Open everything; nothing here waits for Redis or the database."""
         await self._http.open()
+        self.executor.turn_away = self._turn_away
         self._heartbeat.on_beat = self._pump.kick
         self._heartbeat.on_cancel = self._on_cancel
         self._heartbeat.on_requeue = self._on_requeue
@@ -93,9 +99,14 @@ class Runtime:
         self._caretaker.stop()
         self._pump.stop()
         self._publisher.stop()
+        self._events.stop()
         self._heartbeat.stop()
         self._database.close()
         process_teller().flush(FLUSH_S)
+
+    def _turn_away(self, entries: Sequence[Entry]) -> None:
+        """What came too late for this worker is granted to another one at once, not when its grant runs out."""
+        return_grants(self._pump, [ReservationId(uuid.UUID(hex=entry[0]), int(entry[1])) for entry in entries])
 
     def _on_cancel(self, job: uuid.UUID) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more

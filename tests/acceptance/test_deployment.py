@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography.fernet import Fernet
 
-from rateguard import asgi
+from rateguard.api.layers import departure
 from rateguard.conf import Conf
 from rateguard.embedded.valkey import valkey_argv
 from rateguard.secret_files import SECRETS, SUFFIX
@@ -63,7 +63,7 @@ def test_a_process_gets_the_same_settings_in_a_container_and_from_a_unit_and_all
 
 
 def test_who_stops_has_the_time_that_it_needs():
-    for kind, needed_s in (("web", 5 + asgi.STOP_S), ("worker", runtime.LEAVE_S)):
+    for kind, needed_s in (("web", departure.END_S), ("worker", runtime.LEAVE_S)):
         given_s = composed.seconds(service(kind)["stop_grace_period"])
         assert given_s >= needed_s + 10
         assert units.unit(kind)["TimeoutStopSec"] == [str(given_s)]

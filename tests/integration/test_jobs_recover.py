@@ -84,7 +84,7 @@ def test_a_grant_that_is_claimed_while_the_reaper_looks_keeps_its_reservation(li
     line.pass_time(6_000, "w1")
     (late,) = line.gate.suspects(10)
     line.claim(message)
-    recover._give_back(process_pump(), [late.reservation], counts)
+    counts.returned += recover.return_grants(process_pump(), [late.reservation])
     line.settled()
     assert (counts.returned, line.used(budget).reserved) == (0, Attempt.objects.get().reserved_nano_usd)
 

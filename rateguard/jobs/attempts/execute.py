@@ -6,6 +6,7 @@ Runs on an event loop; the database is one thread, the gate is the pump. It neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -21,10 +22,11 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.errors import ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
-from rateguard.engine.providers.base import Endpoint, Outcome, Request
+from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs import inherit
 from rateguard.jobs.attempts.claim import Claimed, claim
+from rateguard.jobs.attempts.event_writer import AttemptEvents, EventWriter
 from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
 from rateguard.jobs.attempts.sending import SendFence
@@ -70,18 +72,24 @@ class _Call:
     claimed_at: float
     began_at: float
     sent_at: float | None = None
+    events: AttemptEvents | None = None
     is_requeued: bool = False
 
     @property
     def reservation(self) -> ReservationId:
         return ReservationId(self.claimed.job, self.claimed.attempt)
 
+    async def take(self, chunk: Chunk) -> None:
+        """A piece of a streamed answer goes to whoever listens."""
+        if self.events is not None:
+            self.events.chunk(chunk.data.decode())
+
 
 class Executor:
     """Runs granted jobs for one holder."""
 
     def __init__(
-        self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump, fence: SendFence
+        self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump, fence: SendFence, events: EventWriter
     ) -> None:
         self._holder = holder
         self._providers = providers
@@ -89,10 +97,13 @@ class Executor:
         self._settler = settler
         self._pump = pump
         self._fence = fence
+        self._events = events
         self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._calls: dict[uuid.UUID, _Call] = {}
         self._cancelled: set[uuid.UUID] = set()
         self.is_draining = False
+        self.turn_away: Callable[[Sequence[Entry]], object] = lambda _: None
+        """What is done with grants that come after the worker began to leave, in the database's thread."""
 
     @property
     def running(self) -> int:
@@ -102,7 +113,10 @@ class Executor:
     async def execute(self, entries: Sequence[Entry], epoch: int) -> None:
         """Claim the jobs of a message and run them to their ends. What cannot be claimed or sent in time is left to come back."""
         in_time = [entry for entry in entries if self._pump.gate_now_ms() < entry[4]]
-        if self.is_draining or self._settler.is_full or not in_time:
+        if self.is_draining:
+            await self._database.run(self.turn_away, in_time)
+            return
+        if self._settler.is_full or not in_time:
             return
         claimed_at = time.monotonic()
         try:
@@ -187,6 +201,9 @@ class Executor:
         except Exception as error:
             logger.exception("attempt %s broke", call.reservation)
             finished = _failed(call, as_provider_error(error, has_left=call.sent_at is not None))
+        if call.events is not None and finished.ended.result is not None:
+            with contextlib.suppress(asyncio.CancelledError):  # the answer is here: nobody gives the call up any more
+                await call.events.finish(finished.ended.result)
         self._settler.add(finished)
 
     def _stopped(self, call: _Call) -> Finished:
@@ -194,7 +211,7 @@ class Executor:
         return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, **why)
 
     async def _send(self, call: _Call) -> Outcome:
-        provider = self._providers.get(call.place.target.provider)
+        provider, target = self._providers.get(call.place.target.provider), call.place.target
         request = Request(
             endpoint=Endpoint(call.claimed.endpoint),
             body=orjson.loads(opened(call.claimed.request)),
@@ -203,7 +220,12 @@ class Executor:
             connect_timeout_s=call.claimed.connect_timeout_s or conf().connect_timeout_s,
             first_token_timeout_s=call.claimed.first_token_timeout_s or conf().first_token_timeout_s,
         )
-        return await provider.call(call.place.target, request, lambda at: self._sent(call, at))
+        is_streamed = request.endpoint is Endpoint.CHAT and request.body.get("stream") is True and provider.capabilities.streaming
+        if is_streamed or not call.claimed.is_stored:
+            call.events = self._events.begin(call.claimed)
+        if is_streamed:
+            return await provider.stream(target, request, call.take, lambda at: self._sent(call, at))
+        return await provider.call(target, request, lambda at: self._sent(call, at))
 
     def _sent(self, call: _Call, at: float) -> None:
         """Its request is about to be written. Raises NotSent: nothing of it is."""

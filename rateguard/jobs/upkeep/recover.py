@@ -108,7 +108,7 @@ def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts
             counts.adopted += 1
         elif not held.is_alive:
             dead.append(attempt)
-    _give_back(pump, unclaimed, counts)
+    counts.returned += return_grants(pump, unclaimed)
     abandon(pump, dead, counts)
 
 
@@ -123,20 +123,21 @@ def _settlement_of(attempt: Attempt) -> Settlement:
     )
 
 
-def _give_back(pump: Pump, unclaimed: Sequence[ReservationId], counts: Counts) -> None:
-    """Grants that nobody claimed: first the row refuses their number, then the gate gets it back, then the job waits again.
+def return_grants(pump: Pump, unclaimed: Sequence[ReservationId]) -> int:
+    """Grants that nobody claimed; returns how many.
 
+    First the row refuses their number, then the gate gets it back, then the job waits again.
     Whoever claimed one before its row refused has its attempt open: that grant is his.
     """
     if not unclaimed:
-        return
+        return 0
     for one in unclaimed:
         Job.objects.filter(pk=one.job, state=State.QUEUED, attempt__lt=one.attempt).update(attempt=one.attempt)
     claimed = Attempt.objects.filter(reservation_id__in=[one.job for one in unclaimed]).values_list("reservation_id", "number")
     returned = set(unclaimed) - {ReservationId(job, number) for job, number in claimed}
     pump.settle([(Settlement(one, used=False), None) for one in sorted(returned)])
     pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=[one.job for one in returned], state=State.QUEUED)))
-    counts.returned += len(returned)
+    return len(returned)
 
 
 def abandon(pump: Pump, attempts: Sequence[Attempt], counts: Counts) -> None:
