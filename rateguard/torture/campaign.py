@@ -96,9 +96,12 @@ class Campaign:
         self._beside(display, "the work ends", lambda: self._stop.wait(AT_REST_S))
 
     def _settle_and_check(self) -> Findings:
-        report = reconcile_all(self._site.provider_log)
-        self._record.notes.append(f"reconciled: {report}"[:2_000])
-        return check(self._site, self._record, self._record.faults)
+        for report in reconcile_all(self._site.provider_log):
+            self._record.notes.append(f"reconciled: {report}"[:2_000])
+        findings = check(self._site, self._record, self._record.faults)
+        for key, lines in findings.details.items():
+            self._record.notes.extend(f"{key}: {line}" for line in lines)
+        return findings
 
     # ---- while something takes its time
 

@@ -18,6 +18,8 @@ from rateguard.torture.record import Life, Record
 RESTART_S = 1.0
 """As RestartSec of deploy's units."""
 READY_S = 90.0
+MOST_DEATHS = 4
+"""Who waits for a process gives it up after so many."""
 _POLL_S = 0.05
 
 IsReady = Callable[[Path], bool]
@@ -53,7 +55,10 @@ class Process:
     @property
     def log(self) -> Path:
         """What the present life says, or the last one said."""
-        return self._folder / f"{self.name}.{self._lives}.log"
+        return self._log_of(self._lives)
+
+    def _log_of(self, life: int) -> Path:
+        return self._folder / f"{self.name}.{life}.log"
 
     @property
     def pid(self) -> int | None:
@@ -75,11 +80,12 @@ class Process:
         return self._ready_life == self._lives
 
     def wait_ready(self, within_s: float = READY_S) -> None:
-        """Until it takes work. Raises ChildFailedError with its last words."""
-        deadline = time.monotonic() + within_s
+        """Until it takes work. Raises ChildFailedError with its last words, at once where it dies again and again."""
+        deadline, most_lives = time.monotonic() + within_s, self._lives + MOST_DEATHS
         while not self.is_ready():
-            if time.monotonic() > deadline:
-                raise ChildFailedError(f"{self.name} was not ready within {within_s:g} s:\n{process.last_lines(self.log)}")
+            if time.monotonic() > deadline or self._lives > most_lives:
+                said = process.last_lines(self._log_of(self._lives - 1 if self._lives > most_lives else self._lives))
+                raise ChildFailedError(f"{self.name} was not ready within {within_s:g} s:\n{said}")
             if self._ending.wait(_POLL_S):
                 return
 

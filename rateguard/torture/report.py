@@ -37,7 +37,7 @@ def show(outcome: Outcome, options: Options, stream: TextIO = sys.stdout) -> Non
     console.print(_table(outcome))
     found = outcome.findings
     console.print(
-        f"{found.jobs:,} jobs, {found.faults} faults and {found.provider_faults} bad answers of the provider, {len(found.fault_kinds)} kinds; "
+        f"{found.jobs:,} jobs, {found.faults} faults and {found.provider_faults} bad answers, {len(found.fault_kinds)} kinds; "
         f"{found.estimated_entries:,} estimated entries, {found.corrections:,} corrections"
     )
     for promise in found.unmet():

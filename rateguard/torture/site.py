@@ -26,6 +26,8 @@ if typing.TYPE_CHECKING:
 WEBS = ("web-1", "web-2")
 WORKERS = ("worker-1", "worker-2")
 PROCESSES = (*WEBS, *WORKERS)
+HOST = "host"
+"""A process of the traffic's own, which submits by `.delay()`: it has wires, but is never struck itself."""
 SERVERS = ("valkey", "postgres")
 GRACE_S = 30.0
 
@@ -69,7 +71,7 @@ class Site:
         self._stack.callback(self.provider.stop)
         self.wires = Wires(surroundings({}), self.logs / "wires.log")
         self._stack.callback(self.wires.close)
-        for name in PROCESSES:
+        for name in (*PROCESSES, HOST):
             self._wired[name] = {
                 "DATABASE_URL": self.postgres.url.replace(f":{self.postgres.port}/", f":{self._wire(name, DATABASE)}/"),
                 "REDIS_URL": f"redis://127.0.0.1:{self._wire(name, GATE)}/0",
