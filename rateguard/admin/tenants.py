@@ -39,11 +39,12 @@ class TenantForm(ChangeForm):
 
     class Meta:
         model = Tenant
-        fields = ("name", "weight", "time_zone", "max_waiting")
+        fields = ("name", "weight", "time_zone", "max_waiting", "keep_bodies_days")
         help_texts: ClassVar[dict[str, str]] = {
             "name": "Letters, digits, - and _. It stands in addresses and in what callers write.",
             "weight": "Its part of a contested lane against the others', from 1 to 1,000.",
             "max_waiting": "How many of its jobs may wait at once; empty: as the settings say.",
+            "keep_bodies_days": "After so many days requests and answers of ended jobs are removed; empty: as the settings say.",
         }
 
     time_zone = forms.ChoiceField(help_text="Where the days, weeks and months of its budgets begin.", initial="UTC")
@@ -68,7 +69,7 @@ class TenantAdmin(VerbAdmin, DoingAdmin):
     list_filter = ("status",)
     search_fields = ("name",)
     ordering = ("name",)
-    fields = ("name", "weight", "time_zone", "max_waiting")
+    fields = ("name", "weight", "time_zone", "max_waiting", "keep_bodies_days")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With how many keys each has, where it is shown."""

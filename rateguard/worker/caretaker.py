@@ -23,6 +23,7 @@ from rateguard.jobs.upkeep import rebuild, recover
 from rateguard.jobs.upkeep.batches import tend_batches
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
+from rateguard.jobs.upkeep.purging import Purge
 from rateguard.jobs.upkeep.releasing import Releasing
 from tenants.models import ConfigVersion
 
@@ -56,6 +57,7 @@ class Caretaker:
         self._rounds = 0
         self._pushed_version = -1
         self._page: tuple[dt.datetime, uuid.UUID] | None = None
+        self._purge = Purge()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -116,6 +118,7 @@ class Caretaker:
             logger.info("caretaker: %s", counts)
         if counts.repaired:
             self._note_repairs(counts.repaired)
+        self._purge.go_on()
         if self._rounds % LOOK_EVERY == 0:
             note_hindrances(self._gate)
 

@@ -28,6 +28,7 @@ def render_tenant(row: Tenant) -> dict[str, Any]:
         "status": row.status,
         "time_zone": row.time_zone,
         "max_waiting": row.max_waiting,
+        "keep_bodies_days": row.keep_bodies_days,
         "created_at": time_text(row.created_at),
     }
 

@@ -22,6 +22,7 @@ from rateguard.conf import BREAKER_RANGES
 from rateguard.engine.lanes import Lane
 from tenants.changes import budgets, key_rules, limits, members
 from tenants.changes.scopes import MOST_NAME_CHARS
+from tenants.changes.tenants import MOST_DAYS
 from tenants.models import (
     BudgetPeriod,
     BudgetUnit,
@@ -66,6 +67,9 @@ class TenantChangesShape(RequestShape):
     status = serializers.ChoiceField(TenantStatus.values, required=False, help_text="`paused`: its keys and new work are refused.")
     time_zone = TextField(required=False, max_length=64, help_text="Where the days and months of its budgets begin.")
     max_waiting = whole(1, MAX_WAITING, required=False, allow_null=True, help_text="How many of its jobs may wait; null: the default.")
+    keep_bodies_days = whole(
+        1, MOST_DAYS, required=False, allow_null=True, help_text="After so many days requests and answers are removed; null: the default."
+    )
 
 
 class TenantShape(Shape):
@@ -78,6 +82,7 @@ class TenantShape(Shape):
     status = serializers.ChoiceField(TenantStatus.values)
     time_zone = serializers.CharField()
     max_waiting = serializers.IntegerField(allow_null=True)
+    keep_bodies_days = serializers.IntegerField(allow_null=True)
     created_at = serializers.DateTimeField()
 
 

@@ -1,4 +1,4 @@
-"""`manage.py rotate_secrets`: encrypt every stored secret with the first of RATEGUARD["ENCRYPTION_KEYS"]."""
+"""`manage.py rotate_secrets`: encrypt every stored secret and body with the first of RATEGUARD["ENCRYPTION_KEYS"]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from rateguard.engine.errors import SecretUnreadable
+from rateguard.jobs.upkeep.resealing import reseal
 from tenants import secrets
 from tenants.models import ProviderAccount
 
@@ -18,13 +19,16 @@ class Command(BaseCommand):
     help = 'Encrypt every stored secret with the first of RATEGUARD["ENCRYPTION_KEYS"].'
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Rotate account by account; name those that no key opens, and fail then."""
+        """Rotate account by account, then body by body; name those that no key opens, and fail then."""
         unreadable = [name for name in ProviderAccount.objects.order_by("name").values_list("name", flat=True) if not self._rotate(name)]
-        if unreadable:
+        bodies = reseal()
+        lost = [f"the credentials of {name}" for name in unreadable] + bodies.named
+        if lost:
+            more = f" and {left:,} more" if (left := bodies.unreadable - len(bodies.named)) else ""
             raise CommandError(
-                f"no key opens the credentials of: {', '.join(unreadable)}. Put back the key that encrypted them, or store them anew."
+                f"no key opens {', '.join(lost)}{more}. Put back the key that encrypted them and run this again, or store them anew."
             )
-        self.stdout.write("all secrets are encrypted with the first key")
+        self.stdout.write(f"all secrets are encrypted with the first key, and {bodies.written:,} requests, answers and messages")
 
     @staticmethod
     @transaction.atomic

@@ -13,7 +13,7 @@ from tenants.changes.actor import Actor
 from tenants.changes.tenants import FIELDS, KIND, change_tenant, create_tenant, delete_tenant
 from tenants.models import Tenant, TenantStatus
 
-_OPTIONS = ("weight", "status", "time_zone", "max_waiting")
+_OPTIONS = ("weight", "status", "time_zone", "max_waiting", "keep_bodies_days")
 
 
 class Command(RowsCommand[Tenant]):
@@ -72,3 +72,5 @@ def _add_options(parser: CommandParser) -> None:
     parser.add_argument("--status", choices=TenantStatus.values, help="active by default")
     parser.add_argument("--time-zone", help="where the days of its budgets begin, such as Europe/Berlin; UTC by default")
     parser.add_argument("--max-waiting", type=int, help="jobs that may wait at once; the setting MAX_WAITING by default")
+    kept = "days after which requests and answers of ended jobs are removed; the setting KEEP_BODIES_DAYS by default"
+    parser.add_argument("--keep-bodies-days", type=int, help=kept)
