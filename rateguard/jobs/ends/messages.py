@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from rateguard.conf import conf
@@ -228,7 +228,7 @@ def resend(endpoint: WebhookEndpoint, message: uuid.UUID | None = None) -> int:
     check_enabled(endpoint)
     rows = endpoint.messages.filter(Q(held_until__isnull=True) | Q(held_until__lte=Now()))
     rows = rows.filter(state=MessageState.DEAD) if message is None else rows.filter(pk=message).exclude(state=MessageState.DELIVERED)
-    tries = Case(When(state=MessageState.DEAD, then=Value(0)), default=F("tries"))
+    tries = Case(When(state=MessageState.DEAD, then=Value(0)), default=F("tries"), output_field=PositiveSmallIntegerField())
     count = rows.update(tries=tries, state=MessageState.PENDING, next_at=Now(), held_until=None)
     if message is not None and not count:
         raise InvalidRequest("this message was delivered, or is being sent at this moment: look at it again", code="not_resendable")

@@ -32,7 +32,7 @@ def deliver(job_id: uuid.UUID) -> bool:
         return False
     if not job_ended.has_listeners(Job):
         return _leave(row)
-    if not OutboxRow.objects.filter(pk=row.pk, created_at=row.created_at).update(created_at=Now() + HELD):
+    if not OutboxRow.objects.filter(pk=row.pk, created_at__lte=Now()).update(created_at=Now() + HELD):
         return False
     state = Job.objects.values_list("state", flat=True).get(pk=job_id)
     if state in TERMINAL:  # else somebody had it tried again: its next end is told
