@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from rateguard.engine.errors import ErrorKind, InvalidRequest
+from rateguard.jobs import clock
 from rateguard.jobs.attempts import inplace
 from rateguard.jobs.bodies import opened, why_gone
 from rateguard.jobs.ends.transition import end
@@ -106,7 +106,7 @@ def prepare(job: Job, lineage: Lineage, *, deadline: dt.datetime | None = None, 
 
 def _deadline(job: Job, new: dt.datetime | None, of_run: dt.datetime | None) -> dt.datetime | None:
     """The new one, else the old one where it lies ahead; never after its run's."""
-    now = timezone.now()
+    now = clock.now()
     if new is not None and new <= now:
         raise InvalidRequest("the deadline has passed already", code="deadline_passed", pointer="/deadline")
     old = job.deadline_at if job.deadline_at is not None and job.deadline_at > now else None

@@ -29,7 +29,7 @@ with grants as (
     select id, 'started', attempt, statement_timestamp(), '{}' from job
 )
 select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_tokens, max_output_tokens, cost, timeout_s, tries, max_tries, delivery,
-    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run,
+    extract(epoch from deadline_at - statement_timestamp())::float8, greatest(0, extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run,
     connect_timeout_s, first_token_timeout_s, is_stored
 from job
 
