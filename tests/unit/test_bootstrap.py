@@ -69,13 +69,13 @@ def fill(manage, *stamps):
         (manage.VENV / f".installed-{lock.stem}").write_text(digest)
 
 
-def test_only_test_and_bench_ask_for_the_test_group(manage, monkeypatch):
+def test_only_test_bench_and_torture_ask_for_the_test_group(manage, monkeypatch):
     asked = {}
-    for command in ("demo", "test", "bench", "check"):
+    for command in ("demo", "test", "bench", "torture", "check"):
         monkeypatch.setattr(sys, "argv", ["manage.py", command])
         asked[command] = [lock.stem for lock in manage.pending_locks()]
     both = ["requirements", "requirements-test"]
-    assert asked == {"demo": ["requirements"], "check": ["requirements"], "test": both, "bench": both}
+    assert asked == {"demo": ["requirements"], "check": ["requirements"], "test": both, "bench": both, "torture": both}
 
 
 def test_a_stamp_with_the_locks_digest_means_installed(manage, monkeypatch):
