@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 
 from rateguard.api.batches.views import BatchErrors, Batches, BatchResults, CancelBatch, OneBatch
 from rateguard.api.estimate.views import Estimates
-from rateguard.api.jobs.views import CancelJob, Jobs, Nothing, OneJob, RetryJob
+from rateguard.api.jobs.views import CancelJob, EventsOfJob, Jobs, Nothing, OneJob, RetryJob
 from rateguard.api.limits.breakers import Breakers, Events, OneBreaker
 from rateguard.api.limits.views import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.models.views import Models, OneModel
@@ -22,7 +22,9 @@ app_name = "rateguard"
 
 urlpatterns = [
     path("v1/jobs", Jobs.as_view(), name="jobs"),
+    path("v1/jobs/bulk", ManyJobs.as_view(), name="jobs-bulk"),
     path("v1/jobs/<uuid:job_id>", OneJob.as_view(), name="job"),
+    path("v1/jobs/<uuid:job_id>/events", EventsOfJob.as_view(), name="job-events"),
     path("v1/jobs/<uuid:job_id>/cancel", CancelJob.as_view(), name="job-cancel"),
     path("v1/jobs/<uuid:job_id>/retry", RetryJob.as_view(), name="job-retry"),
     path("v1/batches", Batches.as_view(), name="batches"),
@@ -30,6 +32,8 @@ urlpatterns = [
     path("v1/batches/<uuid:batch_id>/results", BatchResults.as_view(), name="batch-results"),
     path("v1/batches/<uuid:batch_id>/errors", BatchErrors.as_view(), name="batch-errors"),
     path("v1/batches/<uuid:batch_id>/cancel", CancelBatch.as_view(), name="batch-cancel"),
+    path("v1/jobs/<uuid:job_id>/requeue", RequeueJob.as_view(), name="job-requeue"),
+    path("v1/failures", FailureGroups.as_view(), name="failures"),
     path("v1/estimate", Estimates.as_view(), name="estimate"),
     path("v1/limits", Limits.as_view(), name="limits"),
     path("v1/scopes/global", GlobalScope.as_view(), name="scope-global"),

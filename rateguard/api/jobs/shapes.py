@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework import serializers
 
 from rateguard.api.reading import LONGEST_WAIT_S, RUN_HEADER
@@ -56,6 +56,15 @@ WAIT = OpenApiParameter(
     {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_S},
     description="Answer when the job has ended, after at most so many seconds.",
 )
+_EVENT_ID = {"type": "string", "pattern": r"^([0-9]{1,9}\.[0-9]{1,10})?$"}
+LAST_EVENT = OpenApiParameter(
+    "Last-Event-ID",
+    _EVENT_ID,
+    OpenApiParameter.HEADER,
+    description="The last id that the reader saw, such as `2.17`: it is told what came after it. Browsers send it by themselves.",
+)
+AFTER = OpenApiParameter("after", _EVENT_ID, description="The same, for who cannot send that header.")
+EVENTS = OpenApiResponse({"type": "string"}, description="Server-sent events; each `data` is JSON.")
 
 
 # ---- what a caller sends

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,20 +16,39 @@ from rest_framework.response import Response
 from rateguard.api.authentication import Caller
 from rateguard.api.door import ApiView, caller_of
 from rateguard.api.jobs.end import at_end
+from rateguard.api.jobs.events import events_answer
 from rateguard.api.jobs.list_shapes import JOB_FILTERS, JOBS, RetryShape
 from rateguard.api.jobs.listing import list_jobs
-from rateguard.api.jobs.shapes import EXAMPLES, IDEMPOTENCY_KEY, PREFER, RUN, SUBMISSION, SUBMITTED_HEADERS, WAIT, JobShape
+from rateguard.api.jobs.many_shapes import LaneShape
+from rateguard.api.jobs.shapes import (
+    AFTER,
+    EVENTS,
+    EXAMPLES,
+    IDEMPOTENCY_KEY,
+    LANES,
+    LAST_EVENT,
+    PREFER,
+    RUN,
+    SUBMISSION,
+    SUBMITTED_HEADERS,
+    WAIT,
+    JobShape,
+)
 from rateguard.api.middleware import request_id_of
+from rateguard.api.params import Body
 from rateguard.api.reading import read_preferred_wait, read_retry, read_submission, read_wait
 from rateguard.api.rendering import render_job
 from rateguard.api.schema.describing import extend_schema, problems
+from rateguard.engine.lanes import parse_lane
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Job
-from rateguard.jobs.states import TERMINAL
+from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.steering.lane import change_lane
+from rateguard.jobs.steering.requeue import requeue
 from tenants.compiled import Compiled
-from tenants.models import Tenant
+from tenants.models import Permission, Tenant
 
 
 class Jobs(ApiView):
@@ -67,7 +89,10 @@ class Jobs(ApiView):
 
 
 class OneJob(ApiView):
-    """GET: a job, at once or at its end."""
+    """GET: a job, at once or at its end. PATCH: its lane."""
+
+    needs: ClassVar[Mapping[str, Permission]] = {**ApiView.needs, "PATCH": Permission.SUBMIT}
+    http_method_names = ("get", "head", "patch")
 
     @extend_schema(operation_id="get_job", summary="A job, now or at its end", tags=["jobs"], parameters=[WAIT], responses={200: JobShape})
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
@@ -75,6 +100,35 @@ class OneJob(ApiView):
         seconds = read_wait(request)
         job = _job(caller_of(request), job_id)
         return at_end(request, Response(render_job(job)), job, seconds)
+
+    @extend_schema(
+        operation_id="change_job",
+        summary="Move a waiting job to another lane",
+        tags=["jobs"],
+        request=LaneShape,
+        responses={200: JobShape, **problems(409)},
+    )
+    def patch(self, request: Request, job_id: uuid.UUID) -> Response:
+        """200 with the job, which keeps its place in time. One that runs or has ended is refused."""
+        caller = caller_of(request)
+        lane = parse_lane(Body(request, ("lane",)).choice("lane", LANES))
+        job = change_lane(_job(caller, job_id), lane, by=f"key {caller.key.prefix}", key=caller.key)
+        return Response(render_job(job))
+
+
+class EventsOfJob(ApiView):
+    """GET: what happens to a job, as it happens."""
+
+    @extend_schema(
+        operation_id="job_events",
+        summary="A job's events, until its end",
+        tags=["jobs"],
+        parameters=[LAST_EVENT, AFTER],
+        responses={(200, "text/event-stream"): EVENTS, 204: OpenApiResponse(description="The reader has seen the end.")},
+    )
+    def get(self, request: Request, job_id: uuid.UUID) -> HttpResponse:
+        """Server-sent events: `queued`, `granted`, `chunk`, `restarted` (earlier chunks are void), `usage`, and one end."""
+        return events_answer(request, _job(caller_of(request), job_id))
 
 
 class CancelJob(ApiView):
@@ -104,6 +158,23 @@ class RetryJob(ApiView):
         deadline = read_retry(request)
         job = retry(_job(caller, job_id), by=f"key {caller.key.prefix}", deadline=deadline, key=caller.key)
         return Response(render_job(job), status=202, headers={"Location": reverse("rateguard:job", args=[job.pk])})
+
+
+class RequeueJob(ApiView):
+    """POST: put a job back in line."""
+
+    @extend_schema(
+        operation_id="requeue_job",
+        summary="Put a job back in line",
+        tags=["jobs"],
+        request=None,
+        responses={200: JobShape, 202: JobShape, **problems(409)},
+    )
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """202 with a running job, whose call is given up and which waits again at its place; 200 with one that waits: it goes on now."""
+        caller = caller_of(request)
+        job = requeue(_job(caller, job_id), by=f"key {caller.key.prefix}", key=caller.key)
+        return Response(render_job(job), status=202 if job.state == State.RUNNING else 200)
 
 
 class Nothing(ApiView):

@@ -89,7 +89,14 @@ class Executor:
     """Runs granted jobs for one holder."""
 
     def __init__(
-        self, holder: str, providers: ProviderRegistry, database: Database, settler: Settler, pump: Pump, fence: SendFence, events: EventWriter
+        self,
+        holder: str,
+        providers: ProviderRegistry,
+        database: Database,
+        settler: Settler,
+        pump: Pump,
+        fence: SendFence,
+        events: EventWriter,
     ) -> None:
         self._holder = holder
         self._providers = providers

@@ -45,6 +45,7 @@ class _Call:
     fault: FaultKind | None
     fault_events: int
     wait_ms: int
+    silence_ms: int
 
 
 class SimApp:
@@ -162,6 +163,7 @@ class SimApp:
             fault=kind,
             fault_events=fault.events if fault else 0,
             wait_ms=fault.wait_ms if fault and kind is FaultKind.SLOW_HEADERS else 0,
+            silence_ms=fault.wait_ms if fault and kind is FaultKind.SILENCE else 0,
         )
 
     async def _complete(self, call: _Call) -> None:
@@ -223,6 +225,8 @@ class SimApp:
                 if _BREAKS[call.fault]:
                     yield 0, _BREAKS[call.fault]
                 return
+            if number == call.fault_events:
+                await asyncio.sleep(call.silence_ms / 1_000)
             piece = words[start : start + size]
             await _sleep_until(call, call.base_ms + call.per_token_ms * (start + len(piece)))
             yield len(piece), writer.delta({"content": "".join(piece)})

@@ -26,6 +26,7 @@ class FaultKind(enum.StrEnum):
     RESET = "reset"  # the connection is reset before the headers; nothing is billed
     RESET_STREAM = "reset_stream"  # … after `events` events of a stream
     CUT_STREAM = "cut_stream"  # ends properly, but without finish_reason and [DONE], after `events` events
+    SILENCE = "silence"  # says nothing for wait_ms after `events` events of a stream (0: it thinks before its first token), then goes on
     STREAM_ERROR = "stream_error"  # an error event after `events` events
     MALFORMED = "malformed"  # half a JSON body with 200; billed
     ERROR_IN_200 = "error_in_200"
@@ -48,7 +49,7 @@ class RetryAfterForm(enum.StrEnum):
 class Fault:
     """One line of the script: it skips `skip` matching requests, then meets `count` of them.
 
-    attempt_id, key and model choose requests; empty matches all. wait_ms: what Retry-After says, or how late slow headers are.
+    attempt_id, key and model choose requests; empty matches all. wait_ms: what Retry-After says, how late slow headers are, or the silence.
     for_ms: an episode, which meets every matching request until so long after it was added; 0: `count` decides.
     """
 
