@@ -1,12 +1,14 @@
 """`python -m rateguard.torture.work.host SEED RATE STOP`: a Django process of its own that submits by `.delay()`.
 
-It ends by itself once the file STOP is there. What it prints for the campaign: see `hosting`.
+It ends by itself once the file STOP is there; SIGUSR1 makes it tell where it hangs. What it prints for the campaign: see `hosting`.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ def main() -> None:
     parser.add_argument("rate", type=float, help="deeds a second")
     parser.add_argument("stop", type=Path, help="a file: once it is there, nothing more is submitted")
     options = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1)
     import django  # noqa: PLC0415 - the arguments are judged first
 
     django.setup()

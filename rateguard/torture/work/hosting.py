@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ if typing.TYPE_CHECKING:
 
 MARK = "@@ "
 GRACE_S = 10.0
+TELLS_S = 0.5
 
 
 class Host:
@@ -69,6 +71,9 @@ class Host:
     def close(self) -> None:
         """End it, whatever it does; closing twice is harmless."""
         if self._running is not None:
+            if self._running.poll() is None:
+                self._running.send_signal(signal.SIGUSR1)  # its log then says where it hangs
+                time.sleep(TELLS_S)
             process.end(self._running, grace_s=GRACE_S)
             self._running = None
             if self._reader is not None:

@@ -24,6 +24,8 @@ SHARES = {"acme": 0.5, "beta": 0.2, "gamma": 0.15, "delta": 0.15}
 """Each tenant's part of the jobs."""
 TYPICAL_NANO_USD = 24_000
 """What a chat costs: some 20 tokens of input, 35 of output."""
+BESIDE = 2.0
+"""Jobs a second that come beside those: probes while a server is away, the host process, the trickle at the end."""
 MOST_WAITING = 400
 SLOW_ENOUGH = {"base_ms": 250, "per_token_ms": 4, "jitter": 0.6}
 """A call lasts about half a second, so that a fault finds some under way."""
@@ -61,7 +63,7 @@ def setup(site: Site, jobs: int = 300, over_s: float = 75.0) -> World:
     from rateguard.jobs.upkeep import rebuild  # noqa: PLC0415
     from rateguard.torture.work.rows import make_providers, make_tenants  # noqa: PLC0415
 
-    pace = jobs / over_s
+    pace = jobs / over_s + BESIDE
     keys = (site.provider_key, f"{site.provider_key}-b")
     limits = dict(zip(keys, _limits(pace), strict=True))
     site.provider.control.configure(
