@@ -44,6 +44,8 @@ _STATUSES = {
     "key_revoked": 409,
     "not_retryable": 409,
     "not_stored": 409,
+    "webhook_disabled": 409,
+    "not_resendable": 409,
     "run_stopped": 409,
     "run_deadline_passed": 409,
     "idempotency_mismatch": 422,

@@ -89,12 +89,13 @@ class RotateKey(ManageView):
     )
     def post(self, request: Request, key: int) -> Response:
         """200 with the new secret, this once. The old one is good for `overlap` more, a day where nothing is said."""
-        row, overlap = _row(request, key), _overlap(read(request, RotationShape))
+        row, overlap = _row(request, key), overlap_of(read(request, RotationShape))
         secret = rotate(reach_of(request).actor, row, overlap)
         return Response({**render_key(_row(request, key)), "secret": secret}, headers=NO_STORE)
 
 
-def _overlap(fields: dict[str, Any]) -> dt.timedelta:
+def overlap_of(fields: dict[str, Any]) -> dt.timedelta:
+    """How long an old secret is good beside the new one. Raises InvalidRequest."""
     if len(fields) > 1:
         raise InvalidRequest("say overlap or overlap_s, not both", code="invalid_field", pointer="/overlap_s")
     if "overlap_s" in fields:

@@ -14,6 +14,15 @@ from rateguard.api.manage.members import Members, OneMember
 from rateguard.api.manage.models import Models, OneModel
 from rateguard.api.manage.prices import OnePrice, Prices
 from rateguard.api.manage.tenants import OneTenant, Tenants
+from rateguard.api.manage.webhooks import (
+    OneWebhook,
+    ResendMessage,
+    ResendMessages,
+    RotateWebhook,
+    TestWebhook,
+    WebhookMessages,
+    Webhooks,
+)
 
 urlpatterns = [
     path("tenants", Tenants.as_view(), name="manage-tenants"),
@@ -35,5 +44,12 @@ urlpatterns = [
     path("models/<path:model>", OneModel.as_view(), name="manage-model"),
     path("prices", Prices.as_view(), name="manage-prices"),
     path("prices/<int:price>", OnePrice.as_view(), name="manage-price"),
+    path("webhooks", Webhooks.as_view(), name="manage-webhooks"),
+    path("webhooks/<int:webhook>", OneWebhook.as_view(), name="manage-webhook"),
+    path("webhooks/<int:webhook>/rotate", RotateWebhook.as_view(), name="manage-webhook-rotate"),
+    path("webhooks/<int:webhook>/test", TestWebhook.as_view(), name="manage-webhook-test"),
+    path("webhooks/<int:webhook>/messages", WebhookMessages.as_view(), name="manage-webhook-messages"),
+    path("webhooks/<int:webhook>/resend", ResendMessages.as_view(), name="manage-webhook-resend"),
+    path("webhooks/<int:webhook>/messages/<uuid:message>/resend", ResendMessage.as_view(), name="manage-webhook-message-resend"),
     path("audit", Audit.as_view(), name="manage-audit"),
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from django.db import transaction
 from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest, SecretUnreadable
@@ -67,6 +68,8 @@ class Failure:
 
 def insert(messages: Sequence[WebhookMessage]) -> None:
     """Write new messages in the transaction of what they tell; who sends is woken when it commits."""
+    for message in messages:
+        message.created_at = timezone.now()
     WebhookMessage.objects.bulk_create(messages)
     transaction.on_commit(wake, robust=True)
 
