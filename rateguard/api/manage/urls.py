@@ -19,7 +19,7 @@ from rateguard.api.manage.webhooks import (
     ResendMessage,
     ResendMessages,
     RotateWebhook,
-    TestWebhook,
+    TryWebhook,
     WebhookMessages,
     Webhooks,
 )
@@ -47,7 +47,7 @@ urlpatterns = [
     path("webhooks", Webhooks.as_view(), name="manage-webhooks"),
     path("webhooks/<int:webhook>", OneWebhook.as_view(), name="manage-webhook"),
     path("webhooks/<int:webhook>/rotate", RotateWebhook.as_view(), name="manage-webhook-rotate"),
-    path("webhooks/<int:webhook>/test", TestWebhook.as_view(), name="manage-webhook-test"),
+    path("webhooks/<int:webhook>/test", TryWebhook.as_view(), name="manage-webhook-test"),
     path("webhooks/<int:webhook>/messages", WebhookMessages.as_view(), name="manage-webhook-messages"),
     path("webhooks/<int:webhook>/resend", ResendMessages.as_view(), name="manage-webhook-resend"),
     path("webhooks/<int:webhook>/messages/<uuid:message>/resend", ResendMessage.as_view(), name="manage-webhook-message-resend"),

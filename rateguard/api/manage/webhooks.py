@@ -100,7 +100,7 @@ class RotateWebhook(ManageView):
         return Response({**render_webhook(_row(request, webhook)), "secret": secret}, headers=NO_STORE)
 
 
-class TestWebhook(ManageView):
+class TryWebhook(ManageView):
     """POST: a message that tells of nothing."""
 
     http_method_names = ("post",)
