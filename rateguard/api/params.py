@@ -62,6 +62,14 @@ class Query:
         except InvalidRequest:
             _refuse(f"lane is one of {', '.join(lane.label for lane in Lane)}")
 
+    def time(self, name: str) -> dt.datetime | None:
+        """A moment with its zone; None where it is absent. A plus sign that nobody quoted came as a space."""
+        text = self._given.get(name)
+        try:
+            return None if text is None else read_time(text.replace(" ", "+"), "")
+        except InvalidRequest as refusal:
+            _refuse(f"{name}: {refusal}")
+
     def uuid(self, name: str) -> uuid.UUID | None:
         """An id; None where it is absent."""
         text = self._given.get(name)
@@ -97,6 +105,13 @@ class Body:
         if not isinstance(value, str) or value not in options:
             self._refuse(name, f"write one of {', '.join(options)}")
         return str(value)
+
+    def object(self, name: str) -> dict[str, Any]:
+        """An object; it must be there."""
+        value = self._given.get(name)
+        if not isinstance(value, dict):
+            self._refuse(name, "write an object")
+        return dict(value)
 
     def flag(self, name: str) -> bool:
         """True or false; false where it is absent."""

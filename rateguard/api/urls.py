@@ -6,7 +6,9 @@ from django.urls import include, path, re_path
 
 from rateguard.api.batches.views import BatchErrors, Batches, BatchResults, CancelBatch, OneBatch
 from rateguard.api.estimate.views import Estimates
-from rateguard.api.jobs.views import CancelJob, EventsOfJob, Jobs, Nothing, OneJob, RetryJob
+from rateguard.api.failures.views import FailureGroups
+from rateguard.api.jobs.many import ManyJobs
+from rateguard.api.jobs.views import CancelJob, EventsOfJob, Jobs, Nothing, OneJob, RequeueJob, RetryJob
 from rateguard.api.limits.breakers import Breakers, Events, OneBreaker
 from rateguard.api.limits.views import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.models.views import Models, OneModel

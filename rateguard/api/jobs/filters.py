@@ -64,6 +64,7 @@ class JobFilters(FilterSet):  # type: ignore[misc]  # as above
     team = _text("team")
     model = _text("model")
     error = _text("error_code")
+    fingerprint = _text("fingerprint")
     run = UUIDFilter("run")
     key = WholeFilter("api_key_id", min_value=1, max_value=MOST_PK)
     submitted_after = MomentFilter("submitted_at", lookup_expr="gte")
@@ -76,7 +77,7 @@ class JobFilters(FilterSet):  # type: ignore[misc]  # as above
 
 KNOWN = tuple(JobFilters.base_filters)
 _SEVERAL = {"status", "lane"}
-_TEXTS = {"user", "team", "model", "error"}
+_TEXTS = {"user", "team", "model", "error", "fingerprint"}
 """Empty is as good as absent."""
 
 

@@ -54,6 +54,7 @@ class Search:
     team: str = ""
     deployment: str = ""
     error: str = ""
+    fingerprint: str = ""
     request_id: str = ""
     idempotency_key: str = ""
     run: uuid.UUID | None = None
@@ -88,6 +89,7 @@ _EQUAL = {
     "team": "team",
     "deployment": "deployment",
     "error": "error_code",
+    "fingerprint": "fingerprint",
     "request_id": "request_id",
     "idempotency_key": "idempotency_key",
     "run": "run",
@@ -177,8 +179,13 @@ def _walked(found: list[Job], ground: QuerySet[Job], cursor: Cursor | None, limi
 
 
 def _by_key(wanted: QuerySet[Job], search: Search) -> QuerySet[Job]:
-    """An idempotency key is a tenant's own: the index is asked for each tenant."""
-    return wanted if search.tenant is not None else wanted.filter(tenant__in=Tenant.objects.values("pk"))
+    """An idempotency key is a tenant's own."""
+    return _of_tenants(wanted, search)
+
+
+def _of_tenants(rows: QuerySet[Job], search: Search) -> QuerySet[Job]:
+    """For an index that begins with the tenant: it is asked for each."""
+    return rows if search.tenant is not None else rows.filter(tenant__in=Tenant.objects.values("pk"))
 
 
 def _head(search: Search) -> dict[str, Q]:
@@ -198,7 +205,9 @@ _BADLY = frozenset(ENDED_BADLY)
 def _gathered(rows: QuerySet[Job], search: Search) -> QuerySet[Job] | None:
     """The jobs of a run, those that wait or those that run, as their index has them; None where it is none of these, or they are many."""
     conditions = search.conditions()
-    if "run" in conditions:
+    if "fingerprint" in conditions:
+        base, order = _of_tenants(rows, search).filter(~Q(fingerprint=""), conditions["fingerprint"]), _FAILURES_ORDER
+    elif "run" in conditions:
         base, order = rows.filter(conditions["run"]), ["run", "state"]
     elif search.states and search.states <= WAITING:
         base, order = rows.filter(state__in=sorted(search.states)), _WAITING_ORDER.get(search.states, ["tenant_id"])
@@ -213,6 +222,8 @@ def _gathered(rows: QuerySet[Job], search: Search) -> QuerySet[Job] | None:
     return None if has_more else base[:MOST_GATHERED]
 
 
+_FAILURES_ORDER = ["tenant_id", "fingerprint", "-finished_at"]
+"""As the index of failures has them."""
 _WAITING_ORDER: Mapping[frozenset[str], list[str]] = {
     frozenset({State.QUEUED}): ["queued_at", "pk"],
     frozenset({State.SCHEDULED}): ["run_at"],
