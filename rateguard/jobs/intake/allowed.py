@@ -48,7 +48,8 @@ def under_key(submission: Submission) -> Submission:
     rules = _rules_for(submission)
     _check_model(submission.body.get("model"), rules)
     filled: dict[str, Any] = {name: _bound_name(name, getattr(submission, name), value) for name, value in rules.bound}
-    return dataclasses.replace(submission, lane=_lane(submission.lane, rules), **filled)
+    lane = _lane(submission.lane, rules)
+    return submission if lane == submission.lane and not filled else dataclasses.replace(submission, lane=lane, **filled)
 
 
 def check_row(job: Job, key: ApiKey) -> None:

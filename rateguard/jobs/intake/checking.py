@@ -33,8 +33,9 @@ def faults_of(submission: Submission) -> list[InvalidRequest]:
     """What is wrong, in the order of the fields; nothing where all is right."""
     found = [*_faults_of_job(submission), *_faults_of_key(submission.idempotency_key), *_faults_of_model(submission.body)]
     unwritable = list(_faults_of_writing(submission.body, ""))
-    if not found:
-        unwritable += _faults_of_writing({name: getattr(submission, name) for name in (*NAMES, "labels")}, "/job")
+    told = {name: value for name in (*NAMES, "labels") if (value := getattr(submission, name))}
+    if told and not found:
+        unwritable += _faults_of_writing(told, "/job")
     return found + (unwritable or list(faults_in_body(submission.endpoint, submission.body)))
 
 
@@ -43,7 +44,8 @@ def faults_of(submission: Submission) -> list[InvalidRequest]:
 
 def _faults_of_job(submission: Submission) -> Iterator[InvalidRequest]:
     for name in NAMES:
-        yield from _raised_by(lambda name=name: check_name(getattr(submission, name), f"/job/{name}"))  # type: ignore[misc]
+        if getattr(submission, name) != "":
+            yield from _raised_by(lambda name=name: check_name(getattr(submission, name), f"/job/{name}"))  # type: ignore[misc]
     yield from _faults_of_labels(submission.labels)
     yield from _faults_of_metadata(submission.metadata)
     yield from as_whole(submission.max_tries, MOST_TRIES, "/job/max_tries")
@@ -79,6 +81,8 @@ def _faults_of_labels(labels: object) -> Iterator[InvalidRequest]:
 
 
 def _faults_of_metadata(metadata: object) -> Iterator[InvalidRequest]:
+    if metadata == {}:
+        return
     unwritable = list(_faults_of_writing(metadata, "/job/metadata"))
     yield from unwritable
     if not unwritable and (not isinstance(metadata, Mapping) or len(orjson.dumps(metadata)) > MOST_METADATA_BYTES):
