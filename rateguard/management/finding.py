@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from rateguard.jobs.controls.targets import as_pk, find_named
-from tenants.models import ApiKey, Budget, Deployment, Limit, ModelRoute, ProviderAccount, Tenant
+from tenants.models import ApiKey, Budget, Deployment, Limit, ModelRoute, ProviderAccount, Tenant, WebhookEndpoint
 
 Named = TypeVar("Named", Tenant, Deployment, ProviderAccount, ModelRoute)
 Numbered = TypeVar("Numbered", Limit, Budget)
@@ -51,3 +51,17 @@ def the_key(text: str, tenant: Tenant | None) -> ApiKey:
         if in_force:
             raise CommandError(f"{len(in_force)} keys are called {text!r}: name one by its id ({', '.join(str(k.pk) for k in in_force)})")
     raise CommandError(f"there is no key {text!r}: name one by its id, its prefix or its name, as `manage.py apikey list` shows them")
+
+
+def the_webhook(text: str, tenant: Tenant | None) -> WebhookEndpoint:
+    """A webhook endpoint by its name or its number. Raises CommandError where none or several fit."""
+    rows: QuerySet[WebhookEndpoint] = WebhookEndpoint.objects.select_related("tenant")
+    if tenant is not None:
+        rows = rows.filter(tenant=tenant)
+    pk = as_pk(text)
+    fits = [*rows.filter(pk=pk)] if pk is not None else [*rows.filter(name=text)] if "\0" not in text else []
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise CommandError(f"{len(fits)} webhooks are called {text!r}: say whose with --tenant NAME")
+    raise CommandError(f"there is no webhook {text!r}: name one as `manage.py webhook list` shows it")

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import override_settings
 
 from rateguard.engine.errors import ConfigurationError, SecretUnreadable
-from tenants.models import ProviderAccount
+from tenants.models import ProviderAccount, Tenant, WebhookEndpoint
 from tenants.secrets import Secret, decrypt, encrypt, rotate
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -109,9 +109,14 @@ def test_rotation_makes_the_old_key_needless(capsys):
     with keys(OLD):
         account()
         account("empty", "")
+        hook = WebhookEndpoint.objects.create(
+            tenant=Tenant.objects.create(name="acme"), name="hook", url="https://example.com", secret=TEXT, previous_secret="older"
+        )
     with keys(NEW, OLD):
         call_command("rotate_secrets")
     with keys(NEW):
+        hook.refresh_from_db()
+        assert (hook.secret.reveal(), hook.previous_secret.reveal()) == (TEXT, "older")
         assert [row.credentials.reveal() for row in ProviderAccount.objects.order_by("name")] == ["", TEXT]
 
 
