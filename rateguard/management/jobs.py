@@ -12,11 +12,14 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.money import format_usd
 from rateguard.jobs.bodies import opened, why_gone
 from rateguard.jobs.ends.completion import Completion
+from rateguard.jobs.insight.failures import Found
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL, State
 from rateguard.management.shell import table
 from rateguard.python.whereabouts import whereabouts
+from tenants.models import Tenant
 
+LONGEST_MESSAGE = 80
 _HEAD = ("id", "status", "lane", "tenant", "user", "model", "tokens", "cost", "submitted")
 
 
@@ -48,6 +51,24 @@ def listed_jobs(jobs: list[Job]) -> str:
         for job in jobs
     ]
     return table(_HEAD, rows) if rows else "no such jobs: manage.py job submit --help"
+
+
+def listed_failures(found: Found) -> str:
+    """A line for each group."""
+    names = dict(Tenant.objects.filter(pk__in={one.tenant for one in found.groups}).values_list("pk", "name"))
+    rows = [
+        (
+            one.fingerprint,
+            names.get(one.tenant),
+            f"{one.jobs:,}{'+' if one.is_more else ''}",
+            time_text(one.last_at.replace(microsecond=0)),
+            ", ".join(one.models),
+            f"{one.error}: {one.message}"[:LONGEST_MESSAGE],
+        )
+        for one in found.groups
+    ]
+    told = table(("fingerprint", "tenant", "jobs", "last", "models", "error"), rows) if rows else "nothing failed"
+    return told + ("\nthere are more groups: narrow the time by --since and --until" if found.is_partial else "")
 
 
 def told_job(job: Job) -> str:

@@ -1,5 +1,6 @@
 """Jobs from the shell: submitted as by any other door, seen, waited for, cancelled, retried."""
 
+import datetime as dt
 import io
 import json
 import sys
@@ -7,6 +8,7 @@ import sys
 import orjson
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.models import Job
@@ -88,3 +90,28 @@ def test_a_cancelled_job_is_retried(line):
     assert told("retry", str(job.pk)) == f"job {job.pk} is queued\n"
     with pytest.raises(CommandError, match="queued"):
         told("retry", str(job.pk))
+
+
+def test_what_a_filter_finds_is_looked_at_first_and_done_after_a_yes(line):
+    jobs = line.submit_many(3, run_at=timezone.now() + dt.timedelta(hours=1))
+    look = told("lane", "--to", "low", "--tenant", "acme", "--status", "scheduled", "--dry-run")
+    assert look.startswith("3 jobs can be moved (scheduled 3)\n  models: sim-1 3")
+    with pytest.raises(CommandError, match="say --yes"):
+        told("lane", "--to", "low", "--tenant", "acme")
+    with pytest.raises(CommandError, match="one of the two"):
+        told("requeue")
+    assert set(Job.objects.values_list("lane", flat=True)) == {Lane.NORMAL}
+    assert "3 jobs moved" in told("lane", "--to", "low", "--tenant", "acme", "--yes")
+    assert json.loads(told("requeue", "--lane", "low", "--yes", "--json"))["moved"] == 3
+    assert told("cancel", str(jobs[0].pk), str(jobs[1].pk)).count("is cancelled") == 2
+    assert "1 job cancelled" in told("cancel", "--tenant", "acme", "--yes")
+    assert told("retry", "--status", "cancelled", "--dry-run").startswith("3 jobs can be retried (cancelled 3)")
+
+
+def test_failures_are_listed_by_what_they_have_in_common(line):
+    line.submit_many(2)
+    ended = {"finished_at": timezone.now(), "error_code": "timeout", "error_message": "no answer", "fingerprint": "f" * 16}
+    Job.objects.update(state="failed", **ended)
+    assert "f" * 16 in told("failures", "--tenant", "acme")
+    assert json.loads(told("failures", "--json"))["data"][0]["jobs"] == 2
+    assert told("failures", "--since", "2099-01-01T00:00:00Z") == "nothing failed\n"

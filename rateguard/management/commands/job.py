@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from rateguard.engine.lanes import Lane
+from rateguard.api.failures.views import render_failures
+from rateguard.api.jobs.many import render_many
+from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.ends.follow import wait_for_end
+from rateguard.jobs.insight.failures import failures
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL, State
+from rateguard.jobs.steering.lane import change_lane
+from rateguard.jobs.steering.many import do
+from rateguard.jobs.steering.requeue import requeue
+from rateguard.jobs.steering.wishes import Deed
 from rateguard.management.asking import add_request, submission_of
 from rateguard.management.finding import named
-from rateguard.management.jobs import answer_of, as_values, ended_well, find_job, listed_jobs, told_job
-from rateguard.management.shell import span, who
+from rateguard.management.jobs import answer_of, as_values, ended_well, find_job, listed_failures, listed_jobs, told_job
+from rateguard.management.many import LANES, add_choice, chosen_by, is_wanted, preview, told
+from rateguard.management.shell import moment, span, who
 from rateguard.management.showing import listed
 from rateguard.management.verbs import VerbCommand
 from rateguard.python.whereabouts import whereabouts
@@ -31,7 +40,7 @@ MOST_LISTED = 1_000
 class Command(VerbCommand):
     """With `--wait` the answer alone goes to standard output, what it took to standard error. Exit code 1: it did not succeed (in time)."""
 
-    help = "Submit, show, list, wait for, cancel or retry jobs."
+    help = "Submit, show, list, wait for, cancel, retry, requeue jobs or move them to another lane."
     verbs = {  # noqa: RUF012 - as VerbCommand says
         "submit": "submit a job; with --wait print its answer",
         "show": "show a job with its answer",
@@ -39,12 +48,18 @@ class Command(VerbCommand):
         "wait": "wait for a job's end and print its answer",
         "cancel": "cancel jobs: what waits ends at once, what runs is asked to",
         "retry": "let jobs that failed, were cancelled or expired wait again",
+        "requeue": "put jobs back in line: what runs is given up and waits again, what waits for its time goes on now",
+        "lane": "move waiting jobs to another lane",
+        "failures": "list what failed alike, the newest first",
     }
     examples = """\
   manage.py job submit "Say hello" --model gpt-5.4-mini --wait
   cat report.txt | manage.py job submit - --system "Summarise this" --model gpt-5.4-mini --wait 2m
   manage.py job submit --body request.json --tenant acme --lane high --label feature=greeting
   manage.py job list --tenant acme --status failed
+  manage.py job failures --tenant acme
+  manage.py job retry --tenant acme --fingerprint 5a1c93e07d42b681 --dry-run
+  manage.py job lane --to background --label batch=nightly --yes
   manage.py job wait 01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e --timeout 30s"""
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -134,32 +149,82 @@ class Command(VerbCommand):
             self.stdout.write(answer_of(job))
             self.stderr.write(ended_well(job), self.style.HTTP_NOT_MODIFIED)
 
-    # ---- cancel, retry
+    # ---- cancel, retry, requeue, lane
 
     def add_cancel(self, parser: CommandParser) -> None:
         """Which."""
-        _add_ids(parser)
+        add_choice(parser)
 
     def do_cancel(self, options: dict[str, Any]) -> None:
         """Each of them."""
-        self._each(options, [cancel(job, by=who()) for job in [find_job(text) for text in options["jobs"]]])
+        self._do(Deed.CANCEL, options, cancel)
 
     def add_retry(self, parser: CommandParser) -> None:
         """Which."""
-        _add_ids(parser)
+        add_choice(parser)
 
     def do_retry(self, options: dict[str, Any]) -> None:
         """Each of them."""
-        self._each(options, [retry(job, by=who()) for job in [find_job(text) for text in options["jobs"]]])
+        self._do(Deed.RETRY, options, retry)
+
+    def add_requeue(self, parser: CommandParser) -> None:
+        """Which."""
+        add_choice(parser)
+
+    def do_requeue(self, options: dict[str, Any]) -> None:
+        """Each of them."""
+        self._do(Deed.REQUEUE, options, requeue)
+
+    def add_lane(self, parser: CommandParser) -> None:
+        """Which, and where to."""
+        parser.add_argument("--to", choices=LANES, required=True, help="the lane to which they go")
+        add_choice(parser)
+
+    def do_lane(self, options: dict[str, Any]) -> None:
+        """Each of them."""
+        self._do(Deed.LANE, options, lambda job, *, by: change_lane(job, parse_lane(options["to"]), by=by))
+
+    def _do(self, deed: Deed, options: dict[str, Any], to_one: Callable[..., Job]) -> None:
+        """Jobs that are named one by one each get their own answer; what a filter finds is looked at first."""
+        jobs = [find_job(text) for text in options["jobs"]]
+        if jobs and not options["dry_run"]:
+            self._each(options, [to_one(job, by=who()) for job in jobs])
+            return
+        choice = chosen_by(deed, options, [job.pk for job in jobs])
+        if options["dry_run"]:
+            self.show(options, render_many(choice, None), preview(choice))
+            return
+        if not options["json"]:
+            self.stdout.write(preview(choice))
+        if is_wanted(options, choice):
+            done = do(choice, by=who())
+            self.show(options, render_many(choice, done), told(choice, done))
 
     def _each(self, options: dict[str, Any], jobs: list[Job]) -> None:
-        lines = (f"job {job.pk} {'is asked to end' if job.state == State.RUNNING else f'is {job.state}'}" for job in jobs)
+        lines = (f"job {job.pk} {_became(job)}" for job in jobs)
         self.show(options, listed(as_values(job) for job in jobs), "\n".join(lines))
+
+    # ---- failures
+
+    def add_failures(self, parser: CommandParser) -> None:
+        """Whose, and when."""
+        parser.add_argument("--tenant", help="of one tenant")
+        parser.add_argument("--model", help="in which a job of this model is among the newest")
+        parser.add_argument("--since", type=moment, metavar="TIME", help="that ended at this time or later, such as 2030-01-31T12:00:00Z")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="that ended before this time")
+
+    def do_failures(self, options: dict[str, Any]) -> None:
+        """In groups, the newest first."""
+        tenants = [named(Tenant, options["tenant"]).pk] if options["tenant"] else None
+        found = failures(tenants, since=options["since"], until=options["until"], model=options["model"] or "")
+        self.show(options, listed(map(render_failures, found.groups)) if options["json"] else None, listed_failures(found))
 
 
 def _add_id(parser: CommandParser) -> None:
     parser.add_argument("job", help="its id")
 
 
-def _add_ids(parser: CommandParser) -> None:
-    parser.add_argument("jobs", nargs="+", metavar="job", help="its id; several may follow")
+def _became(job: Job) -> str:
+    if job.state == State.RUNNING:
+        return "is asked to end" if job.cancel_requested else "is asked to come back" if job.requeue_requested else "is running"
+    return f"is {job.state}"
