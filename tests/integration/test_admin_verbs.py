@@ -1,12 +1,15 @@
 """What people do with many rows at once: told first how many it touches, done once, and told what became of it."""
 
+import datetime as dt
 import re
 
 import pytest
 from django.utils import timezone
 
-from rateguard.admin.machine import choosing, verb
+from rateguard.admin.machine import choosing, retrying, verb
+from rateguard.engine.lanes import Lane
 from rateguard.jobs.controls.runs import start_run
+from rateguard.jobs.intake import retry_many
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import State
 from tenants.models import AuditEntry, Pause, Run
@@ -58,7 +61,7 @@ def ann(line):
 
 def ended(line, count, state=State.FAILED):
     rows = line.submit_many(count)
-    Job.objects.filter(pk__in=[row.pk for row in rows]).update(state=state, finished_at=timezone.now())
+    Job.objects.filter(pk__in=[row.pk for row in rows]).update(state=state, finished_at=timezone.now() - dt.timedelta(seconds=1))
     return rows
 
 
@@ -158,6 +161,8 @@ class TestRetry:
 
     @pytest.mark.long
     def test_what_time_does_not_suffice_for_stays_as_it_is(self, line, ann, monkeypatch):
+        for place in (retrying, retry_many):
+            monkeypatch.setattr(place, "PAGE", 1)
         over = ended(line, 3)
         asking = Asking(ann, JOBS)
         asking.look("retry_jobs", over)
@@ -166,6 +171,26 @@ class TestRetry:
         assert told[0] == "1 job waiting again."
         assert told[1].startswith("2 jobs not reached")
         assert states()[State.FAILED] == 2
+
+
+class TestRequeueAndLane:
+    def test_what_runs_is_asked_back_and_what_waits_for_its_time_goes_on(self, line, ann):
+        running, later = Job.objects.get(pk=line.run().job), line.submit(run_at=timezone.now() + dt.timedelta(hours=1))
+        asking = Asking(ann, JOBS)
+        told = asking.look("requeue_jobs", [running, later, *ended(line, 1)])
+        assert told[0] == "2 of the 3 chosen jobs can be put back in line."
+        assert "1 has ended already (failed)" in told[3]
+        assert asking.yes() == ["1 running job asked to come back, within seconds.", "1 job in line now."]
+        assert asking.yes() == ["There was nothing left to do: everything chosen had moved on already."]
+        kinds = dict(JobEvent.objects.filter(detail__by="user ann").values_list("job", "kind"))
+        assert kinds == {running.pk: "requeue_requested", later.pk: "released"}
+
+    def test_a_lane_is_asked_for_and_only_what_waits_moves(self, line, ann):
+        jobs = line.submit_many(2)
+        asking = Asking(ann, JOBS)
+        assert asking.look("move_jobs", [*jobs, *ended(line, 1)])[0] == "2 of the 3 chosen jobs can be moved."
+        assert asking.yes(lane="high") == ["2 jobs moved to lane high."]
+        assert set(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("lane", flat=True)) == {Lane.HIGH}
 
 
 class TestRuns:

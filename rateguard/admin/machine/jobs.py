@@ -15,11 +15,13 @@ from rateguard.admin.machine.attempts import in_words
 from rateguard.admin.machine.cancelling import CANCEL_JOBS
 from rateguard.admin.machine.finding import ids_from, typed
 from rateguard.admin.machine.listing import KeysetAdmin, KeysetList, Listing
+from rateguard.admin.machine.moving import MOVE_JOBS
 from rateguard.admin.machine.naming import names_known
 from rateguard.admin.machine.narrowing import name_filter, tenant_filter, time_filter, word_filter
 from rateguard.admin.machine.pages import VerbAdmin
 from rateguard.admin.machine.places import Place, read_place
 from rateguard.admin.machine.related import Table, table
+from rateguard.admin.machine.requeueing import REQUEUE_JOBS
 from rateguard.admin.machine.retrying import RETRY_JOBS
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.bodies import why_gone
@@ -49,8 +51,9 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
         time_filter("submitted_at"),
         name_filter("model", "model", is_indexed=True),
         word_filter("lane", "lane", {lane.label: lane.value for lane in Lane}),
+        name_filter("fingerprint", "failures that are alike"),
     )
-    verbs = (CANCEL_JOBS, RETRY_JOBS)
+    verbs = (CANCEL_JOBS, RETRY_JOBS, REQUEUE_JOBS, MOVE_JOBS)
 
     # ---- the list
 
@@ -116,7 +119,7 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
     @admin.display(description="state")
     def shown_state(self, row: Job) -> Any:
         """Where it stands."""
-        return two_lines(shown.state(row.state), row.error_code or ("asked to end" if _is_asked(row) else ""))
+        return two_lines(shown.state(row.state), row.error_code or _asked(row))
 
     @admin.display(description="tokens")
     def shown_tokens(self, row: Job) -> Any:
@@ -129,9 +132,10 @@ class JobAdmin(VerbAdmin, KeysetAdmin):
         return shown.money(row.nano_usd)
 
     @admin.display(description="error")
-    def shown_error(self, row: Job) -> str:
-        """Why it did not succeed."""
-        return shown.error(row.error_code, row.error_message)
+    def shown_error(self, row: Job) -> Any:
+        """Why it did not succeed, and the fingerprint of what failed alike."""
+        told = shown.error(row.error_code, row.error_message)
+        return two_lines(told, f"fingerprint {row.fingerprint}") if row.fingerprint else told
 
     @admin.display(description="used")
     def shown_used(self, row: Job) -> str:
@@ -205,8 +209,10 @@ _FIELDSETS: Any = (
 )
 
 
-def _is_asked(row: Job) -> bool:
-    return row.state == State.RUNNING and row.cancel_requested
+def _asked(row: Job) -> str:
+    if row.state != State.RUNNING:
+        return ""
+    return "asked to end" if row.cancel_requested else "asked to come back" if row.requeue_requested else ""
 
 
 def _search(changes: KeysetList) -> Search:
@@ -219,6 +225,7 @@ def _search(changes: KeysetList) -> Search:
         states=frozenset({state} if state else ()),
         lanes=frozenset({Lane(lane)} if lane else ()),
         model=changes.narrowed_by("model") or "",
+        fingerprint=changes.narrowed_by("fingerprint") or "",
         since=since,
         until=until,
     )

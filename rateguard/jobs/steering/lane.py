@@ -26,6 +26,7 @@ from rateguard.jobs.states import CHANGE_LANE, CHANGE_LANE_AHEAD, WAITING, State
 from tenants.models import ApiKey
 
 PAGE = 500
+WAITS = Q(state__in=sorted(WAITING))
 _TRANSITIONS = {State.QUEUED: CHANGE_LANE, State.SCHEDULED: CHANGE_LANE_AHEAD}
 
 
@@ -39,7 +40,7 @@ class Moved:
 
 def movable_to(lane: Lane) -> Q:
     """What a change to this lane moves."""
-    return Q(state__in=sorted(WAITING)) & ~Q(lane=lane)
+    return WAITS & ~Q(lane=lane)
 
 
 def change_lane(job: Job, lane: Lane, *, by: str = "", key: ApiKey | None = None) -> Job:

@@ -37,6 +37,11 @@ REQUEUEABLE = _STOPPABLE & Q(requeue_requested=False) | Q(state=State.SCHEDULED)
 """What a requeue moves. What may never be sent twice stays with its call, which may have left; what is queued stands in line already."""
 
 
+def is_requeueable(job: Job) -> bool:
+    """Whether a requeue moves it."""
+    return job.state == State.SCHEDULED or (job.state == State.RUNNING and _is_stoppable(job) and not job.requeue_requested)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Requeued:
     """What became of a page. asked: ran, and their holders give their calls up. released: waited for their time, and go on now."""
