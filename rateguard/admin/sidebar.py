@@ -36,6 +36,7 @@ SECTIONS: Final = (
             (TENANTS, "scope", "Weights of users", "balance"),
             (TENANTS, "run", "Runs", "account_tree"),
             (TENANTS, "pause", "Pauses", "pause_circle"),
+            (TENANTS, "webhookendpoint", "Webhooks", "webhook"),
         ),
     ),
     (
@@ -53,6 +54,7 @@ SECTIONS: Final = (
             (JOBS, "job", "Jobs", "work"),
             (JOBS, "attempt", "Attempts", "replay"),
             (JOBS, "jobevent", "Events of jobs", "timeline"),
+            (JOBS, "webhookmessage", "Webhook messages", "outgoing_mail"),
             (TENANTS, "ledgerentry", "Ledger", "receipt_long"),
             (TENANTS, "gateevent", "Notices", "notifications"),
             (TENANTS, "auditentry", "Audit", "history"),

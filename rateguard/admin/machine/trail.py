@@ -16,7 +16,7 @@ from tenants.access import Power
 from tenants.models import AuditAction, AuditEntry, EventKind, GateEvent
 from tenants.told import told_by
 
-KINDS = ("tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price", "scope", "pause", "run")
+KINDS = ("tenant", "member", "key", "limit", "budget", "account", "deployment", "model", "price", "webhook", "scope", "pause", "run")
 
 
 @admin.register(AuditEntry)
