@@ -38,7 +38,7 @@ ROWS = [
 ]
 ENGINE_ROWS = [
     ["errors"],
-    ["money", "lanes", "scopes", "histogram", "keys", "encodings"],
+    ["money", "lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],
 ]

@@ -163,6 +163,7 @@ class ErrorKind(enum.StrEnum):
     CONTENT_FILTER = "content_filter"
     AUTH = "auth"  # credentials or permission of the account
     NOT_FOUND = "not_found"  # the deployment's model does not exist there
+    ANSWER_TOO_LARGE = "answer_too_large"  # more than a process may hold: the same call would bring the same
     CONFLICT = "conflict"  # 409: somebody else was at it; once more
     NEVER_SENT = "never_sent"  # granted, but its time was over before it could be sent: nobody saw it
     CANCELLED = "cancelled"  # we gave the call up

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
+from rateguard.conf import conf
+from rateguard.engine.in_flight import InFlight
 from rateguard.jobs.attempts.execute import Database
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.attempts.settle import Ended, Key, settle
@@ -34,21 +36,23 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 class GroupCommit:
     """Takes ends on the loop and writes them in the database's thread."""
 
-    def __init__(self, database: Database, pump: Pump, delay_s: float) -> None:
+    def __init__(self, database: Database, pump: Pump, delay_s: float, in_flight: InFlight | None = None) -> None:
         self._database = database
         self._pump = pump
         self._delay_s = delay_s
         self._waiting: list[Finished] = []
+        self.in_flight = in_flight or InFlight(conf().max_bytes_in_flight)
         self._writer: asyncio.Task[None] | None = None
 
     @property
     def is_full(self) -> bool:
-        """Too many ends wait for the database."""
-        return len(self._waiting) >= MOST_WAITING
+        """Too many ends wait for the database, or too many bytes are held, of requests and answers."""
+        return len(self._waiting) >= MOST_WAITING or self.in_flight.is_full
 
     def add(self, finished: Finished) -> None:
         """Take an end over."""
         self._waiting.append(finished)
+        self.in_flight.add(_weight(finished))
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
@@ -64,6 +68,7 @@ class GroupCommit:
                 batch = self._waiting[:AT_ONCE]
                 await self._commit(batch)
                 del self._waiting[: len(batch)]
+                self.in_flight.give_back(sum(map(_weight, batch)))
         finally:
             self._writer = None
 
@@ -120,6 +125,11 @@ def _write(batch: Sequence[Finished]) -> set[Key]:
 
 def _give_up(ended: Ended, pump: Pump) -> None:
     give_up(pump, list(Attempt.objects.filter(reservation_id=ended.job, number=ended.attempt)))
+
+
+def _weight(one: Finished) -> int:
+    """Its answer's bytes, near enough."""
+    return len(one.ended.result or "")
 
 
 def _key(one: Finished) -> Key:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.gate.contract import ReservationId
+from rateguard.engine.in_flight import InFlight
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
@@ -51,8 +52,9 @@ class Runtime:
         self._publisher = Publisher()
         self._pump = Pump(gate, self._publisher, on_refused=refuse, is_timed=True)
         self._database = DatabaseThread()
-        self._http = HttpClient()
-        self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000)
+        in_flight = InFlight(conf().max_bytes_in_flight)
+        self._http = HttpClient(in_flight)
+        self._commit = GroupCommit(self._database, self._pump, conf().group_commit_ms / 1000, in_flight)
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
         self._events = EventWriter()
         fence = SendFence(self._pump, self._heartbeat.pulse.is_unbroken)

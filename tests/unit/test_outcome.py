@@ -44,6 +44,7 @@ VERDICTS = {
     ErrorKind.BAD_REQUEST: Verdict.NONE,
     ErrorKind.CONTEXT_TOO_LONG: Verdict.NONE,
     ErrorKind.CONTENT_FILTER: Verdict.NONE,
+    ErrorKind.ANSWER_TOO_LARGE: Verdict.NONE,
     ErrorKind.AUTH: Verdict.NONE,
     ErrorKind.NOT_FOUND: Verdict.NONE,
     ErrorKind.CONFLICT: Verdict.NONE,

@@ -28,6 +28,7 @@ def verdict(kind, *, tries=0, chance=0.5, has_left=True, **more):
         (ErrorKind.CONTENT_FILTER, GIVE_UP, Reason.NOT_RETRYABLE),
         (ErrorKind.AUTH, GIVE_UP, Reason.NOT_RETRYABLE),
         (ErrorKind.NOT_FOUND, GIVE_UP, Reason.NOT_RETRYABLE),
+        (ErrorKind.ANSWER_TOO_LARGE, GIVE_UP, Reason.NOT_RETRYABLE),
         (ErrorKind.CONFLICT, RETRY, Reason.RETRYABLE),
         (ErrorKind.NEVER_SENT, HOLD_BACK, Reason.NEVER_SENT),
         (ErrorKind.CANCELLED, GIVE_UP, Reason.NOT_RETRYABLE),

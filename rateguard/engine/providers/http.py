@@ -22,10 +22,16 @@ import aiohttp.payload
 import yarl
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, NotSent, ProviderError
+from rateguard.engine.in_flight import InFlight
 from rateguard.engine.providers.base import OnSent, Request
 
 KEEPALIVE_S = 4.0
 """Idle connections are closed after this: sooner than servers do it (uvicorn 5 s), so that we rarely write into one that just closed."""
+
+MOST_ANSWER_BYTES = 64 * 2**20
+"""Of one answer, unpacked. A larger one is an error, not memory."""
+MOST_UNCOUNTED_BYTES = 2**20
+"""An answer that is no larger than this is read on however much is held already."""
 
 STALE_WITHIN_S = 1.0
 """A reused connection that dies this soon after sending had been closed by the peer before the request reached it."""
@@ -52,27 +58,53 @@ class OpenReply:
     answered_at: float
     _response: aiohttp.ClientResponse = dataclasses.field(repr=False)
     _request: Request = dataclasses.field(repr=False)
+    _weight: _Weight = dataclasses.field(repr=False)
 
     async def read(self) -> bytes:
         """The whole rest of the body."""
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _broken_after_headers(error, self._request) from None
+        return b"".join([piece async for piece in self.pieces()])
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as the network brings it."""
         try:
             async for piece in self._response.content.iter_any():
+                self._weight.add(len(piece))
                 yield piece
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _broken_after_headers(error, self._request) from None
 
 
-class HttpClient:
-    """One aiohttp session. Open it on the event loop that uses it, close it there; or use it as an async context manager."""
+class _Weight:
+    """What an answer has brought so far, counted among all that the process holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """So many more came. Raises ProviderError for an answer that is too large, in itself or beside all that is held."""
+        self._bytes += count
+        self._in_flight.add(count)
+        is_crowded = self._in_flight.held > 2 * self._in_flight.most and self._bytes > MOST_UNCOUNTED_BYTES
+        if self._bytes > MOST_ANSWER_BYTES or is_crowded:
+            room = "a worker can hold beside all else: raise MAX_BYTES_IN_FLIGHT, or run more workers"
+            most = room if is_crowded else f"{MOST_ANSWER_BYTES >> 20} MiB"
+            raise ProviderError(f"the answer has more than {most}", kind=ErrorKind.ANSWER_TOO_LARGE, may_be_billed=True)
+
+    def release(self) -> None:
+        """It is read, or given up; who keeps it counts it."""
+        self._in_flight.give_back(self._bytes)
+        self._bytes = 0
+
+
+class HttpClient:
+    """One aiohttp session. Open it on the event loop that uses it, close it there; or use it as an async context manager.
+
+    in_flight: counts what answers bring, beside what else the process holds.
+    """
+
+    def __init__(self, in_flight: InFlight | None = None) -> None:
+        self._in_flight = in_flight or InFlight(MOST_ANSWER_BYTES)
         self._session: aiohttp.ClientSession | None = None
         self._used_connections: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -119,9 +151,11 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise payload.refusal or _broken_before_headers(error, payload, request) from None
         answered_at = time.monotonic()
+        weight = _Weight(self._in_flight)
         try:
-            yield OpenReply(response.status, response.headers, payload.sent_at or answered_at, answered_at, response, request)
+            yield OpenReply(response.status, response.headers, payload.sent_at or answered_at, answered_at, response, request, weight)
         finally:
+            weight.release()
             response.release()
 
 

@@ -22,6 +22,7 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.errors import ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
+from rateguard.engine.in_flight import InFlight
 from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs import inherit
@@ -53,9 +54,11 @@ class Database(Protocol):
 class Settler(Protocol):
     """Takes ends over: commits them, then tells the gate."""
 
+    in_flight: InFlight
+
     @property
     def is_full(self) -> bool:
-        """Too many ends wait for the database: claim nothing."""
+        """Too many ends wait for the database, or too many bytes are held: claim nothing."""
         ...
 
     def add(self, finished: Finished) -> None:
@@ -182,12 +185,14 @@ class Executor:
         call = _Call(claimed, place, claimed_at, time.monotonic())
         task = asyncio.get_running_loop().create_task(self._run(call))
         self._tasks[claimed.job], self._calls[claimed.job] = task, call
+        self._settler.in_flight.add(len(claimed.request))
         task.add_done_callback(lambda done: self._forget(call, done))
         return task
 
     def _forget(self, call: _Call, done: asyncio.Task[None]) -> None:
         if done.cancelled():  # before its first step: nothing of it has run, and nobody else ends it
             self._settler.add(self._stopped(call))
+        self._settler.in_flight.give_back(len(call.claimed.request))
         self._tasks.pop(call.claimed.job, None)
         self._calls.pop(call.claimed.job, None)
         self._cancelled.discard(call.claimed.job)
