@@ -128,7 +128,8 @@ class WebhookAdmin(DoingAdmin):
     def shown_messages(self, row: WebhookEndpoint) -> SafeString:
         """How many wait and how many are dead, counted up to a bound, with a way to them."""
         waiting, dead = (_counted(row, state) for state in (MessageState.PENDING, MessageState.DEAD))
-        where = f"{reverse(f'{self.admin_site.name}:{MESSAGES}_changelist')}?{urlencode({'tenant': row.tenant.name, 'endpoint__name': row.name})}"
+        asked = urlencode({"tenant": row.tenant.name, "endpoint__name": row.name})
+        where = f"{reverse(f'{self.admin_site.name}:{MESSAGES}_changelist')}?{asked}"
         return format_html('{} waiting, {} dead. <a href="{}">See them</a>', waiting, dead, where)
 
     # ---- what is done
