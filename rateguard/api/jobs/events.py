@@ -38,8 +38,8 @@ OVER = "X-Events-Over"
 
 
 def read_told(request: Request) -> EventId:
-    """The last id that the reader saw: of the header, or of `?after=`. Raises InvalidRequest."""
-    return EventId.parse(request.headers.get(LAST_EVENT_ID) or request.query_params.get("after", ""))
+    """The last id that the reader saw: of `?after=`, or else of the header. Raises InvalidRequest."""
+    return EventId.parse(request.query_params.get("after") or request.headers.get(LAST_EVENT_ID, ""))
 
 
 def events_answer(request: Request, job: Job) -> HttpResponse:

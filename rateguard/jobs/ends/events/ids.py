@@ -13,7 +13,8 @@ WHOLE_ANSWER = FROM_ROW + 1
 USAGE = FROM_ROW + 2
 END = FROM_ROW + 3
 GRANTED = 1
-"""The first event of every attempt; those between are chunks."""
+FIRST_CHUNK = 2
+"""The first event of every attempt; then its chunks."""
 
 _FORM = re.compile(r"(\d{1,9})\.(\d{1,10})")
 

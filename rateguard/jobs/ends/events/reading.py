@@ -15,14 +15,14 @@ from typing import Any
 
 import orjson
 
-from rateguard.jobs.ends.events.ids import END, FROM_ROW, GRANTED, START, USAGE, WHOLE_ANSWER, EventId
+from rateguard.jobs.ends.events.ids import END, FIRST_CHUNK, FROM_ROW, GRANTED, START, USAGE, WHOLE_ANSWER, EventId
 from rateguard.jobs.states import State
 
 QUEUED, CHUNK = "queued", "chunk"
 
 
 class Kind(enum.StrEnum):
-    """What an entry of the stream is. WHOLE is not told: the chunks before it are the whole answer."""
+    """What an entry of the stream is. WHOLE is not told: the chunks before it, where there are some, are the whole answer."""
 
     GRANTED = "granted"
     CHUNK = "chunk"
@@ -88,20 +88,20 @@ class Reading:
             if attempt > self.told.attempt and number == GRANTED:
                 yield from self._reach(attempt)
             elif entry.id == EventId(self.told.attempt, self.told.number + 1):
-                if entry.kind is Kind.WHOLE:
-                    self._whole_attempt = attempt
-                else:
+                if entry.kind is not Kind.WHOLE:
                     yield self._tell(entry.kind.value, number, entry.data)
+                elif number > FIRST_CHUNK:
+                    self._whole_attempt = attempt
 
     def ends(self, end: Ended) -> Iterator[Event]:
         """The row says that the job has ended."""
         yield from self._restart(end.attempt)
-        if end.state == State.SUCCEEDED and end.answer is not None and not self._has_answer(end.attempt):
-            if self.told.number < GRANTED:
-                yield from self._reach(end.attempt)
-            elif GRANTED < self.told.number < FROM_ROW:
+        if end.state == State.SUCCEEDED and not self._has_answer(end.attempt):
+            yield from self._reach(end.attempt)
+            if GRANTED < self.told.number < FROM_ROW:
                 yield self._tell("restarted", FROM_ROW, _json({"attempt": end.attempt}))
-            yield self._tell(CHUNK, WHOLE_ANSWER, end.answer)
+            if end.answer is not None:
+                yield self._tell(CHUNK, WHOLE_ANSWER, end.answer)
         if self.told.number < USAGE:
             yield self._tell("usage", USAGE, _json(end.usage))
         if self.told.number < END:
