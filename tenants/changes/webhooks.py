@@ -92,7 +92,7 @@ def rotate_webhook(actor: Actor, endpoint: WebhookEndpoint, overlap: dt.timedelt
         raise InvalidRequest(f"an overlap is from 0 to {LONGEST_OVERLAP.days} days", code="invalid_field", pointer="/overlap")
     secret = _new_secret()
     row.previous_secret, row.secret = (row.secret if overlap else ""), secret
-    row.previous_expires_at = Now() + overlap if overlap else None  # type: ignore[assignment]  # by the database's clock
+    row.previous_expires_at = Now() + overlap if overlap else None  # by the database's clock
     row.save()
     row.refresh_from_db()
     noted(actor, KIND, row, AuditAction.ROTATED, after={"old_until": row.previous_expires_at}, secrets=("secret",))

@@ -143,7 +143,7 @@ def _held(row: WebhookMessage, now: dt.datetime) -> Held:
         found, trouble = _secrets_of(row.endpoint, now), ""
     except SecretUnreadable:
         found, trouble = (), "the endpoint's secret fits no encryption key of this service: rotate it"
-    return Held(row.pk, row.endpoint_id, row.endpoint.url, found, row.body, now, row.tries, trouble)
+    return Held(row.pk, row.endpoint_id, row.endpoint.url, found, row.body or "", now, row.tries, trouble)
 
 
 def _secrets_of(endpoint: WebhookEndpoint, now: dt.datetime) -> tuple[str, ...]:

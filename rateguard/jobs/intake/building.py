@@ -23,6 +23,7 @@ from rateguard.jobs.insight.expect import expected_output_tokens
 from rateguard.jobs.intake.allowed import under_key
 from rateguard.jobs.intake.bodies import length_of
 from rateguard.jobs.intake.fits import check_limits
+from rateguard.jobs.intake.hearing import tells_of
 from rateguard.jobs.intake.submission import NAMES, Submission, fingerprint
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
@@ -57,6 +58,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         deadline_at=_deadline(submission, lineage, now),
         timeout_s=submission.timeout_s or conf().call_timeout_s,
         max_tries=submission.max_tries or max_tries_of(model),
+        tells=tells_of(submission.tenant, submission.webhook),
         is_stored=submission.store,
         batch_id=submission.batch,
         request_hash=request_hash,
