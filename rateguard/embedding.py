@@ -131,8 +131,9 @@ def _broker(host: _Host) -> dict[str, Any]:
         raise ConfigurationError('REDIS_URL is missing: add REDIS_URL = "redis://127.0.0.1:6379/0" to the settings')
     broker_url, found = broker_of(url)
     options = {**_BROKER_OPTIONS, **host.value("broker_transport_options", {}), **found}
-    retries = host.value("broker_connection_retry_on_startup", default=True)
-    return {"broker_url": broker_url, "broker_transport_options": options, "broker_connection_retry_on_startup": retries}
+    # A broker that refuses (its disk is full, its replicas are gone) is as good as away: the worker outlives it and connects anew.
+    outlasts = {name: host.value(name, default=True) for name in ("broker_connection_retry_on_startup", "broker_channel_error_retry")}
+    return {"broker_url": broker_url, "broker_transport_options": options, **outlasts}
 
 
 def _routes(host: _Host) -> list[Any]:

@@ -74,3 +74,18 @@ def test_jobs_wait_while_redis_is_full_and_go_on_when_there_is_room(fragile, own
     assert_all_is_well(fragile, 100)
     assert GateEpoch.current() == epoch
     assert worker.running.poll() is None
+
+
+@pytest.mark.long
+def test_a_worker_outlives_a_broker_that_may_not_write(fragile, own_valkey):
+    line = under_a_limit(fragile, 40)
+    worker = fragile.worker()
+    fragile.caller(line.acme, 20).finish()
+    wait_until_done(5)
+    with admin(own_valkey.server.port) as client:
+        client.config_set("min-replicas-to-write", 1)
+        threading.Event().wait(4)  # its consumer asks again each second
+        client.config_set("min-replicas-to-write", 0)
+    fragile.caller(line.acme, 20, name="later").finish()
+    assert_all_is_well(fragile, 40)
+    assert worker.running.poll() is None
