@@ -46,10 +46,10 @@ def _on_a_site(folder: Path, chosen: Options) -> int:
     planned = plan(chosen.seeds[0], chosen.faults)
     record = Record(chosen.seeds[0])
     site = Site(folder, record, span_s=span_of(planned), broken=chosen.broken)
-    logs.into_a_file(site.logs / "campaign.log")
     try:
         site.start_servers()
         _set_up_django(site)
+        logs.into_a_file(site.logs / "campaign.log")  # now: Django has just set up its own
         from rateguard.torture import campaign  # noqa: PLC0415 - it uses models
 
         outcome = campaign.run(site, record, planned, chosen)

@@ -43,13 +43,13 @@ def show(outcome: Outcome, options: Options, stream: TextIO = sys.stdout) -> Non
     for promise in found.unmet():
         lines = found.details.get(promise.key, [])
         for line in lines[:SHOWN]:
-            console.print(f"  {promise.key}: {line}", markup=False)
+            console.print(f"  {promise.key}: {line}", markup=False, soft_wrap=True)
         if len(lines) > SHOWN:
             console.print(f"  {promise.key}: … and {len(lines) - SHOWN} more")
     for failure in outcome.failures:
-        console.print(f"  the campaign: {failure}", markup=False)
+        console.print(f"  the campaign: {failure}", markup=False, soft_wrap=True)
     if not outcome.is_good:
-        console.print(f"to repeat it: {command_for(options, outcome.seed)}", markup=False)
+        console.print(f"to repeat it: {command_for(options, outcome.seed)}", markup=False, soft_wrap=True)
 
 
 def _table(outcome: Outcome) -> Table:
