@@ -1,10 +1,12 @@
 """A gate that lost its data is rebuilt from the rows: nothing is lost, and no limit or budget is exceeded by it."""
 
 import datetime as dt
+import threading
 import time
 import uuid
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -17,6 +19,7 @@ from rateguard.jobs.ids import new_id
 from rateguard.jobs.intake.building import build
 from rateguard.jobs.intake.insert import insert
 from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.line.waiting import running_attempts
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, State
 from rateguard.jobs.upkeep import rebuild
@@ -105,6 +108,25 @@ def test_a_rebuilt_reservation_settles_as_if_nothing_had_happened(line, lose):
     lose()
     line.end_in_gate(claimed, nano_usd=900)
     assert (line.used(budget).used, line.used(budget).reserved, line.gate.inspect().reservations) == (900, 0, 0)
+
+
+def test_a_call_that_ends_while_the_gate_is_rebuilt_is_counted_once(line, lose, monkeypatch):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite lets nobody else write meanwhile")
+    budget, requests = line.budget(10**9), line.limit("requests", 10, MINUTE_MS)
+    claimed = line.run()
+
+    def end_in_between():
+        elsewhere = threading.Thread(target=lambda: (end(claimed, nano_usd=900), connection.close()))
+        elsewhere.start()
+        elsewhere.join(10)
+        return running_attempts()
+
+    monkeypatch.setattr(rebuild, "running_attempts", end_in_between)
+    lose()
+    assert state_of(claimed.job) == State.SUCCEEDED
+    line.end_in_gate(claimed, nano_usd=900)
+    assert (line.used(budget).used, line.used(budget).reserved, line.used(requests).used) == (900, 0, 1)
 
 
 def test_a_holder_that_died_with_the_data_is_found_dead_afterwards(line, lose):

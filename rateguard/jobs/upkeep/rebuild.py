@@ -11,10 +11,10 @@ import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from rateguard import wiring
-from rateguard.engine.gate.contract import Gate
+from rateguard.engine.gate.contract import Charge, Configuration, Gate, Running
 from rateguard.jobs.line.waiting import WAITING_COLUMNS, running_attempts, waiting_from
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
@@ -35,6 +35,7 @@ def is_lost(gate: Gate) -> bool:
 def rebuild(gate: Gate) -> None:
     """Bring the gate back from the rows. Whoever comes second finds it done."""
     began_at = time.monotonic()
+    is_within = connection.in_atomic_block
     with transaction.atomic():
         epoch = GateEpoch.increase()
         if gate.epoch() == epoch - 1 and epoch > 1:
@@ -43,10 +44,40 @@ def rebuild(gate: Gate) -> None:
         gate.clear()
         configuration = wiring.whole_configuration()
         gate.configure(configuration)
-        gate.restore(tuple(charges(configuration)), tuple(running_attempts()), ())
+        gate.restore(*_read(configuration, is_within), ())
         waiting = _restore_waiting(gate)
     gate.open(epoch)
     logger.warning("gate rebuilt at epoch %d: %d jobs wait, %.2f s", epoch, waiting, time.monotonic() - began_at)
+
+
+_Rows = tuple[tuple[Charge, ...], tuple[Running, ...]]
+
+
+def _read(configuration: Configuration, is_within: bool) -> _Rows:
+    """What counts and what runs, each attempt once.
+
+    PostgreSQL shows each statement the rows as they are by then, and calls go on ending meanwhile: what ended between two statements
+    would be counted by neither. So they are read on a connection of its own, where all statements see one moment, after the epoch was
+    raised. SQLite lets nobody else write now; nor has whoever rebuilds within a transaction of his own another connection to look from.
+    """
+    if connection.vendor == "sqlite" or is_within:
+        return _rows(configuration)
+    with ThreadPoolExecutor(1, "rateguard-rebuild-rows") as reader:
+        return reader.submit(_at_one_moment, configuration).result()
+
+
+def _at_one_moment(configuration: Configuration) -> _Rows:
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("set transaction isolation level repeatable read, read only")
+            return _rows(configuration)
+    finally:
+        connection.close()
+
+
+def _rows(configuration: Configuration) -> _Rows:
+    return tuple(charges(configuration)), tuple(running_attempts())
 
 
 def _restore_waiting(gate: Gate) -> int:
