@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dashboard.views import job, job_verbs, jobs, now, password, signin, tenants
+from dashboard.views import batches, failures, job, job_verbs, jobs, now, password, signin, tenants
 
 app_name = "dashboard"
 
@@ -21,6 +21,14 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/answer.json", job.answer_file, name="job-answer"),
     path("jobs/<uuid:job_id>/cancel", job_verbs.cancel_job, name="job-cancel"),
     path("jobs/<uuid:job_id>/retry", job_verbs.retry_job, name="job-retry"),
+    path("batches", batches.batches, name="batches"),
+    path("batches/<uuid:batch_id>", batches.batch, name="batch"),
+    path("batches/<uuid:batch_id>/part", batches.part, name="batch-part"),
+    path("batches/<uuid:batch_id>/cancel", batches.cancel, name="batch-cancel"),
+    path("jobs/<uuid:job_id>/requeue", job_verbs.requeue_job, name="job-requeue"),
+    path("jobs/<uuid:job_id>/lane", job_verbs.move_job, name="job-lane"),
+    path("failures", failures.failures, name="failures"),
+    path("failures/<slug:name>/<slug:fingerprint>/retry", failures.retry_failures, name="failures-retry"),
     path("signin", signin.sign_in, name="signin"),
     path("signin/<str:secret>", signin.sign_in_by_link, name="signin-link"),
     path("signout", signin.sign_out, name="signout"),

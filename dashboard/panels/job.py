@@ -14,6 +14,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.jobs.bodies import why_gone
 from rateguard.jobs.models import Delivery, Job, JobEvent
 from rateguard.jobs.states import RESUBMIT, TERMINAL, WAITING, State
+from rateguard.jobs.steering.requeue import is_requeueable
 
 _MS = dt.timedelta(milliseconds=1)
 
@@ -30,7 +31,7 @@ class Fact:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobPanel:
-    """The page. is_live: it goes on, so the page asks again. can_cancel, can_retry: whether it makes sense, whoever looks."""
+    """The page. is_live: it goes on, so the page asks again. can_…: whether it makes sense, whoever looks."""
 
     sentence: str
     tone: str
@@ -39,6 +40,8 @@ class JobPanel:
     is_live: bool
     can_cancel: bool
     can_retry: bool
+    can_requeue: bool
+    can_move: bool
     gone: str = ""
 
 
@@ -53,6 +56,8 @@ def job_panel(past: Past, zone: ZoneInfo, now: dt.datetime) -> JobPanel:
         is_live=job.state not in TERMINAL,
         can_cancel=can_cancel(job),
         can_retry=job.state in RESUBMIT.sources and not why_gone(job),
+        can_requeue=is_requeueable(job),
+        can_move=job.state in WAITING,
         gone=why_gone(job),
     )
 
@@ -90,7 +95,7 @@ def _stands(past: Past, now: dt.datetime) -> str:
     job = past.job
     match State(job.state):
         case State.RUNNING:
-            asked = " It is asked to end." if job.cancel_requested else ""
+            asked = " It is asked to end." if job.cancel_requested else " It is asked to come back." if job.requeue_requested else ""
             return f"Runs at {job.deployment} for {duration(_since(job.started_at, now))}{_tries(job)}.{asked}"
         case State.QUEUED:
             return _waits(past, duration(_since(job.queued_at, now)))
@@ -168,6 +173,8 @@ def _facts(past: Past) -> list[Fact]:
         Fact("role group", job.rolegroup),
         Fact("role", job.role),
         _run(past),
+        _listed(job, "batch", str(job.batch_id) if job.batch_id else ""),
+        Fact("line", f"{job.line:,}, {job.custom_id}".rstrip(", ") if job.line else ""),
         *(_listed(job, "label", f"{key}={value}") for key, value in sorted(job.labels.items())),
         Fact("cost center", job.cost_center),
         Fact("API key", past.key),
@@ -177,6 +184,7 @@ def _facts(past: Past) -> list[Fact]:
         Fact("deadline", at=job.deadline_at),
         Fact("tries", f"{job.tries} of {job.max_tries} failed" if job.tries else f"at most {job.max_tries}"),
         Fact("delivery", "never sent twice" if job.delivery == Delivery.AT_MOST_ONCE else ""),
+        Fact("failed alike", job.fingerprint, address({"tenant": job.tenant.name, "fingerprint": job.fingerprint})),
         Fact("longest call", duration(job.timeout_s * 1_000)),
     ]
     return [fact for fact in found if fact.value or fact.at]

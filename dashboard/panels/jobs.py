@@ -21,7 +21,7 @@ TONES = {State.SUCCEEDED: "good", State.FAILED: "bad", State.CANCELLED: "warn", 
 STATE_OPTIONS = tuple((name, words) for name, (words, _) in STATES.items())
 RANGE_OPTIONS = tuple((name, words) for name, (words, _) in RANGES.items())
 LANE_OPTIONS = tuple(lane.label for lane in Lane)
-_MORE = ("lane", "user", "team", "label", "key", "deployment", "run", "error", "from", "to", "zone")
+_MORE = ("lane", "user", "team", "label", "key", "deployment", "run", "batch", "error", "fingerprint", "from", "to", "zone")
 """Fields that lie folded away until one of them is used."""
 _TABS = (("", "All"), ("waiting", "Waiting"), ("running", "Running"), ("succeeded", "Succeeded"), ("ended-badly", "Ended badly"))
 

@@ -15,6 +15,7 @@ from rateguard.jobs.ends.cancel import ASKED
 from rateguard.jobs.insight.hindrances import WaitedFor
 from rateguard.jobs.models import Attempt, JobEvent
 from rateguard.jobs.states import State
+from rateguard.jobs.steering.requeue import ASKED_BACK
 
 WORTH_TELLING_MS = 1_000
 """A shorter wait is told by the time between two steps alone."""
@@ -53,7 +54,7 @@ def timeline(past: Past, zone: ZoneInfo, now: dt.datetime) -> tuple[Step, ...]:
     )
 
 
-_BEGINS_A_WAIT = {"submitted", "released", "limited", "orphaned", "resubmitted"}
+_BEGINS_A_WAIT = {"submitted", "released", "limited", "orphaned", "requeued", "resubmitted"}
 _ENDS_A_WAIT = {"started", "cancelled", "expired", "refused"}
 
 
@@ -153,7 +154,8 @@ def _submitted(told: _Told) -> Step:
 
 
 def _released(told: _Told) -> Step:
-    return Step(told.event.at, "Its time came: queued")
+    is_asked = bool(told.event.detail.get("by"))
+    return Step(told.event.at, f"Put in line before its time{_by(told)}" if is_asked else "Its time came: queued")
 
 
 def _refused(told: _Told) -> Step:
@@ -174,6 +176,15 @@ def _downgraded(told: _Told) -> Step:
 
 def _asked_to_end(told: _Told) -> Step:
     return Step(told.event.at, f"Asked to end{_by(told)}", "warn")
+
+
+def _asked_back(told: _Told) -> Step:
+    return Step(told.event.at, f"Asked to come back{_by(told)}", "warn", ("Its call is given up, and it waits again at its place.",))
+
+
+def _moved(told: _Told) -> Step:
+    moved = told.event.detail
+    return Step(told.event.at, f"Moved from lane {moved.get('from', '?')} to {moved.get('to', '?')}{_by(told)}")
 
 
 def _cancelled(told: _Told) -> Step:
@@ -205,6 +216,9 @@ _OTHERS: Mapping[str, Callable[[_Told], Step]] = {
     "refused": _refused,
     "downgraded": _downgraded,
     ASKED: _asked_to_end,
+    ASKED_BACK: _asked_back,
+    "lane_changed": _moved,
+    "lane_changed_ahead": _moved,
     "cancelled": _cancelled,
     "expired": _expired,
     "resubmitted": _resubmitted,
@@ -245,6 +259,7 @@ _ENDS_OF_ATTEMPTS = {
     "retry": ("Attempt {n} failed: {error}", "warn"),
     "limited": ("Attempt {n} was held back by the provider: {error}", "warn"),
     "orphaned": ("Attempt {n} was lost with its worker", "warn"),
+    "requeued": ("Attempt {n} was given up", "warn"),
     "stopped": ("Attempt {n} was stopped", "warn"),
 }
 
@@ -265,6 +280,7 @@ _NEXT = {
     "failed": "No further try follows.",
     "limited": "It waits again in its place; this counts as no try.",
     "orphaned": "It goes back to the front of its lane.",
+    "requeued": "It waits again at its place; this counts as no try.",
 }
 
 

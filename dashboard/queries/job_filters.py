@@ -33,13 +33,15 @@ NAMES = (
     "key",
     "deployment",
     "run",
+    "batch",
     "error",
+    "fingerprint",
     "from",
     "to",
     "zone",
 )
 """The parameters of the filter, as the page has them."""
-TEXTS = ("model", "user", "team", "deployment", "error")
+TEXTS = ("model", "user", "team", "deployment", "error", "fingerprint")
 STATES = {
     "waiting": ("Waiting", frozenset(WAITING)),
     "running": ("Running", frozenset({State.RUNNING})),
@@ -101,7 +103,8 @@ def read_asked(parameters: Mapping[str, str], access: Access, now: dt.datetime) 
         tenant=None if tenant is None else tenant.pk,
         states=_states(given.get("state", ""), faults),
         lanes=_lanes(given.get("lane", ""), faults),
-        run=_run(given.get("run", ""), faults),
+        run=_id("run", given, faults),
+        batch=_id("batch", given, faults),
         keys=keys,
         labels=_labels(given.get("label", ""), faults),
         since=since,
@@ -149,9 +152,10 @@ def _lanes(text: str, faults: list[str]) -> frozenset[Lane]:
     return frozenset({by_name[text]} if text in by_name else ())
 
 
-def _run(text: str, faults: list[str]) -> uuid.UUID | None:
+def _id(name: str, given: Mapping[str, str], faults: list[str]) -> uuid.UUID | None:
+    text = given.get(name, "")
     if text and as_id(text) is None:
-        faults.append("A run is looked for by its id, such as 01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e.")
+        faults.append(f"A {name} is looked for by its id, such as 01936f2e-5c1a-7d3b-9f60-6d1f4a0c2b7e.")
     return as_id(text)
 
 
@@ -195,7 +199,7 @@ def _span(
     if name and name not in RANGES:
         faults.append(f"There is no time {name}: choose one of {', '.join(RANGES)}, or say from and to.")
     if name not in RANGES:
-        name = "any" if "run" in given or given.get("state") in _LEAD_ANYWHERE else USUAL_RANGE
+        name = "any" if {"run", "batch", "fingerprint"} & set(given) or given.get("state") in _LEAD_ANYWHERE else USUAL_RANGE
     length = RANGES[name][1]
     return name, None if length is None else now - length, None
 

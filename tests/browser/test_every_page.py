@@ -39,6 +39,7 @@ PAGES: dict[str, Callable[[World], str]] = {
     "tenant-by-user": lambda _: reverse("dashboard:tenant", args=["globex"]) + "?span=7d&by=user",
     "jobs": lambda _: reverse("dashboard:jobs"),
     "jobs-failed": lambda _: reverse("dashboard:jobs") + "?state=failed&range=30d",
+    "failures": lambda _: reverse("dashboard:failures") + "?range=30d",
     "job-done": lambda _: job_page(state=State.SUCCEEDED),
     "job-failed": lambda _: job_page(state=State.FAILED),
     "job-waiting": lambda _: job_page(state=State.QUEUED),

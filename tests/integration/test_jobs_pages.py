@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.insight import search
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import TERMINAL, State
@@ -341,3 +342,75 @@ class TestVerbs:
         job = add(acme.tenant)
         assert "Cancelled by user olga" in olga.post(f"{JOBS}/{job.pk}/cancel", follow=True).content.decode()
         assert "Cancelled by an operator" in mia.get(f"{JOBS}/{job.pk}").content.decode()
+
+
+class TestFailures:
+    def failed(self, tenant, count, message="no answer", code="timeout", **columns):
+        told = {"error_code": code, "error_message": message, "fingerprint": fingerprint_of(code, message)}
+        return [add(tenant, state=State.FAILED, **{**told, **columns}) for _ in range(count)]
+
+    def test_what_failed_alike_is_one_line_and_leads_to_its_jobs_and_to_a_retry(self, acme, mia):
+        jobs = self.failed(acme.tenant, 2)
+        self.failed(acme.tenant, 1, SECRET, "auth")
+        page = mia.get("/dashboard/failures")
+        panel = page.context["panel"]
+        assert [(line.error, line.jobs) for line in panel.lines] in ([("auth", "1"), ("timeout", "2")], [("timeout", "2"), ("auth", "1")])
+        assert SECRET not in page.content.decode()
+        timeouts = next(line for line in panel.lines if line.error == "timeout")
+        listed = mia.get(f"{JOBS}{timeouts.address}").context["panel"].lines
+        assert {line.id for line in listed} == {job.pk for job in jobs}
+        retry = f"/dashboard/failures/acme/{timeouts.fingerprint}/retry"
+        asked = mia.get(retry)
+        assert len(asked.context["choice"].ids) == 2
+        assert not JobEvent.objects.filter(kind="resubmitted").exists()
+        as_of = re.search(r'name="as_of" value="([^"]+)"', asked.content.decode())[1]
+        told = [str(one) for one in mia.post(retry, {"as_of": as_of}, follow=True).context["messages"]]
+        assert told == ["2 jobs waiting again."]
+        assert JobEvent.objects.filter(kind="resubmitted", detail__by="user mia").count() == 2
+        told = [str(one) for one in mia.post(retry, {"as_of": as_of}, follow=True).context["messages"]]
+        assert told == ["There was nothing left to do: all of them had moved on already."]
+
+    def test_a_viewer_cannot_retry_and_another_tenants_groups_are_not_there(self, acme, mia):
+        (job,) = self.failed(add_tenant("globex").tenant, 1)
+        (own,) = self.failed(acme.tenant, 1)
+        assert [line.jobs for line in mia.get("/dashboard/failures").context["panel"].lines] == ["1"]
+        assert "not yours" in mia.get("/dashboard/failures?tenant=globex").content.decode()
+        assert mia.post(f"/dashboard/failures/globex/{job.fingerprint}/retry").status_code == 404
+        viewer = person("vic", acme.tenant, role=MemberRole.VIEWER)
+        assert not viewer.get("/dashboard/failures").context["panel"].lines[0].may_retry
+        assert viewer.post(f"/dashboard/failures/acme/{own.fingerprint}/retry").status_code == 403
+
+    def test_it_asks_few_statements_and_an_operator_sees_whose_they_are(self, acme, olga):
+        for number in range(20):
+            self.failed(acme.tenant, 1, code=f"code-{number}")
+        self.failed(add_tenant("globex").tenant, 1)
+        with CaptureQueriesContext(connection) as asked:
+            panel = olga.get("/dashboard/failures").context["panel"]
+        assert len(asked) <= MOST_QUERIES
+        assert ({line.tenant for line in panel.lines}, panel.has_tenants) == ({"acme", "globex"}, True)
+
+
+class TestRequeueAndLane:
+    def test_a_job_is_put_in_line_and_moved_from_its_page_in_ones_name(self, acme, mia):
+        job = add(acme.tenant, state=State.SCHEDULED)
+        page = mia.get(f"{JOBS}/{job.pk}").content.decode()
+        assert 'id="requeue"' in page
+        assert 'id="lane"' in page
+        assert b"To which lane?" in mia.get(f"{JOBS}/{job.pk}/lane").content
+        assert mia.post(f"{JOBS}/{job.pk}/lane", {"lane": "low"}).status_code == 302
+        assert mia.post(f"{JOBS}/{job.pk}/lane", {"lane": "express"}).status_code == 302
+        assert b"goes in line now" in mia.get(f"{JOBS}/{job.pk}/requeue").content
+        assert mia.post(f"{JOBS}/{job.pk}/requeue").status_code == 302
+        job.refresh_from_db()
+        assert (job.state, job.lane) == (State.QUEUED, Lane.LOW)
+        steps = [step.title for step in mia.get(f"{JOBS}/{job.pk}").context["panel"].steps]
+        assert "Moved from lane normal to low by user mia" in " ".join(steps)
+        assert "Put in line before its time by user mia" in " ".join(steps)
+
+    def test_what_cannot_be_put_back_says_why_and_a_viewer_cannot(self, acme, mia):
+        job = add(acme.tenant, state=State.RUNNING, delivery="at_most_once", attempt=1)
+        told = mia.post(f"{JOBS}/{job.pk}/requeue", follow=True).content.decode()
+        assert "may never be sent twice" in told
+        assert 'id="requeue"' not in told
+        viewer = person("vic", acme.tenant, role=MemberRole.VIEWER)
+        assert [viewer.post(f"{JOBS}/{job.pk}/{verb}").status_code for verb in ("requeue", "lane")] == [403, 403]
