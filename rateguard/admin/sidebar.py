@@ -35,6 +35,7 @@ SECTIONS: Final = (
             (TENANTS, "apikey", "API keys", "key"),
             (TENANTS, "scope", "Weights of users", "balance"),
             (TENANTS, "run", "Runs", "account_tree"),
+            (JOBS, "batch", "Batches", "stacks"),
             (TENANTS, "pause", "Pauses", "pause_circle"),
             (TENANTS, "webhookendpoint", "Webhooks", "webhook"),
         ),

@@ -51,7 +51,7 @@ def submission_of(options: dict[str, Any]) -> Submission:
     body = _body(options)
     names = (*_NAMED, "run", "run_at", "deadline", "max_tries", "idempotency_key")
     return Submission(
-        tenant=_tenant(options["tenant"]),
+        tenant=tenant_of(options["tenant"]),
         endpoint=Endpoint.EMBEDDINGS if "input" in body else Endpoint.CHAT,
         body=body,
         lane=None if options["lane"] is None else next(lane for lane in Lane if lane.label == options["lane"]),
@@ -101,7 +101,8 @@ def _read(name: str) -> str:
         raise CommandError(f"{'standard input' if name == '-' else name} cannot be read: {error}") from None
 
 
-def _tenant(name: str | None) -> Tenant:
+def tenant_of(name: str | None) -> Tenant:
+    """Who pays: the one of that name, else the usual one. Raises CommandError."""
     wanted = name or conf().default_tenant
     if wanted:
         return named(Tenant, wanted)

@@ -16,7 +16,7 @@ from rateguard.jobs.batches.asked import MOST_ID_CHARS
 from rateguard.jobs.faults import escaped
 from rateguard.jobs.intake.checking import faults_of
 from rateguard.jobs.intake.submission import Submission
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 
 URLS = {"/v1/chat/completions": Endpoint.CHAT, "/v1/embeddings": Endpoint.EMBEDDINGS}
 OPENAI_FIELDS = ("custom_id", "method", "url", "body")
@@ -25,14 +25,19 @@ _MARK = b"\xef\xbb\xbf"
 
 
 class LineReader:
-    """Reads the lines of one batch. defaults: the object `job` for every line; a line's own names win over it, one by one.
+    """Reads the lines of one batch. key: by which it came in, whose rules hold.
+
+    defaults: the object `job` for every line; a line's own names win over it, one by one.
 
     Raises InvalidRequest where the defaults cannot be read.
     """
 
-    def __init__(self, tenant: Tenant, defaults: Mapping[str, Any], *, api_key_id: int | None, request_id: str, via: str = "rest") -> None:
+    def __init__(
+        self, tenant: Tenant, defaults: Mapping[str, Any], *, key: ApiKey | None = None, request_id: str = "", via: str = "rest"
+    ) -> None:
         self._defaults = dict(defaults)
-        self._always: dict[str, Any] = {"tenant": tenant, "api_key_id": api_key_id, "request_id": request_id, "via": via}
+        self._always: dict[str, Any] = {"tenant": tenant, "request_id": request_id, "via": via}
+        self._always |= {"key": key, "api_key_id": None if key is None else key.pk}
         self._usual = self._fields_of({})
 
     def read(self, raw: bytes, batch: uuid.UUID, line: int) -> Submission:

@@ -38,7 +38,7 @@ def read_batch(request: Request, caller: Caller, request_id: str) -> Iterator[tu
         else:
             options = _in_address(request)
             content = JsonLines(pieces, options)
-        reader = LineReader(caller.tenant, options.job, api_key_id=caller.key.pk, request_id=request_id)
+        reader = LineReader(caller.tenant, options.job, key=caller.key, request_id=request_id)
         yield asked_of(options, caller.tenant, idempotency_key=key, api_key_id=caller.key.pk, request_id=request_id), content, reader
 
 

@@ -66,6 +66,7 @@ class JobFilters(FilterSet):  # type: ignore[misc]  # as above
     error = _text("error_code")
     fingerprint = _text("fingerprint")
     run = UUIDFilter("run")
+    batch = UUIDFilter("batch")
     key = WholeFilter("api_key_id", min_value=1, max_value=MOST_PK)
     submitted_after = MomentFilter("submitted_at", lookup_expr="gte")
     submitted_before = MomentFilter("submitted_at", lookup_expr="lt")
@@ -93,6 +94,7 @@ def read_search(given: QueryDict) -> Search:
         lanes=frozenset(parse_lane(lane) for lane in read["lane"] or ()),
         keys=None if read["key"] is None else frozenset({read["key"]}),
         run=read["run"],
+        batch=read["batch"],
         labels=tuple(_labels_in(given)),
         since=read["submitted_after"],
         until=read["submitted_before"],

@@ -40,6 +40,7 @@ JOB_FILTERS = [
     name_of("error", "The code with which it ended."),
     name_of("fingerprint", "Those that failed alike (see failures)."),
     OpenApiParameter("run", {"type": "string", "format": "uuid"}, description="Those submitted in this run itself."),
+    OpenApiParameter("batch", {"type": "string", "format": "uuid"}, description="Those that came in by this batch."),
     whole("key", 1, MOST_PK, "The id of the key that they came in by."),
     OpenApiParameter(
         "label",

@@ -40,7 +40,7 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
             out = _step(unpacker, rest)
             rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
             went += len(out)
-            if went > FREE_BYTES and went > MOST_RATIO * came:
+            if went > FREE_BYTES and went > MOST_RATIO * (came - len(rest)):
                 raise InvalidRequest(f"the body unpacks to more than {MOST_RATIO} times its size", code="body_too_large")
             if out:
                 yield out

@@ -27,7 +27,7 @@ MOST_LOOKED_AT = 5_000
 MOST_SUMMED = 2_500
 """Jobs among which bad ends are summed up."""
 MOST_GATHERED = 5_000
-"""Waiting or running jobs, or those of a run: up to so many are gathered and sorted; of more, the newest are walked."""
+"""Waiting or running jobs, or those of a run or batch: up to so many are gathered and sorted; of more, the newest are walked."""
 HEAVY = ("request", "result", "metadata", "canvas")
 """Columns that no list shows, and that may be large."""
 _PAIR = re.compile(r"([^:=]+)[:=](.*)", re.DOTALL)
@@ -58,6 +58,7 @@ class Search:
     request_id: str = ""
     idempotency_key: str = ""
     run: uuid.UUID | None = None
+    batch: uuid.UUID | None = None
     keys: frozenset[int] | None = None
     labels: tuple[tuple[str, str], ...] = ()
     since: dt.datetime | None = None
@@ -93,6 +94,7 @@ _EQUAL = {
     "request_id": "request_id",
     "idempotency_key": "idempotency_key",
     "run": "run",
+    "batch": "batch",
 }
 _SEVERAL = {"states": "state", "lanes": "lane"}
 
@@ -203,12 +205,14 @@ _BADLY = frozenset(ENDED_BADLY)
 
 
 def _gathered(rows: QuerySet[Job], search: Search) -> QuerySet[Job] | None:
-    """The jobs of a run, those that wait or those that run, as their index has them; None where it is none of these, or they are many."""
+    """The jobs of a run or batch, those that wait or those that run, as their index has them; None where it is none of these, or many."""
     conditions = search.conditions()
     if "fingerprint" in conditions:
         base, order = _of_tenants(rows, search).filter(~Q(fingerprint=""), conditions["fingerprint"]), _FAILURES_ORDER
     elif "run" in conditions:
         base, order = rows.filter(conditions["run"]), ["run", "state"]
+    elif "batch" in conditions:
+        base, order = rows.filter(conditions["batch"]), ["batch", "line"]
     elif search.states and search.states <= WAITING:
         base, order = rows.filter(state__in=sorted(search.states)), _WAITING_ORDER.get(search.states, ["tenant_id"])
     elif search.states == {State.RUNNING}:
