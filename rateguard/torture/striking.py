@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
+from rateguard.torture.moment import wait_until_busy
 from rateguard.torture.record import Fault, Record
 from rateguard.torture.schedule import Planned
-from rateguard.torture.site import PROCESSES, SERVERS, Site
+from rateguard.torture.site import PROCESSES, SERVERS, WORKERS, Site
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Striker:
 
     def _carry_out(self, planned: Planned) -> None:
         strike = planned.kind.make(planned.target, random.Random(planned.chance))
+        if planned.kind.wants_work and planned.target in WORKERS:
+            wait_until_busy(self._site, planned.target, self._stopping)
         fault = Fault(planned.kind.name, planned.target, time.monotonic(), None, planned.kind.is_provider)
         self._record.put(planned.number, fault)
         try:

@@ -30,7 +30,7 @@ Make = Callable[[str, random.Random], Strike]
 class Kind:
     """A kind of fault: whom it strikes, how long it lasts (the least and the most, s), and how one is made.
 
-    is_provider: the provider's bad answers are counted apart.
+    is_provider: the provider's bad answers are counted apart. wants_work: a worker is struck while it has a call under way.
     """
 
     name: str
@@ -38,3 +38,4 @@ class Kind:
     length_s: tuple[float, float]
     make: Make
     is_provider: bool = False
+    wants_work: bool = False

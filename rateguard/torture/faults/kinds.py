@@ -32,11 +32,11 @@ WHENS = [(BEFORE, AFTER), (AFTER, BEFORE), (AFTER, AFTER, BEFORE)]
 
 def _of_ours() -> list[Kind]:
     return [
-        *(Kind("kill", role, BEING_BACK_S, lambda target, _: Kill(target)) for role in ROLES),
+        *(Kind("kill", role, BEING_BACK_S, lambda target, _: Kill(target), wants_work=True) for role in ROLES),
         *(Kind("freeze_short", role, SHORT_S, lambda target, _: FreezeProcess(target)) for role in ROLES),
         Kind("freeze_short", (VALKEY,), SHORT_S, lambda *_: FreezeValkey()),
         Kind("freeze_short", (POSTGRES,), SHORT_S, lambda *_: FreezePostgres()),
-        *(Kind("freeze_long", role, LONG_S, lambda target, _: FreezeProcess(target)) for role in ROLES),
+        *(Kind("freeze_long", role, LONG_S, lambda target, _: FreezeProcess(target), wants_work=True) for role in ROLES),
         Kind("freeze_long", (VALKEY,), LONG_S, lambda *_: FreezeValkey()),
         Kind("freeze_long", (POSTGRES,), LONG_S, lambda *_: FreezePostgres()),
         Kind("flush", (VALKEY,), GONE_S, lambda *_: Flush()),
