@@ -18,5 +18,8 @@ def check(site: Site, record: Record, faults: Sequence[Fault]) -> Findings:
     """Gather what is to be seen and judge it. Call it once all is done and the books are reconciled; Django is set up."""
     from rateguard.torture.checks.gathering import gather  # noqa: PLC0415 - Django is ready by now
     from rateguard.torture.checks.judging import judge  # noqa: PLC0415
+    from rateguard.torture.checks.keeping import keep  # noqa: PLC0415
 
-    return judge(gather(site, record, faults))
+    evidence = gather(site, record, faults)
+    keep(evidence, site.logs)
+    return judge(evidence)

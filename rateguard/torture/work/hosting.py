@@ -25,6 +25,8 @@ if typing.TYPE_CHECKING:
 
     from rateguard.torture.site import Site
 
+HOST = "host"
+"""Its name where it has wires of its own."""
 MARK = "@@ "
 GRACE_S = 10.0
 TELLS_S = 0.5
@@ -47,7 +49,7 @@ class Host:
         read_end, write_end = os.pipe()
         argv = [sys.executable, "-m", "rateguard.torture.work.host", *self._arguments, str(self._stop)]
         try:
-            self._running = process.launch(argv, output=write_end, env=self._site.environment, cwd=self._site.folder)
+            self._running = process.launch(argv, output=write_end, env=self._site.environment_of(HOST), cwd=self._site.folder)
         finally:
             os.close(write_end)
         self._reader = threading.Thread(target=self._read, args=(read_end,), name="torture-host", daemon=True)
@@ -98,7 +100,7 @@ class Host:
             self.told[what] += len(told.get(what, ()))
         for what in ("refused", "unanswered"):
             self.told[what] += what in told
-        self._site.world.rolled_back += map(uuid.UUID, told.get("rolled_back", ()))
+        self._site.world.rolled_back.extend(map(uuid.UUID, told.get("rolled_back", ())))
         line = "after " + " ".join(told["after"]) if "after" in told else ""
         delivery = told.get("delivery", "at_least_once")
         for job in told.get("accepted", ()):
