@@ -1,6 +1,6 @@
 """A worker that dies as by kill -9 at one point of its work: `python -m tests.concurrency.mortal POINT TIMES [celery's arguments]`.
 
-TIMES: at the how many-eth passing of the point.
+TIMES: at the how many-eth passing of the point. With MORTAL_SIGNAL=SIGSTOP it stands still there instead, once, until SIGCONT.
 """
 
 import functools
@@ -49,8 +49,8 @@ def die_at(point, times):
     function, passings = getattr(owner, name), itertools.count(1)
 
     def passed():
-        if next(passings) >= times:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(passings) == times:
+            os.kill(os.getpid(), signal.Signals[os.environ.get("MORTAL_SIGNAL", "SIGKILL")])
 
     @functools.wraps(function)
     def mortal(*arguments, **named):

@@ -88,7 +88,7 @@ def chunks_in(events):
     return names_of(events).count("chunk")
 
 
-def slowly(line, base_ms=0, per_token_ms=25):
+def slowly(line, base_ms=0, per_token_ms=12):
     line.provider.control.configure(latency={"base_ms": base_ms, "per_token_ms": per_token_ms})
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import orjson
 import pytest
 
-from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
+from rateguard.engine.errors import ConfigurationError, ErrorKind, NotSent, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request, Target
 from rateguard.engine.providers.http import HttpClient
@@ -209,6 +209,44 @@ async def test_a_stream_that_breaks_is_an_error_that_may_be_billed(sim: SimHandl
     assert (caught.value.kind, caught.value.may_be_billed) == (expected, True)
     assert sum(bool(chunk.text) for chunk in chunks) <= 3
     assert (line.output_tokens, line.aborted) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("events", "first_token_s", "total_s", "said"),
+    [
+        (0, 0.15, 5.0, "sent, but no token within 0.15 s"),
+        (3, 0.15, 5.0, "the answer went silent for 0.15 s"),
+        (3, 5.0, 0.3, "the answer was not whole within 0.3 s"),
+    ],
+)
+async def test_each_timeout_of_a_stream_says_which_it_was(sim: SimHandle, provider, events, first_token_s, total_s, said):  # noqa: F811
+    await ask_sim(lambda: sim.control.add_faults(Fault(FaultKind.SILENCE, events=events, wait_ms=1_000)))
+    chunks = Chunks()
+
+    with pytest.raises(ProviderError, match=said) as caught:
+        await provider.stream(target(sim.base_url), chat(first_token_s=first_token_s, total_s=total_s), chunks.take)
+
+    assert (caught.value.kind, caught.value.may_be_billed) == (ErrorKind.TIMEOUT, True)
+    assert sum(bool(chunk.text) for chunk in chunks) == events
+
+
+async def test_a_stream_may_be_silent_as_long_as_its_first_token_may_take(sim: SimHandle, provider):  # noqa: F811
+    await ask_sim(lambda: sim.control.add_faults(Fault(FaultKind.SILENCE, events=2, wait_ms=300)))
+    outcome = await provider.stream(target(sim.base_url), chat(first_token_s=1.0), Chunks().take)
+    assert outcome.finish_reason in {"stop", "length"}
+
+
+async def test_a_request_that_is_refused_when_it_is_to_be_written_never_arrives(sim: SimHandle, provider):  # noqa: F811
+    def refuse(_at: float) -> None:
+        raise NotSent("its grant was over")
+
+    at = target(sim.base_url)
+    for call in (lambda: provider.call(at, chat(), refuse), lambda: provider.stream(at, chat(), Chunks().take, refuse)):
+        with pytest.raises(NotSent, match="its grant was over"):
+            await call()
+    await provider.call(at, chat("a-2"))
+
+    assert [line.attempt_id for line in await ask_sim(sim.control.log)] == ["a-2"]
 
 
 async def test_a_content_filter_as_finish_reason_is_a_result(sim: SimHandle, provider):  # noqa: F811
