@@ -66,7 +66,7 @@ def _as_text(rows: Sequence[Job]) -> bytes:
 
 
 def _table(columns: Sequence[list[Any]]) -> str:
-    """Lines of columns. What is the same in every line is written once, into the form of a line."""
+    """Lines of columns. What is the same in every line is written once, into the form of a line; of one line that is all of it."""
     form, varying = [], []
     for values in columns:
         if values.count(values[0]) == len(values):
@@ -75,7 +75,7 @@ def _table(columns: Sequence[list[Any]]) -> str:
             form.append("%s")
             varying.append([_text(value) for value in values])
     line = "\t".join(form) + "\n"
-    return "".join([line % values for values in zip(*varying, strict=True)])
+    return "".join([line % values for values in zip(*varying, strict=True)]) if varying else line % ()
 
 
 def _text(value: Any) -> str:
