@@ -82,6 +82,13 @@ def charges(configuration: Configuration) -> Iterator[Charge]:
     yield from _in_runs(charged)
 
 
+def booked(configuration: Configuration) -> Iterator[Charge]:
+    """What counts in budgets alone, as the ledger has it."""
+    charged = Charged(configuration)
+    yield from _in_periods(charged)
+    yield from _in_runs(charged)
+
+
 # ---- windows and buckets
 
 

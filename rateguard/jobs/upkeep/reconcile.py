@@ -65,15 +65,25 @@ class Report:
 def reconcile(bill: Bill, *, apply: bool = False, complete: Coverage | None = None) -> Report:
     """Compare the ledger with a bill, and with `apply` write what is missing as corrections.
 
+    Estimated charges come first. Each batch is a transaction, so a run that was killed is gone on with by the next one.
     complete: the bill holds everything of that account and time, so an estimated charge that it does not hold was never billed.
     """
     report = Report()
-    for keys in _batches(sorted(bill)):
+    for keys in _batches(_estimated_first(bill)):
         _reconcile_batch({key: bill[key] for key in keys}, report, apply=apply)
     if complete is not None:
         for page in _batches(_charged_beyond(bill, complete, report)):
             _reconcile_batch(dict.fromkeys(page, NOTHING), report, apply=apply)
     return report
+
+
+def _estimated_first(bill: Bill) -> list[Key]:
+    """The keys of a bill; those whose charge is our own guess before the others."""
+    estimated: set[Key] = set()
+    for keys in _batches(sorted(bill)):
+        guesses = LedgerEntry.objects.filter(reservation_id__in={job for job, _ in keys}, kind=EntryKind.CHARGE, is_estimated=True)
+        estimated.update(guesses.values_list("reservation_id", "attempt"))
+    return sorted(bill, key=lambda key: (key not in estimated, key))
 
 
 def _batches(keys: Iterable[Key]) -> Iterator[list[Key]]:

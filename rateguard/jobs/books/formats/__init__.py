@@ -1,0 +1,1 @@
+"""Bills as providers write them: by attempts, or by day and model."""
