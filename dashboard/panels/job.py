@@ -12,7 +12,7 @@ from dashboard.queries.job import Past
 from dashboard.templatetags.rateguard_pages import count, duration, usd
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.bodies import why_gone
-from rateguard.jobs.models import Delivery, Job, JobEvent
+from rateguard.jobs.models import Delivery, Job, JobEvent, MessageState, WebhookMessage
 from rateguard.jobs.states import RESUBMIT, TERMINAL, WAITING, State
 from rateguard.jobs.steering.requeue import is_requeueable
 
@@ -186,6 +186,7 @@ def _facts(past: Past) -> list[Fact]:
         Fact("delivery", "never sent twice" if job.delivery == Delivery.AT_MOST_ONCE else ""),
         Fact("failed alike", job.fingerprint, address({"tenant": job.tenant.name, "fingerprint": job.fingerprint})),
         Fact("longest call", duration(job.timeout_s * 1_000)),
+        *(Fact("webhook", _became(message)) for message in past.told),
     ]
     return [fact for fact in found if fact.value or fact.at]
 
@@ -193,6 +194,18 @@ def _facts(past: Past) -> list[Fact]:
 def _listed(job: Job, name: str, value: str) -> Fact:
     """With the list of the tenant's jobs that share it."""
     return Fact(name, value, address({"tenant": job.tenant.name, name: value}) if value else "")
+
+
+def _became(message: WebhookMessage) -> str:
+    """Whether an endpoint was told."""
+    tries = f"{message.tries} {'try' if message.tries == 1 else 'tries'}"
+    match MessageState(message.state):
+        case MessageState.DELIVERED:
+            return f"{message.endpoint.name} was told" + (f" at try {message.tries}" if message.tries > 1 else "")
+        case MessageState.DEAD:
+            return f"{message.endpoint.name} was not told: given up after {tries}"
+        case _:
+            return f"{message.endpoint.name} is told soon" + (f": {tries} failed" if message.tries else "")
 
 
 def _run(past: Past) -> Fact:

@@ -15,8 +15,8 @@ from dashboard.queries.in_the_way import InTheWay, in_the_way_of
 from rateguard.jobs.bodies import is_sealed
 from rateguard.jobs.insight.hindrances import WaitedFor, hindrances_of
 from rateguard.jobs.insight.search import HEAVY
-from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.jobs.states import State
+from rateguard.jobs.models import Attempt, Job, JobEvent, Tells, WebhookMessage
+from rateguard.jobs.states import TERMINAL, State
 from tenants.access import Access, Power
 from tenants.models import ApiKey, Deployment, EntryKind, LedgerEntry, Run
 from tenants.told import names_told, told_by
@@ -35,7 +35,7 @@ class Past:
     """A job's row and what hangs on it, the oldest first.
 
     by: who did what, by the event's id, as whoever looks may be told. accounts: names by the id of a deployment. key, run: in words.
-    waits_for: what is in its way now; None where it does not wait.
+    waits_for: what is in its way now; None where it does not wait. told: the webhook messages of its end.
     """
 
     job: Job
@@ -44,6 +44,7 @@ class Past:
     corrections: Sequence[LedgerEntry] = ()
     waited_for: Sequence[WaitedFor] = ()
     waits_for: InTheWay | None = None
+    told: Sequence[WebhookMessage] = ()
     by: dict[int, str] = dataclasses.field(default_factory=dict)
     accounts: dict[int, str] = dataclasses.field(default_factory=dict)
     key: str = ""
@@ -71,6 +72,7 @@ def past_of(access: Access, job: Job) -> Past:
         corrections=_corrections(job, events),
         waited_for=hindrances_of(job, sees_all=access.is_operator),
         waits_for=in_the_way_of(job, None if access.is_operator else job.tenant_id) if job.state == State.QUEUED else None,
+        told=_messages(job) if job.state in TERMINAL and job.tells & Tells.WEBHOOK else (),
         by=_told(access, job, events),
         accounts=_accounts(attempts),
         key=str(key) if key else (f"key {job.api_key_id}, which is gone" if job.api_key_id is not None else ""),
@@ -87,6 +89,12 @@ def _corrections(job: Job, events: Sequence[JobEvent]) -> Sequence[LedgerEntry]:
     if not any(event.kind == "corrected" for event in events):
         return ()
     rows = LedgerEntry.objects.filter(tenant=job.tenant_id, reservation_id=job.pk).exclude(kind=EntryKind.CHARGE)
+    return list(rows.order_by("created_at", "pk")[:MOST_STEPS])
+
+
+def _messages(job: Job) -> list[WebhookMessage]:
+    """To whom its end was told, or is to be."""
+    rows = WebhookMessage.objects.filter(job=job).select_related("endpoint").defer("body", "last_error")
     return list(rows.order_by("created_at", "pk")[:MOST_STEPS])
 
 
