@@ -7,8 +7,10 @@ import socket
 
 import orjson
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from django.urls import reverse
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from rateguard.engine.errors import InvalidRequest
@@ -26,7 +28,7 @@ from rateguard.worker.loop import LoopThread
 from rateguard.worker.webhooks import FAILURES_TO_REST, WebhookSender
 from tenants.changes.actor import Actor
 from tenants.changes.webhooks import change_webhook, create_webhook, delete_webhook, rotate_webhook
-from tenants.models import AuditEntry, Tenant, WebhookEndpoint
+from tenants.models import AuditEntry, Member, Tenant, WebhookEndpoint
 from tests.receiver import receiver  # noqa: F401
 from tests.simprovider import wait_for
 
@@ -394,3 +396,23 @@ def test_a_process_without_receivers_leaves_an_end_to_one_that_has_some(line, he
     assert signals.deliver(job.pk)
     assert heard == [(job.pk, State.CANCELLED)]
     assert not signals.deliver(job.pk)
+
+
+# ---- a job's page
+
+
+def test_a_jobs_page_tells_who_was_told_and_nothing_of_the_endpoints_address(line, local, receiver, client):
+    row, _ = endpoint(line.acme, receiver)
+    job = line.submit()
+    cancel(job, by="tests")
+    wait_for(WebhookMessage.objects.exists)
+    mia = get_user_model().objects.create_user("mia")
+    Member.objects.create(user=mia, tenant=line.acme, role="viewer")
+    client.force_login(mia, backend="django.contrib.auth.backends.ModelBackend")
+    page = reverse("dashboard:job", args=[job.pk])
+    assert "hook is told soon" in client.get(page).content.decode()
+    WebhookMessage.objects.update(state=MessageState.DEAD, tries=11, last_error="inner words")
+    told = client.get(page).content.decode()
+    assert "hook was not told: given up after 11 tries" in told
+    assert row.url not in told
+    assert "inner words" not in told
