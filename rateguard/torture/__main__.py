@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -36,6 +37,7 @@ def _one(chosen: Options) -> int:
         code = _on_a_site(folder, chosen)
     finally:
         if code in {0, STOPPED}:
+            logging.getLogger().handlers = [logging.NullHandler()]  # threads that end last have a word, and the file's folder is gone
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"what every process said lies in {folder / 'logs'}", file=sys.stderr, flush=True)
