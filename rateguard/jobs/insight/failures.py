@@ -93,7 +93,7 @@ with recursive walk(tenant, fingerprint) as (
     from walk where fingerprint is not null
 ), pair as (
     select tenant, fingerprint from walk where fingerprint is not null limit {MOST_LOOKED_AT + 1}
-), seen as (
+), seen as materialized (
     select tenant, fingerprint, (select max(finished_at) from rateguard_jobs_job job where {_IN_TIME}) as last_at from pair
 ), newest as (
     select * from seen as pair where last_at is not null and (%(model)s = '' or exists (select 1 from {_LATELY} where model = %(model)s))
