@@ -49,18 +49,22 @@ class Scene:
         return sum(self.states.get(state, 0) for state in _ENDED)
 
     def progress(self) -> str:
-        """The jobs in one line."""
+        """The jobs by their rows, in one line."""
         waiting = self.states.get("queued", 0) + self.states.get("scheduled", 0)
-        rows = f"{self.ended:,} ended, {self.states.get('running', 0):,} running, {waiting:,} waiting"
-        asked = f"{self.accepted:,} accepted, {self.refused:,} refused, {self.unanswered:,} unanswered"
-        return f"{asked}; {rows}{'' if self.database_answers else ' when the database last answered'}"
+        when = "" if self.database_answers else " when the database last answered"
+        return f"{self.ended:,} ended, {self.states.get('running', 0):,} running, {waiting:,} waiting{when}"
+
+    def asked(self) -> str:
+        """What callers were told, in one line."""
+        return f"{self.accepted:,} accepted, {self.refused:,} refused, {self.unanswered:,} unanswered"
 
 
 def render(scene: Scene, size: ConsoleDimensions) -> RenderableType:
     """The frame for a terminal of that size."""
     targets = _targets(scene)
-    room = max(3, size.height - targets.row_count - 8)
-    return Group(_title(scene), Text(), Text(scene.progress(), no_wrap=True), Text(), targets, Text(), *_news(scene, room, size.width))
+    room = max(3, size.height - targets.row_count - 9)
+    lines = [Text(scene.asked(), no_wrap=True), Text(scene.progress(), no_wrap=True)]
+    return Group(_title(scene), Text(), *lines, Text(), targets, Text(), *_news(scene, room, size.width))
 
 
 def _title(scene: Scene) -> Text:
@@ -70,7 +74,7 @@ def _title(scene: Scene) -> Text:
     text.append(" rateguard torture ", "bold reverse")
     text.append(f"  {scene.phase}  ", "bold")
     text.append("━" * done, "cyan")
-    text.append("━" * (_BAR - done), "dim")
+    text.append("╌" * (_BAR - done), "dim")
     text.append(f"  {len(scene.faults)} of {scene.planned} faults, seed {scene.seed}", "dim")
     return text
 
@@ -157,7 +161,7 @@ class PlainDisplay:
                 print(_line(fault, scene.began_at), file=sys.stderr, flush=True)
         if time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + LINE_EVERY_S
-            print(f"{scene.at_s:6.1f} s  {scene.phase}: {scene.progress()}", file=sys.stderr, flush=True)
+            print(f"{scene.at_s:6.1f} s  {scene.phase}: {scene.asked()}; {scene.progress()}", file=sys.stderr, flush=True)
 
 
 def display_for(console: Console) -> Display:
