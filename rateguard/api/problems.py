@@ -57,6 +57,7 @@ _STATUSES = {
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "secret_unreadable": 503,
+    "busy": 503,
 }
 """Where a refused request is not simply a 400, or 403 and 429 by its class."""
 

@@ -10,7 +10,8 @@ from django.core.management.base import CommandError
 from rateguard.api.rendering import render_job, time_text
 from rateguard.engine.lanes import Lane
 from rateguard.engine.money import format_usd
-from rateguard.jobs.bodies import opened, why_gone
+from rateguard.jobs.bodies import why_gone
+from rateguard.jobs.ends.answer import answer_of as answer_of_job
 from rateguard.jobs.ends.completion import Completion
 from rateguard.jobs.insight.failures import Found
 from rateguard.jobs.models import Job
@@ -96,7 +97,7 @@ _TIMES = ("submitted_at", "run_at", "deadline", "started_at", "finished_at", "qu
 
 def answer_of(job: Job) -> str:
     """The text of the answer; the whole answer as JSON where it is no text, as of embeddings or tool calls."""
-    return str(Completion.of(job)) or opened(job.result or why_gone(job))
+    return str(Completion.of(job)) or answer_of_job(job) or why_gone(job)
 
 
 def ended_well(job: Job) -> str:

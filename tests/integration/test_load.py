@@ -1,9 +1,12 @@
 """What a process holds is bounded: bytes of requests and answers, and jobs that wait. Beyond it, it says no at once."""
 
+import asyncio
 import threading
 
 import pytest
 
+from rateguard.api.jobs import listing
+from rateguard.api.layers import bounded, paced
 from rateguard.engine.errors import ErrorKind, LimitInTheWay, ProviderError
 from rateguard.engine.in_flight import InFlight
 from rateguard.engine.providers import http as providers_http
@@ -12,6 +15,9 @@ from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs.intake import queue_bound
 from rateguard.jobs.models import Job
+from tenants.keys import issue_key
+from tests.api import Api
+from tests.asgi import Caller
 from tests.line import state_of, wait_for
 
 # ---- answers of a provider
@@ -86,3 +92,90 @@ def test_a_slow_count_is_taken_again_beside_those_who_are_refused(line, settings
     with pytest.raises(LimitInTheWay):
         line.submit()  # while it is counted
     may_go_on.set()
+
+
+# ---- what a web process holds
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """Room for 200,000 bytes."""
+    made = InFlight(200_000)
+    for module in (bounded, paced):
+        monkeypatch.setattr(module, "in_flight", lambda: made)
+    return made
+
+
+def answering(count, got):
+    """An application that reads its body and answers so many bytes."""
+
+    async def application(_scope, receive, send):
+        message = await receive()
+        while message["type"] == "http.request" and message.get("more_body"):
+            message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        got.append(message)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(count).encode())]})
+        await send({"type": "http.response.body", "body": b"x" * count})
+
+    return application
+
+
+async def test_a_body_for_which_there_is_no_room_is_refused_at_once_and_leaves_no_trace(room):
+    got = []
+    application = bounded.bounded(answering(2, got))
+    room.add(150_000)
+    refused = await Caller(application, "POST", "/api/v1/jobs", b"x" * 60_000).done()
+    assert (refused.status, refused.json()["code"], refused.headers["retry-after"], got) == (503, "busy", "1", [])
+    assert (await Caller(application, "POST", "/api/v1/jobs", b"x" * 40_000).done()).status == 200
+    assert room.held == 150_000
+
+
+async def test_who_falls_silent_within_a_body_holds_nothing_for_long(room, monkeypatch):
+    monkeypatch.setattr(bounded, "SILENCE_S", 0.02)
+    caller = Caller(bounded.bounded(answering(2, [])), "POST", "/api/v1/jobs", b"x" * 1_000, has_more=True)
+    await caller.done()
+    assert (room.held, caller.messages) == (0, [])
+
+
+async def test_a_large_answer_goes_out_as_fast_as_it_is_read_and_is_counted_meanwhile(room, monkeypatch):
+    sizes, may_read = [], asyncio.Semaphore(1)
+
+    async def read_slowly(message):
+        if message["type"] == "http.response.body":
+            await may_read.acquire()
+            sizes.append((len(message["body"]), message["more_body"], room.held))
+
+    application = paced.paced(answering(150_000, []))
+    reading = asyncio.ensure_future(application({"type": "http", "headers": []}, _empty, read_slowly))
+    await asyncio.sleep(0.01)
+    other = await Caller(application, "GET", "/").done()
+    assert (other.status, other.json()["code"]) == (503, "busy")
+    may_read.release(), may_read.release()
+    await reading
+    assert sizes == [(65_536, True, 150_000), (65_536, True, 150_000), (18_928, False, 150_000)]
+    monkeypatch.setattr(paced, "SILENCE_S", 0.02)
+    await application({"type": "http", "headers": []}, _empty, read_slowly)  # nobody reads: it is cut off
+    assert room.held == 0
+
+
+async def _empty():
+    return {"type": "http.request", "body": b""}
+
+
+# ---- pages of answers
+
+
+def test_a_page_of_large_answers_has_fewer_jobs_and_leads_on_to_the_others(line, monkeypatch):
+    jobs = line.submit_many(4)
+    Job.objects.update(result='"' + "x" * 98 + '"')
+    monkeypatch.setattr(listing, "MOST_RESULT_CHARS", 250)
+    api, path, seen = Api(issue_key(line.acme, "t")[1]), "/api/v1/jobs?include=result", []
+    while path:
+        page = api.get(path).json()
+        assert 1 <= len(page["data"]) <= 2
+        assert all(len(job["result"]) == 98 for job in page["data"])
+        seen += [job["id"] for job in page["data"]]
+        path = page["next_cursor"] and f"/api/v1/jobs?include=result&cursor={page['next_cursor']}"
+    assert sorted(seen) == sorted(str(job.pk) for job in jobs)

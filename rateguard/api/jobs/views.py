@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import orjson
 from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse
@@ -40,6 +41,7 @@ from rateguard.api.reading import read_preferred_wait, read_retry, read_submissi
 from rateguard.api.rendering import render_job
 from rateguard.api.schema.describing import extend_schema, problems
 from rateguard.engine.lanes import parse_lane
+from rateguard.jobs.ends.answer import answer_of
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.intake.submit import submit
@@ -84,8 +86,16 @@ class Jobs(ApiView):
             headers["Preference-Applied"] = "handling=strict"
         if not submitted.is_new:
             headers["Idempotent-Replayed"] = "true"
-        response = Response(render_job(job), status=200 if job.state in TERMINAL else 202, headers=headers)
+        response = Response(_with_answer(job), status=200 if job.state in TERMINAL else 202, headers=headers)
         return at_end(request, response, job, read_preferred_wait(request))
+
+
+def _with_answer(job: Job) -> dict[str, Any]:
+    """A job that is not stored has its answer for as long as its events are kept."""
+    shown = render_job(job)
+    if shown["result"] is None and (answer := answer_of(job)) is not None:
+        shown["result"] = orjson.Fragment(answer)
+    return shown
 
 
 class OneJob(ApiView):
@@ -99,7 +109,7 @@ class OneJob(ApiView):
         """The job; with `?wait=N` as soon as it ended, after at most N seconds."""
         seconds = read_wait(request)
         job = _job(caller_of(request), job_id)
-        return at_end(request, Response(render_job(job)), job, seconds)
+        return at_end(request, Response(_with_answer(job)), job, seconds)
 
     @extend_schema(
         operation_id="change_job",

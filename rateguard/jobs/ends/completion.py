@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 
 from rateguard.engine.money import NANO
-from rateguard.jobs.bodies import opened
+from rateguard.jobs.ends.answer import answer_of
 from rateguard.jobs.models import Job
 
 OBJECT = "rateguard.completion"
@@ -24,7 +24,7 @@ class Completion(dict[str, Any]):
     @classmethod
     def of(cls, job: Job) -> Self:
         """The answer of a job that succeeded."""
-        response = orjson.loads(opened(job.result or "null"))
+        response = orjson.loads(answer_of(job) or "null")
         message = _message(response)
         return cls(
             object=OBJECT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rateguard.jobs.bodies import opened
-from rateguard.jobs.ends.event_stream import read, read_answer
+from rateguard.jobs.ends.answer import answer_of
+from rateguard.jobs.ends.event_stream import read
 from rateguard.jobs.ends.events.reading import Ended, Event, Reading
 from rateguard.jobs.line.positions import positions
 from rateguard.jobs.line.waiting import waiting_of
@@ -41,12 +41,4 @@ def _streamed(reading: Reading, job: Job) -> Iterator[Event]:
 def _end_of(job: Job) -> Ended:
     told = render_job(job, has_result=False)
     facts = {name: told[name] for name in ("id", "object", "status", "error", "attempts", "cost_usd", "cost_nano_usd", "finished_at")}
-    return Ended(State(job.state), job.attempt, _answer_of(job), told["usage"], facts)
-
-
-def _answer_of(job: Job) -> str | None:
-    if job.state != State.SUCCEEDED:
-        return None
-    if job.result is not None:
-        return opened(job.result)
-    return None if job.is_stored else read_answer(job.pk, job.attempt)
+    return Ended(State(job.state), job.attempt, answer_of(job), told["usage"], facts)
