@@ -20,7 +20,7 @@ from rateguard.jobs.attempts.execute import Executor  # noqa: E402
 from rateguard.jobs.ends import moving, outbox  # noqa: E402
 from rateguard.jobs.line.publisher import Publisher  # noqa: E402
 from rateguard.jobs.upkeep import recover  # noqa: E402
-from rateguard.worker import commit  # noqa: E402
+from rateguard.worker import commit, webhooks  # noqa: E402
 from rateguard.worker.commit import GroupCommit  # noqa: E402
 
 
@@ -39,6 +39,7 @@ POINTS = {
     "rebuilding": (RedisGate, "open", "before", always),
     "reaping": (recover, "settle", "after", always),
     "telling": (outbox, "deliver_one", "before", always),
+    "delivered_message": (webhooks, "_write", "before", always),
     "told": (moving, "move", "after", always),
 }
 """Where it dies: owner and name of a function, before or after it, and of which calls (of its result and arguments)."""
