@@ -137,8 +137,11 @@ def check_named_paths(**_: object) -> list[checks.CheckMessage]:
         settings_ = conf()
     except ConfigurationError:
         return []  # E001 says it
-    named = [("RETRY_POLICY", settings_.retry_policy, callable)] if settings_.retry_policy else []
-    named += [("RETRYABLE_ERRORS", path, _is_exception) for path in settings_.retryable_errors]
+    named: list[tuple[str, str, Callable[[object], bool]]] = [
+        ("RETRYABLE_ERRORS", path, _is_exception) for path in settings_.retryable_errors
+    ]
+    if settings_.retry_policy:
+        named.append(("RETRY_POLICY", settings_.retry_policy, callable))
     return [finding for key, path, fits in named if (finding := _unlike(key, path, fits)) is not None]
 
 
