@@ -17,6 +17,7 @@ from rateguard.torture.checks.evidence import (
     Evidence,
     JobSeen,
     MessageSeen,
+    StreamSeen,
 )
 from rateguard.torture.checks.judging import CHECKS, judge
 from rateguard.torture.checks.restarts import restarts_of
@@ -127,6 +128,15 @@ def test_an_accepted_job_that_runs_or_has_no_row_is_unfinished(story):
 def test_a_job_of_which_the_api_tells_another_state_is_unfinished(story):
     story.evidence.told = {story.job: "running"}
     assert story.finds() == {"unfinished": 1}
+
+
+@pytest.mark.parametrize(
+    ("ends", "text", "found"),
+    [(["succeeded"], "as it is", 0), ([], "as it is", 1), (["failed"], "as it is", 1), (["succeeded"], "as it", 1)],
+)
+def test_a_reader_who_is_told_no_end_or_another_text_is_misled(story, ends, text, found):
+    story.evidence.streams = [StreamSeen(story.job, ends, text, "as it is")]
+    assert judge(story.evidence).unfinished == found
 
 
 @pytest.mark.parametrize(("state", "found"), [("succeeded", 1), ("failed", 0)])
@@ -310,10 +320,10 @@ def test_webhooks_that_are_missing_or_wrongly_signed_are_found(story):
     job = Accepted(story.job, 1.0, "rest", "at_least_once", has_webhook=True)
     story.evidence.record.accepted[:] = [job]
     assert story.finds() == {"webhooks_missing": 1}
-    right = MessageSeen("m1", story.job, "job.succeeded", is_signed=True, at=5.0)
+    right = MessageSeen("m1", story.job, "job.succeeded", trouble="", at=5.0)
     story.evidence.messages = [right, right]
     assert story.finds() == {}
-    story.evidence.messages = [right, dataclasses.replace(right, is_signed=False)]
+    story.evidence.messages = [right, dataclasses.replace(right, trouble="wrong")]
     assert story.finds() == {"webhooks_missing": 1}
     story.evidence.messages = [dataclasses.replace(right, kind="job.failed")]
     assert story.finds() == {"webhooks_missing": 1}

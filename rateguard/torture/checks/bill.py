@@ -9,6 +9,7 @@ from pathlib import Path
 from rateguard.engine.providers.sim.log_file import Written, read_log
 from rateguard.jobs.upkeep.bill import NOTHING, Amount, Key, parse_attempt_id
 from rateguard.jobs.upkeep.reconcile import Coverage, Report, reconcile
+from rateguard.torture.checks.connecting import connect_anew
 from rateguard.torture.checks.evidence import Evidence, Found
 from rateguard.torture.work.world import ACCOUNTS
 
@@ -30,6 +31,7 @@ def billed(log: Iterable[Written]) -> dict[Key, Amount]:
 
 def reconcile_all(log: Path) -> list[Report]:
     """Make our ledger say what the bill says: `reconcile --apply`, with each account's bill complete."""
+    connect_anew()
     bill = bill_of(log)
     return [reconcile(bill, apply=True, complete=Coverage(name)) for name in ACCOUNTS]
 

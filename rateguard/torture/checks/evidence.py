@@ -100,13 +100,23 @@ class BudgetSeen:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageSeen:
-    """A webhook message as its receiver saw it. is_signed: the signature was its endpoint's."""
+    """A webhook message as its receiver saw it. trouble: what is wrong with its signature, "" for nothing."""
 
     id: str
     job: uuid.UUID | None
     kind: str
-    is_signed: bool
+    trouble: str
     at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamSeen:
+    """What a reader of a job's events was told: its ends, the text of the pieces that count; and the text that the row keeps."""
+
+    job: uuid.UUID
+    ends: Sequence[str]
+    text: str
+    kept: str
 
 
 @dataclasses.dataclass(slots=True)
@@ -135,6 +145,7 @@ class Evidence:
     waiting: int = 0
     rolled_back: Sequence[uuid.UUID] = ()
     messages: Sequence[MessageSeen] = ()
+    streams: Sequence[StreamSeen] = ()
 
 
 @dataclasses.dataclass(slots=True)

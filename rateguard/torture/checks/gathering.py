@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from django.db.models import Sum
 
@@ -18,7 +19,17 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.providers.sim.log_file import read_log
 from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.torture.checks.evidence import AttemptSeen, BudgetSeen, EntrySeen, EventSeen, Evidence, JobSeen
+from rateguard.torture.checks.connecting import connect_anew
+from rateguard.torture.checks.evidence import (
+    AttemptSeen,
+    BudgetSeen,
+    EntrySeen,
+    EventSeen,
+    Evidence,
+    JobSeen,
+    MessageSeen,
+    StreamSeen,
+)
 from rateguard.torture.record import Fault, Record
 from tenants.models import Budget, LedgerEntry, Run, ScopeKind, Tenant, UsageDay, UsageQuarter
 
@@ -33,6 +44,7 @@ PAGE = 1_000
 
 def gather(site: Site, record: Record, faults: Sequence[Fault]) -> Evidence:
     """Read everything."""
+    connect_anew()
     tenants = dict(Tenant.objects.values_list("pk", "name"))
     held, waiting = _gate_once_empty()
     return Evidence(
@@ -52,7 +64,21 @@ def gather(site: Site, record: Record, faults: Sequence[Fault]) -> Evidence:
         held=held,
         waiting=waiting,
         rolled_back=site.world.rolled_back,
+        messages=[MessageSeen(one.id, one.job, one.kind, one.trouble, one.at) for one in site.world.receiver.received],
+        streams=_streams(site),
     )
+
+
+def _streams(site: Site) -> list[StreamSeen]:
+    """What readers were told, beside the answer that the row keeps."""
+    read = {one.job: one for one in site.world.read}
+    rows = Job.objects.filter(pk__in=read).only("pk", "result")
+    texts = {row.pk: "" if row.result is None else _text_of(json.loads(row.result)) for row in rows}
+    return [StreamSeen(job, one.ends, one.text, texts.get(job, "")) for job, one in read.items()]
+
+
+def _text_of(answer: dict[str, Any]) -> str:
+    return "".join(choice["message"].get("content") or "" for choice in answer.get("choices", ()))
 
 
 # ---- rows

@@ -26,8 +26,8 @@ def webhooks_missing(evidence: Evidence) -> Found:
     found = Found()
     told: dict[uuid.UUID, set[str]] = {}
     for message in evidence.messages:
-        if not message.is_signed:
-            found.add(f"message {message.id} ({message.kind}) is wrongly signed")
+        if message.trouble:
+            found.add(f"message {message.id} ({message.kind}) at {evidence.record.since(message.at).strip()}: {message.trouble}")
         elif message.job is not None:
             told.setdefault(message.job, set()).add(message.kind)
     for one in evidence.record.accepted:

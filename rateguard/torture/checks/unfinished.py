@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from rateguard.jobs.states import TERMINAL, State
-from rateguard.torture.checks.evidence import Evidence, Found, JobSeen
+from rateguard.jobs.states import RESUBMIT, TERMINAL, State
+from rateguard.torture.checks.evidence import Evidence, Found, JobSeen, StreamSeen
 from rateguard.torture.record import Accepted
 
 AFTER = "after "
@@ -26,7 +26,24 @@ def unfinished(evidence: Evidence) -> Found:
             found.add(f"job {one.job}, accepted by {one.door}, is {job.state}; {_course(evidence, one.job)}")
         elif (told := evidence.told.get(one.job, job.state)) != job.state:
             found.add(f"job {one.job}: the API tells {told}, its row says {job.state}")
+    for stream in evidence.streams:
+        if trouble := _misled(evidence, stream):
+            found.add(f"the reader of job {stream.job} {trouble}")
     return found
+
+
+def _misled(evidence: Evidence, stream: StreamSeen) -> str:
+    """What a reader was told wrongly: no end, another than the job's, or another text than the answer."""
+    job = evidence.jobs.get(stream.job)
+    if len(stream.ends) != 1:
+        return f"was told {len(stream.ends)} ends"
+    if job is None or any(event.kind == RESUBMIT.name for event in evidence.events.get(stream.job, ())):
+        return ""
+    if stream.ends[0] != job.state:
+        return f"was told {stream.ends[0]}, its row says {job.state}"
+    if job.state == State.SUCCEEDED and stream.text != stream.kept:
+        return f"has a text of {len(stream.text)} characters, the answer has {len(stream.kept)}"
+    return ""
 
 
 def _is_promised(one: Accepted, jobs: Mapping[uuid.UUID, JobSeen]) -> bool:

@@ -16,6 +16,7 @@ from rateguard.torture.record import Asked, Record
 PATIENCE_S = 15.0
 """A client that got nothing for so long asks again."""
 LONGEST_PAUSE_S = 2.0
+JSON = {"application/json", "application/problem+json"}
 _NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
@@ -87,7 +88,7 @@ class Asker:
                 method, self.address(web) + path, data=data, headers=sent, timeout=aiohttp.ClientTimeout(total=patience_s)
             ) as reply:
                 raw = await reply.read()
-                is_json = "json" in reply.headers.get("Content-Type", "")
+                is_json = reply.content_type in JSON
                 answer = Answer(reply.status, orjson.loads(raw) if raw and is_json else raw, dict(reply.headers))
         except _NO_ANSWER:
             answer = Answer(0)

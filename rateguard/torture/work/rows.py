@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import secrets
 
 from rateguard.engine.providers.sim.config import LimitRule
+from rateguard.torture.work.receiver import NAME
 from rateguard.torture.work.world import ACCOUNTS, MOST_WAITING, PRICES, SHARES, SMALL, TYPICAL_NANO_USD, Caller
 from tenants.keys import issue_key
 from tenants.models import (
@@ -20,6 +23,7 @@ from tenants.models import (
     Scope,
     ScopeKind,
     Tenant,
+    WebhookEndpoint,
 )
 
 
@@ -63,6 +67,13 @@ def make_tenants(team: LimitRule, jobs: int) -> tuple[Caller, ...]:
         )
         callers.append(caller)
     return tuple(callers)
+
+
+def make_webhook(tenant: str, url: str) -> str:
+    """An endpoint that hears of those jobs that name it. Returns its secret."""
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    WebhookEndpoint.objects.create(tenant=Tenant.objects.get(name=tenant), name=NAME, url=url, secret=secret, hears_all=False)
+    return secret
 
 
 def _tenant(name: str, weight: int, budget: str) -> tuple[Tenant, Caller]:

@@ -15,10 +15,13 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
+import orjson
+
 from rateguard.torture.record import Accepted, Record
 from rateguard.torture.work.asking import Answer, Asker
 from rateguard.torture.work.hosting import Host
 from rateguard.torture.work.probing import probe
+from rateguard.torture.work.reading import read_to_end
 from rateguard.torture.work.wishes import Kind, Wish, Wishes
 
 if typing.TYPE_CHECKING:
@@ -33,6 +36,7 @@ SPEED_UP = 4.0
 AT_ONCE = 400
 """Requests under way: a client that waits for answers sends no more."""
 CLOSE_S = 20.0
+BATCH_LINES = (4, 12)
 RUN_BUDGET_USD = "0.0005"
 
 
@@ -77,7 +81,7 @@ class Traffic:
         with contextlib.suppress(TimeoutError):
             if self._main is not None:
                 self._main.result(max(0.1, deadline - time.monotonic()))
-        while _unended():
+        while _is_under_way():
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.5)
@@ -88,6 +92,7 @@ class Traffic:
         self._is_stopping = True
         self._asker.is_closing = True
         self._host.close()
+        self._site.world.receiver.close()
         if self._thread.is_alive():
             with contextlib.suppress(TimeoutError):
                 self._submit(self._end_all()).result(CLOSE_S)
@@ -139,6 +144,9 @@ class Traffic:
 
     async def _one(self, wish: Wish) -> None:
         """One job from its request to what its caller does with it."""
+        if wish.kind == Kind.BATCH:
+            await self._batch(wish)
+            return
         if wish.kind == Kind.RUN and wish.caller.budget == "none":
             await self._name_run(wish)
         is_waiting = "Prefer" in wish.headers
@@ -154,6 +162,8 @@ class Traffic:
         job = self._take(wish, answer)
         if job is not None and wish.kind in {Kind.CANCEL, Kind.RETRY}:
             await self._disturb(wish, job)
+        if job is not None and wish.kind == Kind.STREAM:
+            self._site.world.read.append(await read_to_end(self._asker, wish.caller.secret, job, self._chance))
 
     def _take(self, wish: Wish, answer: Answer) -> uuid.UUID | None:
         """Note what the answer promised."""
@@ -162,8 +172,28 @@ class Traffic:
             return None
         self.outcomes["accepted"] += 1
         job = uuid.UUID(answer.body["id"])
-        self._record.accepted.append(Accepted(job, time.monotonic(), "rest", wish.delivery, has_webhook=False))
+        self._record.accepted.append(Accepted(job, time.monotonic(), "rest", wish.delivery, has_webhook=wish.kind == Kind.HOOK))
         return job
+
+    async def _batch(self, wish: Wish) -> None:
+        """Some lines at once; their jobs are known by its results, which name them from the beginning."""
+        lines = [self._wishes.draw(Kind.PLAIN, wish.caller.tenant) for _ in range(self._chance.randint(*BATCH_LINES))]
+        body = {"jobs": [{**line.body, "custom_id": f"line-{number}"} for number, line in enumerate(lines)]}
+        asked: dict[str, Any] = {"secret": wish.caller.secret, "web": wish.web}
+        answer = await self._asker.until_answered("POST", "/api/v1/batches", door="batches", body=body, headers=wish.headers, **asked)
+        if answer.status not in {200, 201}:
+            self.outcomes[f"batch refused {answer.status}" if answer.status else "unanswered"] += 1
+            return
+        at = time.monotonic()
+        address = f"/api/v1/batches/{answer.body['id']}/results"
+        told = await self._asker.until_answered("GET", address, door="results", **asked)
+        results = [orjson.loads(line) for line in (told.body or b"").splitlines()] if told.status == 200 else []
+        self.outcomes["batch line accepted"] += len(results)
+        self._record.accepted += [
+            Accepted(uuid.UUID(one["id"]), at, "batch", "at_least_once", has_webhook=False, line=one["custom_id"]) for one in results
+        ]
+        if len(results) != len(lines) and not self._asker.is_closing:
+            self._record.notes.append(f"batch {answer.body['id']} took {len(lines)} lines and has {len(results)} results ({told.status})")
 
     async def _disturb(self, wish: Wish, job: uuid.UUID) -> None:
         """Cancel it a moment later; who changes his mind lets it run again."""
@@ -187,9 +217,19 @@ class Traffic:
         wish.job["run"] = self._run
 
 
-def _unended() -> bool:
-    """Whether a job is still on its way, by the rows."""
-    from rateguard.jobs.models import Job  # noqa: PLC0415 - Django is ready by now
+def _is_under_way() -> bool:
+    """Whether a job is still on its way, an end is still to be told or a message to be sent; by the rows."""
+    from django.db import Error, connection  # noqa: PLC0415 - Django is ready by now
+
+    from rateguard.jobs.models import Job, MessageState, OutboxRow, WebhookMessage  # noqa: PLC0415
     from rateguard.jobs.states import TERMINAL  # noqa: PLC0415
 
-    return Job.objects.exclude(state__in=TERMINAL).exists()
+    try:
+        return (
+            Job.objects.exclude(state__in=TERMINAL).exists()
+            or OutboxRow.objects.exists()
+            or WebhookMessage.objects.filter(state=MessageState.PENDING).exists()
+        )
+    except Error:  # a connection from before PostgreSQL was struck
+        connection.close()
+        return True

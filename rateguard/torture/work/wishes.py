@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from rateguard.engine.lanes import Lane
+from rateguard.torture.work.receiver import NAME
 from rateguard.torture.work.world import CHAT, EMBED, SHARES, Caller, World
 
 CALL_TIMEOUT_S = 20
@@ -29,6 +30,9 @@ class Kind(enum.StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     RUN = "run"
+    STREAM = "stream"
+    HOOK = "webhook"
+    BATCH = "batch"
 
 
 WEIGHTS = {
@@ -41,6 +45,9 @@ WEIGHTS = {
     Kind.CANCEL: 8,
     Kind.RETRY: 5,
     Kind.RUN: 7,
+    Kind.STREAM: 12,
+    Kind.HOOK: 12,
+    Kind.BATCH: 2,
 }
 USERS, TEAMS = ("ada", "ben", "cyn"), ("ml", "web", "")
 
@@ -78,6 +85,7 @@ class Wishes:
         chance = self._chance
         self._number += 1
         kind = kind or chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        tenant = "acme" if kind in {Kind.HOOK, Kind.BATCH} else tenant
         caller = self._callers[tenant or chance.choices(list(SHARES), list(SHARES.values()))[0]]
         wish = Wish(
             kind=kind,
@@ -117,6 +125,10 @@ class Wishes:
                 wish.job["run_at"] = _in(chance.uniform(1.0, 6.0))
             case Kind.WAIT:
                 wish.headers["Prefer"] = f"wait={chance.randint(1, 5)}"
+            case Kind.STREAM:
+                wish.body["stream"] = True
+            case Kind.HOOK:
+                wish.job["webhook"] = NAME
             case Kind.STRICT:
                 wish.headers["Prefer"] = "handling=strict, wait=30"
             case _:

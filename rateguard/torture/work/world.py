@@ -8,13 +8,15 @@ import typing
 import uuid
 
 from rateguard.engine.providers.sim.config import REQUESTS, TOKENS, LimitRule, ModelPrice
+from rateguard.torture.work.receiver import Receiver
 
 if typing.TYPE_CHECKING:
     from rateguard.torture.site import Site
+    from rateguard.torture.work.reading import Told
 
 ACCOUNTS = ("sim-a", "sim-b")
 """Names of the provider accounts."""
-WORK_ENVIRONMENT: dict[str, str] = {}
+WORK_ENVIRONMENT = {"RATEGUARD_WEBHOOK_NETWORKS": "127.0.0.0/8"}
 """Settings that the work needs in every process of the campaign."""
 
 CHAT, SMALL, EMBED = "torture-chat", "torture-small", "torture-embed"
@@ -44,12 +46,15 @@ class Caller:
 class World:
     """What was made. limits: what the provider keeps, by account's key; own_limits: requests that a team of a tenant may send.
 
-    rolled_back: jobs whose transaction was given up, added to as it happens: nobody may ever run them.
+    receiver: who hears of ends by webhook. Added to as it happens: rolled_back, jobs whose transaction was given up, so that nobody may
+    ever run them; read, what readers of events were told.
     """
 
     callers: tuple[Caller, ...]
     limits: dict[str, tuple[LimitRule, ...]]
     own_limits: dict[tuple[str, str], LimitRule]
+    receiver: Receiver
+    read: list[Told] = dataclasses.field(default_factory=list)
     rolled_back: list[uuid.UUID] = dataclasses.field(default_factory=list)
 
 
@@ -61,7 +66,7 @@ def setup(site: Site, jobs: int = 300, over_s: float = 75.0) -> World:
     """
     from rateguard import wiring  # noqa: PLC0415 - Django is ready by now
     from rateguard.jobs.upkeep import rebuild  # noqa: PLC0415
-    from rateguard.torture.work.rows import make_providers, make_tenants  # noqa: PLC0415
+    from rateguard.torture.work.rows import make_providers, make_tenants, make_webhook  # noqa: PLC0415
 
     pace = jobs / over_s + BESIDE
     keys = (site.provider_key, f"{site.provider_key}-b")
@@ -71,7 +76,9 @@ def setup(site: Site, jobs: int = 300, over_s: float = 75.0) -> World:
     )
     make_providers(site.provider.base_url, limits)
     team = LimitRule(REQUESTS, max(4, round(3 * pace)), 10_000)
-    world = World(make_tenants(team, jobs), limits, {("acme", "ml"): team})
+    receiver = Receiver(jobs)
+    world = World(make_tenants(team, jobs), limits, {("acme", "ml"): team}, receiver)
+    receiver.secret = make_webhook("acme", receiver.url)
     rebuild.rebuild(wiring.gate())
     site.world = world
     return world
