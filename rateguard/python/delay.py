@@ -48,7 +48,9 @@ class JobTask(Task[Any, Any]):
     lane: a name or Lane. run: the run that is charged, or its id, else the run around the call (see `rateguard.run`).
     user, team, rolegroup, role, cost_center, labels: carried with the job, else as the context says (see `rateguard.context`).
     metadata: carried with the job. run_at, deadline: aware datetimes.
-    max_tries: counted failures. timeout: of the call at the provider, seconds. delivery: `at_least_once` or `at_most_once`.
+    max_tries: counted failures. timeout: of the call at the provider, seconds, or its parts: `{"connect": 5, "first_token": 30}`.
+    delivery: `at_least_once` or `at_most_once`. keep_bodies: False: request and answer are not kept (REST's `store`; the keyword `store`
+    is the provider's). webhook: the name of an endpoint of the tenant that hears of its end.
     idempotency_key: the same key and request give the same job.
     Every other keyword is a field of the request's body, in OpenAI's shape: max_tokens, temperature, tools, …
 
