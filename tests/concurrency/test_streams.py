@@ -83,14 +83,12 @@ def is_stopped(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
-@pytest.mark.parametrize("send_by_ms", ["60000", "3000"])
-def test_a_worker_that_was_held_between_claim_and_call_sends_nothing_when_it_goes_on(live, send_by_ms):
-    variables = {**QUICK_DEATH, "RATEGUARD_SEND_BY_MS": send_by_ms}
-    held = live.mortal("claimed", 1, MORTAL_SIGNAL="SIGSTOP", **variables)
+def test_a_worker_that_was_held_between_claim_and_call_sends_nothing_when_it_goes_on(live):
+    held = live.mortal("claimed", 1, MORTAL_SIGNAL="SIGSTOP", **QUICK_DEATH)
     held.wait_for("ready.")
     job = live.line.submit()
     wait_for(lambda: is_stopped(held.running.pid), 30)
-    live.worker(*PLAIN, "-n", "other@%h", **variables)
+    live.worker(*PLAIN, "-n", "other@%h", **QUICK_DEATH)
     wait_for(lambda: has_ended(job), 40)
     os.kill(held.running.pid, signal.SIGCONT)
     held.wait_for("never_sent", 30)
