@@ -18,9 +18,9 @@ from rateguard.engine.money import Usage
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends import messages, outbox, signals
 from rateguard.jobs.ends.cancel import cancel
-from rateguard.jobs.ends.webhooks import send_test
+from rateguard.jobs.ends.webhooks import send_test, tell_batch
 from rateguard.jobs.intake.hearing import tells_of
-from rateguard.jobs.models import Job, MessageState, OutboxRow, Tells, WebhookMessage
+from rateguard.jobs.models import Batch, BatchState, Job, MessageState, OutboxRow, Tells, WebhookMessage
 from rateguard.jobs.rendering import render_job
 from rateguard.jobs.states import SUCCEED, AttemptState, State
 from rateguard.signals import job_ended
@@ -416,3 +416,35 @@ def test_a_jobs_page_tells_who_was_told_and_nothing_of_the_endpoints_address(lin
     assert "hook was not told: given up after 11 tries" in told
     assert row.url not in told
     assert "inner words" not in told
+
+
+def test_a_batch_that_is_closed_is_told_with_how_its_jobs_ended(line, local, receiver):
+    endpoint(line.acme, receiver, "/batches", events=["batch.completed"], hears_all=False)
+    batch = Batch.objects.create(tenant=line.acme, total=2, rejected=1, webhook="batches", tells=tells_of(line.acme, "batches"))
+    for state in (State.SUCCEEDED, State.FAILED):
+        job = line.submit()
+        Job.objects.filter(pk=job.pk).update(batch=batch, state=state, finished_at=Now(), nano_usd=5)
+    Batch.objects.update(state=BatchState.COMPLETED, finished_at=Now())
+    batch.refresh_from_db()
+    with transaction.atomic():
+        tell_batch(batch)
+    message = WebhookMessage.objects.get()
+    told = orjson.loads(message.body)["data"]
+    assert (message.kind, message.batch_id, message.job_id) == ("batch.completed", batch.pk, None)
+    assert (told["jobs"], told["total"], told["rejected"], told["cost_nano_usd"]) == ({"failed": 1, "succeeded": 1}, 2, 1, 10)
+    Batch.objects.update(tells=0)
+    batch.refresh_from_db()
+    tell_batch(batch)
+    assert WebhookMessage.objects.count() == 1
+
+
+def test_messages_that_ended_go_after_their_days_and_with_their_jobs_bodies(line, local, receiver):
+    row, _ = endpoint(line.acme, receiver)
+    job = line.submit()
+    waiting, old, new, purged = (send_test(row) for _ in range(4))
+    WebhookMessage.objects.exclude(pk=waiting.pk).update(state=MessageState.DEAD)
+    WebhookMessage.objects.filter(pk__in=[waiting.pk, old.pk]).update(created_at=Now() - dt.timedelta(days=31))
+    WebhookMessage.objects.filter(pk=purged.pk).update(job=job)
+    Job.objects.update(purged_at=Now())
+    assert messages.delete_old() == 2
+    assert set(WebhookMessage.objects.values_list("pk", flat=True)) == {waiting.pk, new.pk}

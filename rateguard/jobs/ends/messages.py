@@ -17,11 +17,10 @@ from collections.abc import Callable, Collection, Sequence
 from django.db import transaction
 from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest, SecretUnreadable
-from rateguard.jobs.clock import database_now
+from rateguard.jobs.clock import database_now, now
 from rateguard.jobs.models import MessageState, WebhookMessage
 from tenants.models import WebhookEndpoint
 
@@ -69,7 +68,7 @@ class Failure:
 def insert(messages: Sequence[WebhookMessage]) -> None:
     """Write new messages in the transaction of what they tell; who sends is woken when it commits."""
     for message in messages:
-        message.created_at = timezone.now()
+        message.created_at = now()
     WebhookMessage.objects.bulk_create(messages)
     transaction.on_commit(wake, robust=True)
 
