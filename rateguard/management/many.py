@@ -59,6 +59,7 @@ def _search(options: dict[str, Any]) -> Search:
     pairs = [label_pair(text) for text in options["label"] or ()]
     if not all(pairs):
         raise CommandError("write a label as key=value, such as --label feature=search")
+    names: dict[str, Any] = {name: options[name] or "" for name in ("model", "user", "team", "error", "fingerprint")}
     return Search(
         tenant=named(Tenant, options["tenant"]).pk if options["tenant"] else None,
         states=frozenset({options["status"]} if options["status"] else ()),
@@ -67,7 +68,7 @@ def _search(options: dict[str, Any]) -> Search:
         labels=tuple(pair for pair in pairs if pair),
         since=options["since"],
         until=options["until"],
-        **{name: options[name] or "" for name in ("model", "user", "team", "error", "fingerprint")},
+        **names,
     )
 
 

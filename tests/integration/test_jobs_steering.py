@@ -3,21 +3,26 @@
 import contextlib
 import datetime as dt
 import threading
+import time
 
 import pytest
 from django.db import close_old_connections
 from django.utils import timezone
 
 from rateguard import wiring
+from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.keys import requeue_channel
 from rateguard.engine.lanes import Lane
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.clock import database_now
+from rateguard.jobs.ends.asking import requeue_word, tell
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.retry import retry
-from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.line.pump import BATCH, _Gathered, process_pump
+from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Delivery, Job, JobEvent
 from rateguard.jobs.states import REQUEUE, SUCCEED, AttemptState, State
 from rateguard.jobs.steering import many, wishes
@@ -53,7 +58,7 @@ class TestRequeue:
         job = line.submit()
         wait_for(lambda: state_of(job) == State.RUNNING and line.provider.control.log())
         place = job.queued_at
-        assert requeue(job, by="user ann").requeue_requested
+        requeue(job, by="user ann")
         wait_for(lambda: state_of(job) == State.SUCCEEDED)
         job.refresh_from_db()
         assert (job.queued_at, job.requeue_requested, job.tries, job.attempts.count()) == (place, False, 0, 2)
@@ -65,6 +70,28 @@ class TestRequeue:
             "submitted", "started", "requeue_requested", "requeued", "started", "succeeded",
         ]  # fmt: skip
         assert_books_close()
+
+    def test_a_holder_that_missed_the_word_sees_it_in_the_row_and_a_later_attempt_is_not_meant(self, line, station):
+        line.provider.control.add_faults(Fault(FaultKind.SLOW_HEADERS, wait_ms=60_000))
+        job = line.submit()
+        wait_for(lambda: state_of(job) == State.RUNNING and line.provider.control.log())
+        job.refresh_from_db()
+        tell(requeue_channel(conf().partition), [requeue_word(job.pk, job.attempt + 1)])
+        Job.objects.filter(pk=job.pk).update(requeue_requested=True)
+        time.sleep(0.05)
+        assert state_of(job) == State.RUNNING
+        station.runtime._heartbeat._look_for_wishes()
+        wait_for(lambda: state_of(job) == State.SUCCEEDED)
+        assert events_of(job).count("requeued") == 1
+
+    def test_a_call_that_has_left_and_may_go_once_is_not_given_up(self, line, station):
+        line.provider.control.add_faults(Fault(FaultKind.SLOW_HEADERS, wait_ms=300))
+        job = line.submit(delivery=Delivery.AT_MOST_ONCE)
+        wait_for(line.provider.control.log)
+        Job.objects.filter(pk=job.pk).update(requeue_requested=True)
+        station.runtime._heartbeat._look_for_wishes()
+        wait_for(lambda: state_of(job) == State.SUCCEEDED)
+        assert job.attempts.count() == 1
 
     def test_a_job_for_later_goes_on_now_and_one_in_line_stays_there(self, line):
         job = line.submit(run_at=timezone.now() + LATER)
@@ -127,6 +154,12 @@ class TestLane:
         change_lane(job, Lane.LOW)
         change_lane(job, Lane.LOW)
         assert (job.lane, job.state, events_of(job)) == (Lane.LOW, State.SCHEDULED, ["scheduled", "lane_changed_ahead"])
+
+    def test_nothing_comes_into_the_gate_before_all_that_left_is_out(self, line):
+        job = waiting_of(line.submit())
+        gathered = _Gathered(withdraw=[job] * (BATCH + 1), enqueue=[job])
+        calls = [(len(one.withdraw), len(one.enqueue)) for one in (gathered.take(), gathered.take())]
+        assert calls == [(BATCH, 0), (1, 1)]
 
     def test_what_was_granted_meanwhile_runs_once_and_what_runs_keeps_its_lane(self, line):
         job = line.submit(lane=Lane.LOW)

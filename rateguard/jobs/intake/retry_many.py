@@ -17,7 +17,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.intake.retry import AS_NEW, RENEWED, prepare
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import waiting_of
+from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import RESUBMIT
@@ -52,7 +52,9 @@ def retry_many(jobs: Sequence[uuid.UUID], pump: Pump, as_of: dt.datetime, *, by:
 
 def _retry_page(ids: Sequence[uuid.UUID], pump: Pump, as_of: dt.datetime, by: str, key: ApiKey | None, known: Known) -> Retried:
     refusals = Refusals()
-    rows = list(Job.objects.filter(retryable(as_of), pk__in=ids).select_related("tenant").order_by("submitted_at", "pk"))
+    rows = list(
+        Job.objects.filter(retryable(as_of), pk__in=ids).select_related("tenant").defer("result", "canvas").order_by("submitted_at", "pk")
+    )
     before = {row.pk: _renewed(row) for row in rows}
     full: dict[int, InvalidRequest] = {}
     judged = [row for row in rows if _is_let(row, key, known, full, refusals)]
@@ -60,7 +62,8 @@ def _retry_page(ids: Sequence[uuid.UUID], pump: Pump, as_of: dt.datetime, by: st
     with transaction.atomic():
         moved = _write(judged, before, as_of, by)
         if here is None and moved:
-            hints = [waiting_of(row) for row in moved]
+            queued = Job.objects.filter(pk__in=[row.pk for row in moved])
+            hints = [waiting_from(*row) for row in queued.values_list(*WAITING_COLUMNS)]
             transaction.on_commit(lambda: pump.enqueue(hints), robust=True)
     if here is not None:
         inplace.run_here(moved, here)
@@ -103,8 +106,7 @@ def _write(rows: Sequence[Job], before: dict[uuid.UUID, tuple[object, ...]], as_
     if changed := [row for row in going if _renewed(row) != before[row.pk]]:
         Job.objects.bulk_update(changed, RENEWED)
     end(Job.objects.filter(pk__in=[row.pk for row in going]), RESUBMIT, by=by, queued_at=Now(), **AS_NEW)
-    found = Job.objects.in_bulk([row.pk for row in going])
-    return list(found.values())
+    return going
 
 
 def _renewed(row: Job) -> tuple[object, ...]:
