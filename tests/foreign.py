@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils import timezone
 
-from rateguard.jobs.models import Attempt, Hindrance, Job, JobEvent
+from rateguard.jobs.models import Attempt, Hindrance, Job, JobEvent, WebhookMessage
 from tenants.changes import audit
 from tenants.changes.actor import Actor
 from tenants.models import (
@@ -37,6 +37,7 @@ from tenants.models import (
     UsageDay,
     UsageQuarter,
     UsageQuarterBin,
+    WebhookEndpoint,
 )
 
 FOREIGN = "wumpus"
@@ -87,6 +88,9 @@ def _configuration(tenant: Tenant) -> Iterable[models.Model]:
     yield Budget.objects.create(pk=NUMBER, scope=scope, amount=DOLLARS * 10**9)
     yield Run.objects.create(pk=RUN, tenant=tenant, name="grue-run", budget_nano_usd=DOLLARS * 10**9, max_calls=NUMBER)
     yield Pause.objects.create(pk=NUMBER, target_kind="run", target=str(RUN), reason="grue-reason")
+    yield WebhookEndpoint.objects.create(
+        pk=NUMBER, tenant=tenant, name="grue-hook", url="https://grue.example.com/hook", secret="whsec_grue"
+    )
     yield Price.objects.create(pk=NUMBER, provider="openai", model="m-1", valid_from=timezone.now(), input_pico=1, output_pico=1)
 
 
@@ -113,6 +117,9 @@ def _work(tenant: Tenant, key: ApiKey) -> Iterable[models.Model]:
         tenant=tenant, model="m-1", endpoint="chat", state="queued", request="{}", path="", input_tokens=TOKENS,
         output_tokens=1, max_output_tokens=1, user="grue-waits", timeout_s=60, max_tries=5,
     )  # fmt: skip
+    yield WebhookMessage.objects.create(
+        tenant=tenant, endpoint_id=NUMBER, job=job, kind="job.succeeded", body='{"grue": "body"}', state="dead", last_error="grue-error"
+    )
     yield Hindrance.objects.create(
         pk=NUMBER, model="m-1", lane=3, kind="limit", scope_kind="team", scope="grue-team", limit_id="grue-limit", text="7654321/min",
         tenant=tenant, node="team:grue-team", jobs=NUMBER, most_jobs=NUMBER,
