@@ -29,12 +29,13 @@ def batches(pid: int, port: int, secret: str, rounds: int, *, is_quick: bool) ->
     found = []
     for _ in range(rounds):
         began_at = time.perf_counter()
-        _post(port, secret, sent, count)
+        post_batch(port, secret, sent, count)
         found.append({"batch_jobs_per_s": count / (time.perf_counter() - began_at), "web_peak_mb": peak_mb(pid)})
     return found
 
 
-def _post(port: int, secret: str, sent: bytes, count: int) -> None:
+def post_batch(port: int, secret: str, sent: bytes, count: int) -> None:
+    """Post one, and wait for its answer. Raises AssertionError where it is not taken whole."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     connection.request(
         "POST", "/api/v1/batches", sent, {"Authorization": f"Bearer {secret}", "Content-Type": "application/jsonl", "Connection": "close"}

@@ -1,5 +1,7 @@
 """`bench doors`: how fast jobs come in, by `POST /api/v1/jobs` and by batches at one web process, and by `.delay()` in one thread.
 
+What others notice while very many come, and how fast a full queue says no, is measured beside it (see `flood`).
+
 PostgreSQL with fsync, Valkey with AOF, prompts of GSM8K, a tenant with a key, limits and a budget that do not bind; nobody works the jobs
 off. Each round has its own measure of the machine, taken right beside it: answers to `/healthz` by the same web process, and bare
 transactions of one row. Medians of the rounds; ratios hold where absolute values do not.
@@ -24,8 +26,9 @@ from typing import Any
 import orjson
 import redis
 
-from rateguard.bench.batches import batches
+from rateguard.bench.batches import batches, jsonl
 from rateguard.bench.cpu import cpu_ms
+from rateguard.bench.flood import flood, refusals
 from rateguard.bench.load import Callers
 from rateguard.bench.report import Figures, Report, versions
 from rateguard.bench.scene import MODEL, body, django_on, make_tenant, postgres_version, prompts
@@ -46,6 +49,9 @@ AIMS = {
     "delay_bulk_per_s": "≥ 2,000",
     "batch_jobs_per_s": "≥ 5,000",
     "web_peak_mb": "≤ 300",
+    "flood_health_p99_ms": "≤ 100",
+    "flood_get_p99_ms": "≤ 250",
+    "refused_p99_ms": "≤ 50",
 }
 
 Round = dict[str, float]
@@ -70,9 +76,13 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
             posts = _posts(pid, port, _secret(tenant), seconds, rounds)
         with web_process(environment) as (pid, port):
             many = batches(pid, port, _secret(tenant), rounds, is_quick=is_quick)
+        with web_process(environment) as (pid, port):
+            flooded = [flood(pid, port, _secret(tenant), jsonl, is_quick=is_quick)]
+        with web_process({**environment, "RATEGUARD_MAX_WAITING_IN_ALL": "1"}) as (_, port):
+            flooded = [{**flooded[0], **refusals(port, _secret(tenant), is_quick=is_quick)}]
         delays = [_delays(tenant.name, calls, number) for number in range(rounds + 1)][1:]  # the first warms up
         names = {"server": valkey_version, "postgresql": postgres_version()}
-    found = {name: round(statistics.median(one[name] for one in of), 2) for of in (posts, many, delays) for name in of[0]}
+    found = {name: round(statistics.median(one[name] for one in of), 2) for of in (posts, many, flooded, delays) for name in of[0]}
     order = [*AIMS, *(name for name in found if name not in AIMS)]
     return {"metrics": {**{name: found[name] for name in order}, "load": round(load, 1)}, "servers": names}
 
@@ -188,7 +198,7 @@ def _site() -> Iterator[tuple[dict[str, str], str]]:
         environment = {
             "DATABASE_URL": postgres.create_database("bench"),
             "REDIS_URL": valkey.url,
-            "RATEGUARD_LOG_LEVEL": "WARNING",
+            "RATEGUARD_LOG_LEVEL": "ERROR",
             "RATEGUARD_STATE_DIR": str(Path(state)),
             "DJANGO_SETTINGS_MODULE": "rateguard.settings",
         }

@@ -30,10 +30,11 @@ class Load:
 
 
 class Callers:
-    """Connections to one address that all ask the same, each with another body."""
+    """Connections to one address that all ask the same, each with another body. wanted: the status of each answer; None: a good one."""
 
-    def __init__(self, port: int, method: str, path: str, headers: Mapping[str, str], body: MakeBody) -> None:
+    def __init__(self, port: int, method: str, path: str, headers: Mapping[str, str], body: MakeBody, *, wanted: int | None = None) -> None:
         self._port = port
+        self._wanted = wanted
         head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **headers}.items())
         self._head = f"{method} {path} HTTP/1.1\r\n{head}".encode()
         self._body = body
@@ -73,11 +74,11 @@ class Callers:
         return Load(rate, took)
 
     async def _ask(self, since: float) -> float:
-        """One request; the milliseconds since then. Raises AssertionError where it is refused."""
+        """One request; the milliseconds since then. Raises AssertionError where another answer comes."""
         body = self._body(next(self._numbers))
         connection = self._kept() or await _Connection.open(self._port)
         status = await connection.ask(self._head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        if status >= 300:
+        if status >= 300 if self._wanted is None else status != self._wanted:
             raise AssertionError(f"a request was answered with {status}")
         self._idle.append(connection)
         return (time.perf_counter() - since) * 1000

@@ -22,6 +22,7 @@ def test_bench_doors_ends_with_one_line_of_json():
 
     assert (set(found), found["bench"]) == ({"bench", "metrics", "versions"}, "doors")
     aims = {"post_jobs_per_s", "post_p99_ms", "delay_per_s", "delay_bulk_per_s", "batch_jobs_per_s", "web_peak_mb"}
+    aims |= {"flood_health_p99_ms", "flood_get_p99_ms", "refused_p99_ms"}
     assert aims < set(found["metrics"])
     assert all(value > 0 for name, value in found["metrics"].items() if name != "load")
     assert {"server", "postgresql"} < set(found["versions"])

@@ -17,7 +17,7 @@ from rateguard.jobs.intake.building import build
 from rateguard.jobs.intake.checking import check
 from rateguard.jobs.intake.in_time import check_start
 from rateguard.jobs.intake.insert import insert
-from rateguard.jobs.intake.queue_bound import take_places
+from rateguard.jobs.intake.queue_bound import check_place, take_places
 from rateguard.jobs.intake.submission import Submission, fingerprint
 from rateguard.jobs.lineage import Lineage
 from rateguard.jobs.models import Job
@@ -61,6 +61,7 @@ def submit_many(submissions: Sequence[Submission]) -> list[Job]:
 
 def _admitted(submission: Submission) -> Job:
     """The row of a checked submission that nothing stands in the way of."""
+    check_place(submission.tenant)  # a full queue says so before anything is counted
     row = build(submission)
     check_budgets([row])
     if submission.must_start_within_s is not None:
