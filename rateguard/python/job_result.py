@@ -16,9 +16,11 @@ from rateguard.engine.errors import JobDoesNotExist, JobNotCommitted
 from rateguard.jobs.ends import follow
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.ends.completion import Completion, revive
+from rateguard.jobs.ends.events.reading import Event
 from rateguard.jobs.ends.results import JobResultBackend, meta_of, revoke
 from rateguard.jobs.models import Job
 from rateguard.python import uncommitted
+from rateguard.python.events import events_of
 from rateguard.python.whereabouts import whereabouts
 
 OUR_VERSION = 7
@@ -77,6 +79,15 @@ class JobResult(AsyncResult[Completion]):
         if propagate:
             self.maybe_throw()
         return revive(self.result)
+
+    def events(self, timeout: float | None = None, *, after: str = "") -> Iterator[Event]:
+        """What happens to the job, as it happens, until its end: `queued`, `granted`, `chunk`, `restarted`, `usage`, and one end.
+
+        With `stream=True` in the call each chunk is a piece of the answer, else one holds all of it; `event.text` is what it adds.
+        `restarted` voids the chunks before it. after: the last id that was seen. Raises as `get`, but for the job's own error.
+        """
+        self._look()
+        return events_of(self._uuid(), after, timeout)
 
     @property
     def is_known(self) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 
 import orjson
 import pytest
+from celery.exceptions import TimeoutError  # noqa: A004 -- what `events()` raises
 
+from rateguard import complete
 from rateguard.api.layers.one_thread import OneThread
 from rateguard.api.layers.waiting import waits
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
@@ -17,7 +19,7 @@ from tests.api import Api
 from tests.asgi import Caller
 from tests.eventreading import parts_of, voided
 from tests.following import follower  # noqa: F401
-from tests.line import has_ended, wait_for
+from tests.line import MODEL, has_ended, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -217,6 +219,21 @@ async def wait_in_line(key, first, second):
     await reader.until(lambda events: any('"position":1' in event.data for event in events))
     await asyncio.to_thread(cancel, second)
     assert names_of(await reader.done())[-2:] == ["usage", "cancelled"]
+
+
+def test_a_loop_in_python_gets_the_pieces_as_they_come(line, station):
+    slowly(line)
+    result = complete.delay("Name a river", model=MODEL, tenant="acme", max_tokens=20, stream=True)
+    arrivals = [(event.name, event.text, result.job.state) for event in result.events(timeout=20)]
+    assert [name for name, *_ in arrivals][-2:] == ["usage", "succeeded"]
+    assert any(name == "chunk" and state == "running" for name, _, state in arrivals)
+    assert "".join(text for _, text, _ in arrivals) == str(result.get(timeout=5))
+
+
+def test_a_loop_in_python_ends_when_its_time_is_over(line):
+    result = complete.delay("Name a river", model=MODEL, tenant="acme")
+    with pytest.raises(TimeoutError, match="has not ended in time"):
+        list(result.events(timeout=0.1))
 
 
 def test_a_stopped_redis_loses_no_answer_and_slows_no_call(line, station, key, monkeypatch):

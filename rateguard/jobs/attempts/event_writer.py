@@ -160,7 +160,7 @@ class AttemptEvents:
         if self.is_broken and not is_kept:
             return False
         self._number += 2 if self.is_broken else 1
-        done = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._writer.add(_Write(self, self._number, Kind.WHOLE, answer, conf().event_keep_s, done))
         try:
             async with asyncio.timeout(within_s):

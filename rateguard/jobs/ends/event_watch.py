@@ -54,7 +54,7 @@ class Standing:
 class Watch:
     """One watcher. `wake` is called from a thread of the hub; then `take` says what is new."""
 
-    def __init__(self, job_id: uuid.UUID, wake: Callable[[], None]) -> None:
+    def __init__(self, job_id: uuid.UUID, wake: Callable[[], object]) -> None:
         self.job_id = job_id
         self.wake = wake
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Hub:
     # ---- who watches
 
     @contextlib.contextmanager
-    def watching(self, job_id: uuid.UUID, wake: Callable[[], None]) -> Iterator[Watch]:
+    def watching(self, job_id: uuid.UUID, wake: Callable[[], object]) -> Iterator[Watch]:
         """Be woken by what happens to a job from here on; at once by how it stands now."""
         watch = Watch(job_id, wake)
         with self._changed:

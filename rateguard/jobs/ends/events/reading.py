@@ -46,6 +46,19 @@ class Event:
     id: EventId | None
     data: str
 
+    @property
+    def value(self) -> Any:
+        """What `data` says."""
+        return orjson.loads(self.data)
+
+    @property
+    def text(self) -> str:
+        """Of a chunk the visible text that it adds; empty for every other event."""
+        choices = self.value.get("choices") if self.name == CHUNK else None
+        first = choices[0] if choices else {}
+        said = (first.get("delta") or first.get("message") or {}).get("content")
+        return said if isinstance(said, str) else ""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ended:
