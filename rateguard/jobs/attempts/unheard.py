@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from django.db import InterfaceError, OperationalError
 
+from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import ReservationId, Settlement
 from rateguard.engine.money import Usage
 from rateguard.jobs.attempts.outcome import Finished
@@ -46,7 +47,7 @@ def _given_back(attempt: Attempt) -> Finished:
         transition=ORPHAN,
         usage=Usage(),
         nano_usd=0,
-        error_code="not_sent",
+        error_code=ErrorKind.NEVER_SENT.value,
         error_message="the database's answer to the claim was lost",
     )
     return Finished(ended, Settlement(ReservationId(attempt.reservation_id, attempt.number), used=False), None)
