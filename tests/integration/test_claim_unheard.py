@@ -32,7 +32,7 @@ def test_jobs_of_a_claim_whose_answer_was_lost_are_done_once(line, station, monk
     assert len(line.provider.control.log()) == 1
     attempts = list(Attempt.objects.order_by("number").values_list("state", "error_code", "nano_usd"))
     if is_committed:
-        assert attempts[0] == (AttemptState.ABANDONED, "not_sent", 0)
+        assert attempts[0] == (AttemptState.ABANDONED, "never_sent", 0)
     assert [state for state, *_ in attempts][-1] == AttemptState.SUCCEEDED
     assert Job.objects.get(pk=job.pk).tries == 0
     assert_books_close()
