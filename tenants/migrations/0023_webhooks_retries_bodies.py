@@ -6,14 +6,18 @@ import django.db.models.functions.datetime
 import tenants.secrets
 from django.db import migrations, models
 
+from tenants.migrating import AddConstraintOnce, AddFieldOnce, CreateModelOnce
+
 
 class Migration(migrations.Migration):
+
+    atomic = False
     dependencies = [
         ("rateguard_tenants", "0022_names_that_people_read"),
     ]
 
     operations = [
-        migrations.AddField(
+        AddFieldOnce(
             model_name="modelroute",
             name="max_tries",
             field=models.PositiveSmallIntegerField(
@@ -22,7 +26,7 @@ class Migration(migrations.Migration):
                 validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)],
             ),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name="modelroute",
             name="retry_base_ms",
             field=models.PositiveIntegerField(
@@ -31,7 +35,7 @@ class Migration(migrations.Migration):
                 validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(3600000)],
             ),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name="modelroute",
             name="retry_max_ms",
             field=models.PositiveIntegerField(
@@ -40,12 +44,12 @@ class Migration(migrations.Migration):
                 validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(86400000)],
             ),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name="tenant",
             name="keep_bodies_days",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
-        migrations.CreateModel(
+        CreateModelOnce(
             name="WebhookEndpoint",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -58,21 +62,24 @@ class Migration(migrations.Migration):
                 ("hears_all", models.BooleanField(default=True)),
                 ("is_enabled", models.BooleanField(default=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="webhook_endpoints", to="rateguard_tenants.tenant"
-                    ),
-                ),
             ],
-            options={
-                "constraints": [
-                    models.UniqueConstraint(fields=("tenant", "name"), name="webhook_once_a_tenant"),
-                    models.CheckConstraint(
-                        condition=models.Q(models.Q(("name", ""), _negated=True), models.Q(("url", ""), _negated=True)),
-                        name="webhook_has_name_and_url",
-                    ),
-                ],
-            },
+        ),
+        AddFieldOnce(
+            model_name="webhookendpoint",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="webhook_endpoints", to="rateguard_tenants.tenant"
+            ),
+        ),
+        AddConstraintOnce(
+            model_name="webhookendpoint",
+            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="webhook_once_a_tenant"),
+        ),
+        AddConstraintOnce(
+            model_name="webhookendpoint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(models.Q(("name", ""), _negated=True), models.Q(("url", ""), _negated=True)),
+                name="webhook_has_name_and_url",
+            ),
         ),
     ]

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from rateguard.jobs.migrating import AddIndexBesideWriters
+from tenants.migrating import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):

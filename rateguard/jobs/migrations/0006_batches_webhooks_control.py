@@ -5,8 +5,12 @@ import django.db.models.functions.datetime
 import rateguard.jobs.ids
 from django.db import migrations, models
 
+from tenants.migrating import AddConstraintOnce, AddFieldOnce, AddIndexBesideWriters, CreateModelOnce
+
 
 class Migration(migrations.Migration):
+
+    atomic = False
 
     dependencies = [
         ('rateguard_jobs', '0005_queued_by_lane'),
@@ -14,7 +18,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        CreateModelOnce(
             name='Batch',
             fields=[
                 ('id', models.UUIDField(default=rateguard.jobs.ids.new_id, editable=False, primary_key=True, serialize=False)),
@@ -38,7 +42,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'batches',
             },
         ),
-        migrations.CreateModel(
+        CreateModelOnce(
             name='BatchError',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -49,7 +53,7 @@ class Migration(migrations.Migration):
                 ('pointer', models.CharField(blank=True, default='', max_length=255)),
             ],
         ),
-        migrations.CreateModel(
+        CreateModelOnce(
             name='WebhookMessage',
             fields=[
                 ('id', models.UUIDField(default=rateguard.jobs.ids.new_id, editable=False, primary_key=True, serialize=False)),
@@ -65,128 +69,128 @@ class Migration(migrations.Migration):
                 ('last_error', models.TextField(blank=True, default='')),
             ],
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='connect_timeout_s',
             field=models.PositiveIntegerField(null=True),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='custom_id',
             field=models.CharField(blank=True, db_default='', default='', max_length=255),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='fingerprint',
             field=models.CharField(blank=True, db_default='', default='', max_length=16),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='first_token_timeout_s',
             field=models.PositiveIntegerField(null=True),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='is_stored',
             field=models.BooleanField(db_default=True, default=True),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='line',
             field=models.PositiveIntegerField(null=True),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='purged_at',
             field=models.DateTimeField(null=True),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='requeue_requested',
             field=models.BooleanField(db_default=False, default=False),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='tells',
             field=models.PositiveSmallIntegerField(db_default=0, default=0),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='webhook',
             field=models.CharField(blank=True, db_default='', default='', max_length=64),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='batch',
             name='tenant',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='batches', to='rateguard_tenants.tenant'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='job',
             name='batch',
             field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='rateguard_jobs.batch'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='batcherror',
             name='batch',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='errors', to='rateguard_jobs.batch'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='webhookmessage',
             name='batch',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='webhook_messages', to='rateguard_jobs.batch'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='webhookmessage',
             name='endpoint',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='rateguard_tenants.webhookendpoint'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='webhookmessage',
             name='job',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='webhook_messages', to='rateguard_jobs.job'),
         ),
-        migrations.AddField(
+        AddFieldOnce(
             model_name='webhookmessage',
             name='tenant',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='webhook_messages', to='rateguard_tenants.tenant'),
         ),
-        migrations.AddIndex(
+        AddIndexBesideWriters(
             model_name='batch',
             index=models.Index(fields=['tenant', '-submitted_at', '-id'], name='batch_tenant_newest'),
         ),
-        migrations.AddIndex(
+        AddIndexBesideWriters(
             model_name='batch',
             index=models.Index(condition=models.Q(('state', 'in_progress')), fields=['submitted_at'], name='batch_open'),
         ),
-        migrations.AddConstraint(
+        AddConstraintOnce(
             model_name='batch',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['in_progress', 'completed', 'cancelled'])), name='batch_state'),
         ),
-        migrations.AddConstraint(
+        AddConstraintOnce(
             model_name='batch',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state', 'in_progress')), models.Q(models.Q(('state', 'in_progress'), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='batch_ended_has_time'),
         ),
-        migrations.AddConstraint(
+        AddConstraintOnce(
             model_name='batch',
             constraint=models.UniqueConstraint(condition=models.Q(('idempotency_key__isnull', False)), fields=('tenant', 'idempotency_key'), name='batch_idempotency_given'),
         ),
-        migrations.AddConstraint(
+        AddConstraintOnce(
             model_name='batcherror',
             constraint=models.UniqueConstraint(fields=('batch', 'line'), name='batcherror_once'),
         ),
-        migrations.AddIndex(
+        AddIndexBesideWriters(
             model_name='webhookmessage',
             index=models.Index(condition=models.Q(('state', 'pending')), fields=['next_at'], name='message_due'),
         ),
-        migrations.AddIndex(
+        AddIndexBesideWriters(
             model_name='webhookmessage',
             index=models.Index(fields=['tenant', '-created_at'], name='message_tenant_newest'),
         ),
-        migrations.AddIndex(
+        AddIndexBesideWriters(
             model_name='webhookmessage',
             index=models.Index(fields=['endpoint', 'state', '-created_at'], name='message_endpoint'),
         ),
-        migrations.AddConstraint(
+        AddConstraintOnce(
             model_name='webhookmessage',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'dead'])), name='message_state'),
         ),

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from rateguard.jobs.migrating import AddConstraintOnce, AddFieldOnce, AddIndexBesideWriters, RemoveConstraintOnce, WidenField
+from tenants.migrating import AddConstraintOnce, AddFieldOnce, AddIndexBesideWriters, RemoveConstraintOnce, WidenField
 
 
 class Migration(migrations.Migration):

@@ -1,7 +1,9 @@
 """Changes of the large tables while everybody writes them. For migrations that are not atomic: one table is locked at a time, and shortly.
 
-A migration that locks two of these tables at once waits in a circle with claim or settle, which take them in unlike orders. So each step
-here is a transaction of its own; it asks first whether it was done, so that a migration that was interrupted goes on where it was.
+A migration that is one transaction holds every lock until its end, while Python works out the next step: a second and more on a busy
+machine, in which nobody submits or claims. And if it locks two of these tables, it waits in a circle with claim or settle, which take
+them in unlike orders. So each step here is a transaction of its own; it asks first whether it was done, so that a migration that was
+interrupted goes on where it was. A foreign key is a step too: it locks the table that it leads to.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
-from django.db.migrations.operations import AddConstraint, AddField, AddIndex, AlterField, RemoveConstraint
+from django.db.migrations.operations import AddConstraint, AddField, AddIndex, AlterField, CreateModel, RemoveConstraint
 from django.db.migrations.state import ProjectState as State
 from django.db.models import Index, Model
 
@@ -47,6 +49,23 @@ class AddIndexBesideWriters(AddIndex):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
 
+class CreateModelOnce(CreateModel):
+    """A new table, without foreign keys: each of those is an AddFieldOnce."""
+
+    def database_forwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
+        """Make it where it is not there."""
+        if not self._is_there(schema_editor, to_state.apps.get_model(app_label, self.name)):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
+        """Drop it where it is there."""
+        if self._is_there(schema_editor, from_state.apps.get_model(app_label, self.name)):
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+    def _is_there(self, schema_editor: Editor, model: type[Model]) -> bool:
+        return _asked(schema_editor, _TABLE, _table(model), "")
+
+
 class AddFieldOnce(AddField):
     """A column with a default of the database, or none: PostgreSQL writes no row for it."""
 
@@ -61,7 +80,7 @@ class AddFieldOnce(AddField):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
     def _is_there(self, schema_editor: Editor, model: type[Model]) -> bool:
-        return _asked(schema_editor, _COLUMN, _table(model), self.name)
+        return _asked(schema_editor, _COLUMN, _table(model), model._meta.get_field(self.name).column)  # noqa: SLF001 - as Django's own
 
 
 class WidenField(AlterField):
@@ -115,12 +134,17 @@ def _asked(schema_editor: Editor, statement: Mapping[str, str], table: str, name
         return cursor.fetchone() is not None
 
 
+_TABLE = {
+    POSTGRESQL: "SELECT 1 WHERE to_regclass(%(table)s) IS NOT NULL",
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = %(table)s",
+}
 _COLUMN = {
     POSTGRESQL: "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attname = %(name)s AND NOT attisdropped",
     "sqlite": "SELECT 1 FROM pragma_table_info(%(table)s) WHERE name = %(name)s",
 }
 _NAMED = {
-    POSTGRESQL: "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%(table)s) AND conname = %(name)s",
+    POSTGRESQL: """SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%(table)s) AND conname = %(name)s
+        UNION ALL SELECT 1 FROM pg_index WHERE indrelid = to_regclass(%(table)s) AND indexrelid = to_regclass(%(name)s)""",
     "sqlite": """SELECT 1 FROM sqlite_master WHERE tbl_name = %(table)s
         AND (name = %(name)s OR instr(sql, 'CONSTRAINT "' || %(name)s || '"') > 0)""",
 }
