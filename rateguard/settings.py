@@ -162,12 +162,17 @@ def _sqlite_options() -> dict[str, Any]:
 
 
 def _postgres_options() -> dict[str, Any]:
-    """A pool: under ASGI each synchronous request has its own thread and would open its own connection."""
+    """A pool: under ASGI each synchronous request has its own thread and would open its own connection.
+
+    Who waits for one longer than `timeout` is told 503: while the server is away nobody waits for it, and a caller may go elsewhere.
+    The pool tries to connect at growing intervals, and begins anew after `reconnect_timeout`: so it is back soon after a long absence.
+    """
     return {
         "pool": {
             "min_size": env.int("DATABASE_POOL_MIN", default=1),
             "max_size": env.int("DATABASE_POOL_MAX", default=20),
-            "timeout": 10,
+            "timeout": 1.5,
+            "reconnect_timeout": 4,
         },
         "connect_timeout": 5,
     }
