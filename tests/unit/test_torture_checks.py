@@ -400,7 +400,9 @@ def test_jobs_posted_while_redis_is_away_are_judged_alone(story):
 def test_answers_while_postgresql_is_gone_are_judged_by_the_longest(story):
     story.evidence.faults = [Fault("postgres_restart", "postgres", 10.0, 14.0)]
     story.evidence.record.asked += [asked(11.0, 0.5, 503), asked(12.0, 2.4, 503), asked(13.0, 4.0, 202), asked(20.0, 9.0, 503)]
-    assert judge(story.evidence).db_gone_s == 2.4
+    assert judge(story.evidence).db_gone_s == 2.0
+    story.evidence.record.asked.append(asked(10.5, 8.0, 202))
+    assert judge(story.evidence).db_gone_s == 3.5
     story.evidence.record.asked[:] = [asked(11.0, 0.5, 503), asked(40.0, 1.0)]
     assert judge(story.evidence).db_gone_s == 27.0
 

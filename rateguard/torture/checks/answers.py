@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from rateguard.torture.checks.evidence import Evidence, Found
 from rateguard.torture.checks.spans import Span, of_faults, overlaps, p99
-from rateguard.torture.record import Asked
+from rateguard.torture.record import ACCEPT_S, DATABASE_GONE_S, Asked
 
 DOOR = "jobs"
 """A job posted without a wait."""
 REDIS_AWAY = ("freeze", "redis_restart")
 DATABASE_AWAY = "postgres_restart"
-RECOVERED_S = 3.0
-"""A web process that was struck, or whose database was, may be slow for so long afterwards."""
+RECOVERED_S = 5.0
+"""A web process that was struck, or whose database was, may be slow for so long afterwards: it catches up."""
 NEVER_S = 60.0
 """What a request counts that should have been taken and was not."""
 BACK_WITHIN_S = 10.0
-UNAVAILABLE = 503
 
 
 def accept_p99_frozen(evidence: Evidence) -> Found:
@@ -29,28 +28,29 @@ def accept_p99_frozen(evidence: Evidence) -> Found:
             continue
         is_taken = 0 < asked.status < 500
         took.append(asked.took_s if is_taken else NEVER_S)
-        if not is_taken or asked.took_s > 1.0:
+        if not is_taken or asked.took_s > ACCEPT_S:
             found.lines.append(_words(evidence, asked))
     found.value = _rounded(p99(took))
     return found
 
 
 def database_gone(evidence: Evidence) -> Found:
-    """The longest that anybody waited for an answer while PostgreSQL was gone; or, if longer than it may be, until work was taken again."""
+    """The longest that anybody waited for an answer while PostgreSQL was gone; or, if longer than it may be, until work was taken again.
+
+    Whoever was answered once it was back had no answer until then.
+    """
     gone = [fault for fault in evidence.faults if fault.kind == DATABASE_AWAY]
     found = Found(None)
     for began, ended in of_faults(gone):
         took = [
             asked
             for asked in evidence.record.asked
-            if asked.door == DOOR
-            and began <= asked.at <= ended
-            and asked.status in {0, UNAVAILABLE}
-            and not _is_struck(evidence, asked, "")
+            if asked.door == DOOR and began <= asked.at <= ended and not _is_struck(evidence, asked, "")
         ]
         for asked in took:
-            found.value = max(found.value or 0.0, _rounded(asked.took_s) or 0.0)
-            if asked.took_s > 2.0 or asked.status == 0:
+            waited_s = min(asked.took_s, ended - asked.at)
+            found.value = max(found.value or 0.0, round(waited_s, 3))
+            if waited_s > DATABASE_GONE_S:
                 found.lines.append(_words(evidence, asked))
         back_s = _back_after_s(evidence, ended)
         if back_s > BACK_WITHIN_S:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import chain, chord, group
-from django.db import Error, transaction
+from django.db import Error, connection, transaction
 
 from rateguard import complete, embed
 from rateguard.engine.errors import RateguardError
@@ -47,6 +47,7 @@ class Caller:
             tell(refused=str(error))
         except Error as error:
             tell(unanswered=repr(error))
+            connection.close()  # a broken one is not let go of by itself outside of a request
             time.sleep(SMALL_S)
 
     def _text(self) -> str:
