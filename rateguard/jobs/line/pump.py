@@ -98,7 +98,8 @@ class Pump:
         ids = {one.job for one in left}
         with self._condition:
             self._gathered.enqueue = [one for one in self._gathered.enqueue if one.job not in ids]
-            self._gathered.withdraw.extend(left)
+            room = MOST_HINTS - len(self._gathered.withdraw)
+            self._gathered.withdraw.extend(left[: max(0, room)])
             self._wake()
 
     def sent(self, sent: Sent, at: float) -> None:
