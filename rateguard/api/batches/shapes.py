@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import serializers
 
 from rateguard.api.batches.content import MOST_WEBHOOK_CHARS, REJECT, SKIP
-from rateguard.api.jobs.shapes import ChatShape, EmbeddingsShape, JobOptionsShape, TokensShape, header
+from rateguard.api.jobs.shapes import JobOptionsShape, TokensShape, header
 from rateguard.api.limits.shapes import whole
-from rateguard.api.schema.describing import Shape, constant, list_of
+from rateguard.api.schema.describing import LineFaultShape, Shape, constant, list_of
 from rateguard.api.schema.fields import MetadataField
-from rateguard.jobs.batches.asked import MOST_ID_CHARS, MOST_NAME_CHARS, MOST_TOLD
+from rateguard.jobs.batches.asked import MOST_NAME_CHARS
 from rateguard.jobs.models import BatchState
 from rateguard.jobs.states import State
 
 USUAL, MOST = 20, 100
 USUAL_ERRORS, MOST_ERRORS = 100, 1_000
-
-
-class LineChatShape(ChatShape):
-    """A chat completion of a batch: as `POST /jobs` takes it, with the caller's own id."""
-
-    custom_id = serializers.CharField(required=False, allow_null=True, min_length=1, max_length=MOST_ID_CHARS)
-
-
-class LineEmbeddingsShape(EmbeddingsShape):
-    """Embeddings of a batch, likewise."""
-
-    custom_id = serializers.CharField(required=False, allow_null=True, min_length=1, max_length=MOST_ID_CHARS)
-
-
-LINE = PolymorphicProxySerializer(
-    component_name="BatchLine", serializers=[LineChatShape, LineEmbeddingsShape], resource_type_field_name=None, many=True
-)
 
 
 class NewBatchShape(Shape):
@@ -98,18 +81,8 @@ class CancelledBatchShape(BatchShape):
     asked = serializers.IntegerField(help_text="Jobs that run and are asked to end.")
 
 
-class LineErrorShape(Shape):
-    """A line that became no job."""
-
-    line = serializers.IntegerField(help_text="The first is 1.")
-    custom_id = serializers.CharField()
-    code = serializers.CharField()
-    message = serializers.CharField()
-    pointer = serializers.CharField(help_text="JSON pointer into the line.")
-
-
 BATCHES = list_of(ListedBatchShape, next_cursor=serializers.CharField(allow_null=True, help_text="Of the page of older batches."))
-ERRORS = list_of(LineErrorShape, next_line=serializers.IntegerField(allow_null=True, help_text="`after` of the next page."))
+ERRORS = list_of(LineFaultShape, next_line=serializers.IntegerField(allow_null=True, help_text="`after` of the next page."))
 ERROR_PAGE = [whole("after", 0, 2**31 - 1, "Those behind this line."), whole("limit", 1, MOST_ERRORS, f"{USUAL_ERRORS} where absent.")]
 LIST_PAGE = [
     OpenApiParameter("status", {"type": "string", "enum": BatchState.values}),
@@ -135,4 +108,3 @@ EXAMPLES = [
         request_only=True,
     )
 ]
-TOLD = f"422: lines are at fault; `lines` has the first {MOST_TOLD}, `line_count` says how many there are."

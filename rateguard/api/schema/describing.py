@@ -99,6 +99,16 @@ class FieldAtFaultShape(Shape):
     detail = serializers.CharField()
 
 
+class LineFaultShape(Shape):
+    """A line of a batch that cannot be a job."""
+
+    line = serializers.IntegerField(help_text="The first is 1.")
+    custom_id = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+    pointer = serializers.CharField(help_text="JSON pointer into the line.")
+
+
 class ProblemShape(Shape):
     """A refusal (RFC 9457)."""
 
@@ -114,6 +124,8 @@ class ProblemShape(Shape):
     limit = serializers.CharField(required=False, help_text="With 402 and 429: the limit in words.")
     amount = serializers.IntegerField(required=False, allow_null=True, help_text="Its amount; null where the key may not see it.")
     left = serializers.IntegerField(required=False, allow_null=True, help_text="What is left of it.")
+    lines = LineFaultShape(many=True, required=False, help_text="With `invalid_lines`: the first hundred lines at fault.")
+    line_count = serializers.IntegerField(required=False, help_text="With `invalid_lines`: how many lines are.")
     unit = serializers.CharField(required=False, help_text="Of both: `requests`, `tokens`, `nano_usd`, `jobs`.")
 
 
