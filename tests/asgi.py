@@ -10,7 +10,10 @@ __all__ = ["Caller"]
 
 
 class Caller:
-    """One request and what it gets. `leave` hangs up; `done` waits for the end of the application's work."""
+    """One request and what it gets. `leave` hangs up; `done` waits for the end of the application's work.
+
+    is_stuck: it takes nothing more.
+    """
 
     def __init__(self, application, method, path, body=b"", *, has_more=False, **headers):
         path, _, query = path.partition("?")
@@ -31,6 +34,7 @@ class Caller:
         self._pending = [{"type": "http.request", "body": body, "more_body": has_more}]
         self._left = asyncio.Event()
         self.messages = []
+        self.is_stuck = False
         self.task = asyncio.ensure_future(application(self._scope, self._receive, self._send))
 
     async def _receive(self):
@@ -40,6 +44,8 @@ class Caller:
         return {"type": "http.disconnect"}
 
     async def _send(self, message):
+        if self.is_stuck:
+            await self._left.wait()
         self.messages.append(message)
 
     def leave(self):

@@ -7,6 +7,7 @@ import pytest
 from celery.exceptions import TimeoutError  # noqa: A004 -- what `events()` raises
 
 from rateguard import complete
+from rateguard.api.jobs import events as door
 from rateguard.api.layers.one_thread import OneThread
 from rateguard.api.layers.waiting import waits
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
@@ -64,8 +65,19 @@ class Reader:
         self._caller = Caller(waits(OneThread()), "GET", f"/api/v1/jobs/{job.pk}/events", **headers)
 
     @property
+    def text(self):
+        return self._caller.body.decode()
+
+    @property
     def events(self):
-        return list(parts_of(self._caller.body.decode()))
+        return list(parts_of(self.text))
+
+    @property
+    def is_done(self):
+        return self._caller.task.done()
+
+    def takes_nothing_more(self):
+        self._caller.is_stuck = True
 
     async def until(self, is_there, within_s=15):
         async with asyncio.timeout(within_s):
@@ -219,6 +231,22 @@ async def wait_in_line(key, first, second):
     await reader.until(lambda events: any('"position":1' in event.data for event in events))
     await asyncio.to_thread(cancel, second)
     assert names_of(await reader.done())[-2:] == ["usage", "cancelled"]
+
+
+def test_a_reader_of_a_silent_job_hears_that_the_stream_lives_and_one_that_takes_nothing_is_cut(line, key, monkeypatch):
+    monkeypatch.setattr(door, "BEAT_S", 0.05)
+    monkeypatch.setattr(door, "SLOW_S", 0.2)
+    asyncio.run(read_slowly(key, line.submit(), line.submit()))
+
+
+async def read_slowly(key, first, second):
+    reader, stuck = Reader(key, second), Reader(key, second)
+    await reader.until(lambda _: reader.text.count(": still here\n\n") >= 2)
+    stuck.takes_nothing_more()
+    await asyncio.to_thread(cancel, first)
+    await stuck.done()
+    assert not reader.is_done
+    await reader.leave()
 
 
 def test_a_loop_in_python_gets_the_pieces_as_they_come(line, station):

@@ -68,7 +68,8 @@ def _claimed(send_by: Mapping[str, int], row: uuid.UUID | str, *columns: Any) ->
     attempt, endpoint, model, request, *others, run, connect_s, first_token_s, is_stored = columns
     job = _as_uuid(row)
     begins = (job, attempt, endpoint, model, readable(request))
-    return Claimed(*begins, *others, run and _as_uuid(run), connect_s, first_token_s, bool(is_stored), send_by[job.hex])
+    ends = (run and _as_uuid(run), connect_s, first_token_s, bool(is_stored), send_by[job.hex])
+    return Claimed(*[*begins, *others, *ends])
 
 
 def _claim_at_once(rows: list[dict[str, Any]], epoch: int, holder: str) -> list[tuple[Any, ...]]:
