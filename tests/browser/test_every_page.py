@@ -16,8 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from rateguard.jobs.models import Job
+from rateguard.jobs.models import Job, WebhookMessage
 from rateguard.jobs.states import State
+from tenants.changes.actor import Actor
+from tenants.changes.webhooks import create_webhook
+from tenants.models import WebhookEndpoint
 from tests.browser.conftest import NARROW, WIDE, WIDEST, Site
 from tests.browser.past import World, make_busy, make_past, make_world
 from tests.line import CREDENTIALS, wait_for
@@ -50,6 +53,9 @@ PAGES: dict[str, Callable[[World], str]] = {
     "admin-tenants": lambda _: admin("rateguard_tenants_tenant"),
     "admin-keys": lambda _: admin("rateguard_tenants_apikey"),
     "admin-members": lambda _: admin("rateguard_tenants_member"),
+    "admin-webhooks": lambda _: admin("rateguard_tenants_webhookendpoint"),
+    "admin-webhook": lambda _: reverse("admin:rateguard_tenants_webhookendpoint_change", args=[WebhookEndpoint.objects.get().pk]),
+    "admin-webhook-messages": lambda _: admin("rateguard_jobs_webhookmessage"),
     "admin-accounts": lambda _: admin("rateguard_tenants_provideraccount"),
     "admin-deployments": lambda _: admin("rateguard_tenants_deployment"),
     "admin-models": lambda _: admin("rateguard_tenants_modelroute"),
@@ -70,12 +76,22 @@ def job_page(**found: object) -> str:
     return reverse("dashboard:job", args=[Job.objects.filter(**found).order_by("-submitted_at")[0].pk])
 
 
+def make_told(world: World) -> None:
+    """An endpoint, and a message that it did not take."""
+    acme = world.tenants["acme"]
+    row, _ = create_webhook(Actor(by="tests"), acme, name="orders", url="https://example.com/hooks", hears_all=False)
+    job = Job.objects.filter(tenant=acme, state=State.SUCCEEDED)[0]
+    said = "HTTP 503: the queue of the shop is full"
+    WebhookMessage.objects.create(tenant=acme, endpoint=row, job=job, kind="job.succeeded", body="{}", state="dead", tries=11, last_error=said)
+
+
 @pytest.fixture
 def world(site: Site) -> World:
     """Four tenants with a month behind them; jobs that wait for a limit, and a worker at work on them."""
     site.live.line.provider.control.configure(latency={"base_ms": 1_500, "jitter": 0.5, "per_token_ms": 1})
     made = make_world(site.live.line.provider.base_url, CREDENTIALS)
     make_past(made)
+    make_told(made)
     site.live.worker()
     make_busy(made)
     wait_for(lambda: Job.objects.filter(state=State.RUNNING).exists(), 60)
