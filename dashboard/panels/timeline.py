@@ -14,7 +14,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.jobs.ends.cancel import ASKED
 from rateguard.jobs.insight.hindrances import WaitedFor
 from rateguard.jobs.models import Attempt, JobEvent
-from rateguard.jobs.states import State
+from rateguard.jobs.states import CHANGE_LANE, CHANGE_LANE_AHEAD, State
 from rateguard.jobs.steering.requeue import ASKED_BACK
 
 WORTH_TELLING_MS = 1_000
@@ -54,6 +54,7 @@ def timeline(past: Past, zone: ZoneInfo, now: dt.datetime) -> tuple[Step, ...]:
     )
 
 
+_CHANGES_LANE = {CHANGE_LANE.name, CHANGE_LANE_AHEAD.name}
 _BEGINS_A_WAIT = {"submitted", "released", "limited", "orphaned", "requeued", "resubmitted"}
 _ENDS_A_WAIT = {"started", "cancelled", "expired", "refused"}
 
@@ -148,9 +149,15 @@ def _step(past: Past, number: int, zone: ZoneInfo) -> Step:
 def _submitted(told: _Told) -> Step:
     job = told.past.job
     by = f" with the key {told.past.key}" if told.past.key else ""
-    line = f"{_VIA.get(job.via, f'By {job.via}')}{by}, on lane {Lane(job.lane).label}, for {job.downgraded_from or job.model}."
+    line = f"{_VIA.get(job.via, f'By {job.via}')}{by}, on lane {_first_lane(told.past)}, for {job.downgraded_from or job.model}."
     later = told.event.kind == "scheduled"
     return Step(told.event.at, "Submitted for later" if later else "Submitted", lines=(line,))
+
+
+def _first_lane(past: Past) -> str:
+    """The lane that it came in on."""
+    moves = (event.detail for event in past.events if event.kind in _CHANGES_LANE)
+    return str(next(moves, {}).get("from", Lane(past.job.lane).label))
 
 
 def _released(told: _Told) -> Step:
@@ -217,8 +224,7 @@ _OTHERS: Mapping[str, Callable[[_Told], Step]] = {
     "downgraded": _downgraded,
     ASKED: _asked_to_end,
     ASKED_BACK: _asked_back,
-    "lane_changed": _moved,
-    "lane_changed_ahead": _moved,
+    **dict.fromkeys(_CHANGES_LANE, _moved),
     "cancelled": _cancelled,
     "expired": _expired,
     "resubmitted": _resubmitted,

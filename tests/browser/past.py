@@ -17,6 +17,7 @@ from rateguard import wiring
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit_many
 from rateguard.jobs.models import Attempt, Job, JobEvent
@@ -76,6 +77,9 @@ class World:
     tenants: dict[str, Tenant]
     accounts: dict[str, ProviderAccount]
     deployments: dict[str, Deployment]
+
+
+_REFUSED = "the provider refused the request: its content filter was triggered"
 
 
 def make_world(base_url: str, credentials: str) -> World:
@@ -184,7 +188,8 @@ def _job(one: dict[str, Any]) -> Job:
         latency_ms=one["latency_ms"],
         queue_ms=one["queue_ms"],
         error_code="" if is_good else "content_filter",
-        error_message="" if is_good else "the provider refused the request: its content filter was triggered",
+        error_message="" if is_good else _REFUSED,
+        fingerprint="" if is_good else fingerprint_of("content_filter", _REFUSED),
     )
 
 

@@ -406,6 +406,7 @@ class TestRequeueAndLane:
         steps = [step.title for step in mia.get(f"{JOBS}/{job.pk}").context["panel"].steps]
         assert "Moved from lane normal to low by user mia" in " ".join(steps)
         assert "Put in line before its time by user mia" in " ".join(steps)
+        assert "on lane normal" in mia.get(f"{JOBS}/{job.pk}").context["panel"].steps[0].lines[0]
 
     def test_what_cannot_be_put_back_says_why_and_a_viewer_cannot(self, acme, mia):
         job = add(acme.tenant, state=State.RUNNING, delivery="at_most_once", attempt=1)

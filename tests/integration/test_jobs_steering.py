@@ -1,24 +1,22 @@
 """What people do to jobs that there are: put back in line and moved to another lane, one or many, beside claims and ends."""
 
+import asyncio
 import contextlib
 import datetime as dt
 import threading
-import time
 
 import pytest
 from django.db import close_old_connections
 from django.utils import timezone
 
 from rateguard import wiring
-from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
-from rateguard.engine.keys import requeue_channel
 from rateguard.engine.lanes import Lane
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.clock import database_now
-from rateguard.jobs.ends.asking import requeue_word, tell
+from rateguard.jobs.ends.asking import read_requeue_word, requeue_word
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.line.pump import BATCH, _Gathered, process_pump
@@ -76,10 +74,10 @@ class TestRequeue:
         job = line.submit()
         wait_for(lambda: state_of(job) == State.RUNNING and line.provider.control.log())
         job.refresh_from_db()
-        tell(requeue_channel(conf().partition), [requeue_word(job.pk, job.attempt + 1)])
+        station.runtime._on_requeue(*read_requeue_word(requeue_word(job.pk, job.attempt + 1)))
+        station._loop.submit(asyncio.sleep(0.1)).result(5)
+        assert events_of(job)[-1] == "started"
         Job.objects.filter(pk=job.pk).update(requeue_requested=True)
-        time.sleep(0.05)
-        assert state_of(job) == State.RUNNING
         station.runtime._heartbeat._look_for_wishes()
         wait_for(lambda: state_of(job) == State.SUCCEEDED)
         assert events_of(job).count("requeued") == 1
