@@ -14,10 +14,10 @@ from rateguard.engine.errors import RateguardError
 
 DATABASE, GATE = "postgres", "valkey"
 MARKS: Mapping[str, tuple[str, ...]] = {
-    DATABASE: ("COMMIT", "update rateguard_jobs_attempt", "update rateguard_jobs_job"),
+    DATABASE: ("COMMIT", 'INSERT INTO "rateguard_jobs_job"', "update rateguard_jobs_attempt", "update rateguard_jobs_job"),
     GATE: ("FCALL",),
 }
-"""By server, what a chunk holds that must not get lost: a transaction's end, the claim, the settle; a call of the gate."""
+"""By server, what a chunk holds that must not get lost: a transaction's end, a submission, the claim, the settle; a call of the gate."""
 
 
 class WiresBroke(RateguardError):
