@@ -92,7 +92,7 @@ class WebhookAdmin(DoingAdmin):
 
     form = WebhookForm
     deeds = (TEST, RESEND, ROTATE)
-    list_display = ("name", "tenant", "url", "state", "hears", "created_at")
+    list_display = ("name", "tenant", "shown_url", "state", "hears", "created_at")
     list_filter = (TenantFilter.over("tenant"), "is_enabled")
     list_select_related = ("tenant",)
     search_fields = ("name", "url", "tenant__name")
@@ -112,6 +112,11 @@ class WebhookAdmin(DoingAdmin):
         """Whose it is."""
         return str(row.tenant)
 
+    @admin.display(description="URL", ordering="url")
+    def shown_url(self, row: WebhookEndpoint) -> str:
+        """Where it is."""
+        return row.url
+
     @admin.display(description="State", ordering="is_enabled")
     def state(self, row: WebhookEndpoint) -> SafeString:
         """Whether messages go there."""
@@ -130,7 +135,7 @@ class WebhookAdmin(DoingAdmin):
         waiting, dead = (_counted(row, state) for state in (MessageState.PENDING, MessageState.DEAD))
         asked = urlencode({"tenant": row.tenant.name, "endpoint__name": row.name})
         where = f"{reverse(f'{self.admin_site.name}:{MESSAGES}_changelist')}?{asked}"
-        return format_html('{} waiting, {} dead. <a href="{}">See them</a>', waiting, dead, where)
+        return format_html('{} waiting, {} dead. <a class="rg-button" href="{}">See them</a>', waiting, dead, where)
 
     # ---- what is done
 

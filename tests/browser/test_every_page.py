@@ -82,7 +82,9 @@ def make_told(world: World) -> None:
     row, _ = create_webhook(Actor(by="tests"), acme, name="orders", url="https://example.com/hooks", hears_all=False)
     job = Job.objects.filter(tenant=acme, state=State.SUCCEEDED)[0]
     said = "HTTP 503: the queue of the shop is full"
-    WebhookMessage.objects.create(tenant=acme, endpoint=row, job=job, kind="job.succeeded", body="{}", state="dead", tries=11, last_error=said)
+    WebhookMessage.objects.create(
+        tenant=acme, endpoint=row, job=job, kind="job.succeeded", body="{}", state="dead", tries=11, last_error=said
+    )
 
 
 @pytest.fixture

@@ -257,6 +257,11 @@ def test_one_dead_receiver_holds_up_no_other(tenant, receiver, sender):
         assert WebhookMessage.objects.filter(endpoint=slow, tries__gt=0).count() < 20
 
 
+def test_of_two_senders_that_saw_the_same_message_one_sends_it(tenant, receiver):
+    message = send_test(endpoint(tenant, receiver)[0])
+    assert [messages._take(message.pk), messages._take(message.pk)] == [True, False]
+
+
 def test_the_message_of_a_sender_that_died_is_due_again_when_its_hold_has_run_out(tenant, receiver):
     row, _ = endpoint(tenant, receiver)
     send_test(row)

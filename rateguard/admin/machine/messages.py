@@ -42,10 +42,10 @@ class WebhookMessageAdmin(VerbAdmin, KeysetAdmin):
         name_filter("endpoint__name", "webhook"),
     )
     fields: ClassVar[Any] = (
-        "shown_state",
+        "shown_stands",
         "shown_said_whole",
-        "shown_kind",
-        "shown_endpoint",
+        "kind",
+        "shown_where",
         "tenant",
         "shown_job",
         "shown_times",
@@ -85,6 +85,16 @@ class WebhookMessageAdmin(VerbAdmin, KeysetAdmin):
         """How it stands, and when it is tried again."""
         again = f"next try {shown.moment(row.next_at)}" if row.state == MessageState.PENDING and row.tries else ""
         return two_lines(badge(row.state, TONES[MessageState(row.state)]), again)
+
+    @admin.display(description="state")
+    def shown_stands(self, row: WebhookMessage) -> SafeString:
+        """How it stands; the times tell when it is tried again."""
+        return badge(row.state, TONES[MessageState(row.state)])
+
+    @admin.display(description="webhook")
+    def shown_where(self, row: WebhookMessage) -> Any:
+        """To where, whole."""
+        return shown.lines([row.endpoint.name, row.endpoint.url])
 
     @admin.display(description="last try")
     def shown_said(self, row: WebhookMessage) -> SafeString | str:
