@@ -98,8 +98,9 @@ def early_ack() -> None:
     from django.db import connections  # noqa: PLC0415
 
     from rateguard.jobs.intake import submit  # noqa: PLC0415
+    from rateguard.jobs.intake.insert import insert  # noqa: PLC0415
 
-    insert, later = submit.insert, ThreadPoolExecutor(4, "late-insert")
+    later = ThreadPoolExecutor(4, "late-insert")
 
     def late(rows: list[Any]) -> None:
         time.sleep(LATE_S)
@@ -108,7 +109,7 @@ def early_ack() -> None:
         finally:
             connections.close_all()
 
-    submit.insert = lambda rows: later.submit(late, list(rows))  # type: ignore[assignment]
+    setattr(submit, insert.__name__, lambda rows: later.submit(late, list(rows)))
 
 
 FAULTS: dict[str, Callable[[], None]] = {

@@ -8,7 +8,7 @@ import dataclasses
 DEFAULT_JOBS, FULL_JOBS = 400, 20_000
 DEFAULT_SEED = 1
 FULL_SEEDS = 3
-DEFAULT_FAULTS, FULL_FAULTS = 27, 205
+DEFAULT_FAULTS, FULL_FAULTS = 28, 205
 BROKEN = ("lost_settle", "doubled_entry", "missed_renewal", "skipped_fence", "early_ack")
 """Faults in our own code that a campaign must find: broken.py says what each does."""
 

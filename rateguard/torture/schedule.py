@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rateguard.torture.faults.contract import Kind
 from rateguard.torture.faults.kinds import CUT_IN_COMMIT, KINDS
 from rateguard.torture.options import DEFAULT_FAULTS
-from rateguard.torture.site import WEBS, WORKERS
+from rateguard.torture.site import SERVERS, WEBS, WORKERS
 
 S_A_FAULT = 5.5
 """So many seconds of the span for each fault: lengths add up to about as much, so at most times one is under way, often two or three."""
@@ -44,8 +44,9 @@ class Planned:
 
 
 def least_faults() -> int:
-    """One of each kind, at each role that it names, and a cut at each worker at the end."""
-    return sum(not kind.is_provider for kind in KINDS) + 1
+    """One of each kind, at each role that it names; those that strike workers at work twice, and a cut at each worker at the end."""
+    ours = [kind for kind in KINDS if not kind.is_provider]
+    return len(ours) + sum(kind.wants_work and kind.targets == WORKERS for kind in ours) + 1
 
 
 def plan(seed: int, faults: int = DEFAULT_FAULTS) -> list[Planned]:
@@ -74,6 +75,7 @@ def _drawn(chance: random.Random, count: int) -> list[tuple[Kind, float]]:
     """One of each, then more by lot; the longest first, because they are the hardest to place."""
     ours = [kind for kind in KINDS if not kind.is_provider]
     needed = [kind for kind in ours if not (kind.name == CUT_IN_COMMIT and kind.targets == WORKERS)]
+    needed += [kind for kind in ours if kind.wants_work and kind.targets == WORKERS]  # twice: how soon work goes on is measured
     kinds = needed + [chance.choice(ours) for _ in range(count - len(needed))]
     return sorted(((kind, chance.uniform(*kind.length_s)) for kind in kinds), key=lambda one: -one[1])
 
@@ -116,4 +118,9 @@ def _collide(one: Planned, other: Planned) -> bool:
     if one.target == other.target:
         return True
     is_one_role = any(one.target in role and other.target in role for role in _ROLES)
-    return is_one_role and min(one.length_s, other.length_s) >= DEATH_S
+    return min(one.length_s, other.length_s) >= DEATH_S if is_one_role else _finds_no_work(one, other) or _finds_no_work(other, one)
+
+
+def _finds_no_work(worker: Planned, server: Planned) -> bool:
+    """A worker is to be struck at work, and there is none while a server is frozen for long."""
+    return worker.kind.wants_work and worker.target in WORKERS and server.target in SERVERS and server.length_s >= DEATH_S

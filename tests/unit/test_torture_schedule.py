@@ -84,7 +84,7 @@ def test_a_promise_is_kept_by_its_figure_alone(values, broken):
 
 def test_a_campaign_is_repeated_by_one_command_and_several_are_told_by_their_worst():
     assert command_for(parse(["--jobs", "30", "--broken", "early_ack"]), 9) == (
-        "python3 manage.py torture --seed 9 --jobs 30 --faults 27 --broken early_ack"
+        "python3 manage.py torture --seed 9 --jobs 30 --faults 28 --broken early_ack"
     )
     two = [Findings(jobs=2, unfinished=1, db_gone_s=0.5, fault_kinds=["kill"]), Findings(jobs=3, rollup_difference=-4, db_gone_s=1.5)]
     found = joined([one.as_json() for one in two])
