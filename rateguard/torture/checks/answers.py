@@ -12,6 +12,8 @@ REDIS_AWAY = ("freeze", "redis_restart")
 DATABASE_AWAY = "postgres_restart"
 RECOVERED_S = 5.0
 """A web process that was struck, or whose database was, may be slow for so long afterwards: it catches up."""
+STARTED_S = 12.0
+"""So long after its start a process may be slow."""
 NEVER_S = 60.0
 """What a request counts that should have been taken and was not."""
 BACK_WITHIN_S = 10.0
@@ -66,8 +68,9 @@ def _back_after_s(evidence: Evidence, ended: float) -> float:
 
 
 def _is_struck(evidence: Evidence, asked: Asked, server: str) -> bool:
-    """Whether its web process, or the server that is named, was under a fault too."""
+    """Whether its web process, or the server that is named, was under a fault too, or the process had only begun to live."""
     also: list[Span] = of_faults((fault for fault in evidence.faults if fault.target in {asked.address, server}), RECOVERED_S)
+    also += [(life.began_at, life.began_at + STARTED_S) for life in evidence.record.lives if life.process == asked.address]
     return overlaps((asked.at, asked.at + asked.took_s), also)
 
 
