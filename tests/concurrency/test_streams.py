@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import orjson
@@ -137,3 +138,17 @@ def test_a_reader_has_the_whole_answer_although_redis_was_emptied_within_it(live
     assert job.attempts.get().state == State.SUCCEEDED
     assert reader.text() == late.text() == answer_text(job)
     assert late.names()[-3:] == ["chunk", "usage", "succeeded"]
+
+
+def test_a_web_process_that_is_asked_to_end_lets_its_readers_go_to_another(live, start_web, secret):
+    job = live.line.submit()
+    first, second = start_web(), start_web()
+    reader = Reader(first, secret, job)
+    wait_for(lambda: "queued" in reader.names(), 30)
+    reader._web = second
+    began_at = time.monotonic()
+    assert first.stop() in {0, -signal.SIGTERM}
+    assert time.monotonic() - began_at < 10
+    live.worker(*PLAIN)
+    reader.join(60)
+    assert reader.names()[-3:] == ["chunk", "usage", "succeeded"]

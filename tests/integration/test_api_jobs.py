@@ -117,6 +117,7 @@ BAD_BODIES = [
     ({**HELLO, "max_tokens": True}, "invalid_field", "/max_tokens"),
     (b'{"model": "gpt-5.4-mini", "messages": [{"role": "user"}], "max_tokens": 1' + b"0" * 40 + b"}", "invalid_json", "/max_tokens"),
     ({**HELLO, "n": 1_000}, "invalid_field", "/n"),
+    ({**HELLO, "stream": "yes"}, "invalid_field", "/stream"),
     ({**HELLO, "model": None}, "invalid_field", "/model"),
     ({**HELLO, "model": "m" * 200}, "invalid_field", "/model"),
     ({**HELLO, "model": "nobody-knows"}, "unknown_model", "/model"),

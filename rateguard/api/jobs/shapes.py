@@ -104,6 +104,11 @@ class ChatShape(Shape):
     max_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MOST_OUTPUT_TOKENS)
     max_completion_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MOST_OUTPUT_TOKENS)
     n = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=128)
+    stream = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="True: the job's events tell the answer in pieces, as it comes. The job itself has it whole.",
+    )
     tools = serializers.ListField(child=serializers.DictField(), required=False, allow_null=True)
     job = JobOptionsShape(required=False, allow_null=True)
 

@@ -56,7 +56,7 @@ class Watch:
 
     def __init__(self, job_id: uuid.UUID, wake: Callable[[], object]) -> None:
         self.job_id = job_id
-        self.wake = wake
+        self._wake = wake
         self._lock = threading.Lock()
         self._has_grown = True
         self._last: Standing | None = None
@@ -73,7 +73,7 @@ class Watch:
         """The stream has grown."""
         with self._lock:
             self._has_grown = True
-        self.wake()
+        self._call()
 
     def stand(self, standing: Standing) -> None:
         """The job stands so."""
@@ -81,7 +81,11 @@ class Watch:
             if standing == self._last:
                 return
             self._last = self._new = standing
-        self.wake()
+        self._call()
+
+    def _call(self) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop is closed: nobody watches there any more
+            self._wake()
 
 
 @dataclasses.dataclass(slots=True)

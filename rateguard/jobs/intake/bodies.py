@@ -40,6 +40,8 @@ def _faults_of_chat(body: Mapping[str, Any]) -> Iterator[InvalidRequest]:
     length = length_of(body)
     yield from as_whole(body.get(length), MOST_TOKENS, f"/{length}")
     yield from as_whole(body.get("n"), MOST_CHOICES, "/n")
+    if body.get("stream") is not None and not isinstance(body["stream"], bool):
+        yield fault("stream is true or false", "/stream")
 
 
 def _faults_of_message(message: object, pointer: str) -> Iterator[InvalidRequest]:
