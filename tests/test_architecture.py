@@ -43,7 +43,7 @@ ENGINE_ROWS = [
     ["gate"],
 ]
 # The rooms of rateguard.jobs, after the modules that lie in no room.
-JOB_ROWS = [["line"], ["ends"], ["attempts"], ["controls"], ["insight"], ["intake"], ["batches"], ["upkeep"], ["books"]]
+JOB_ROWS = [["line"], ["ends"], ["attempts"], ["controls"], ["insight"], ["intake"], ["steering"], ["batches"], ["upkeep"], ["books"]]
 ALSO = {
     ("dashboard", "rateguard.api.layers"),  # a page that keeps itself new is an answer that waits
     ("rateguard.api", "rateguard.api.layers"),

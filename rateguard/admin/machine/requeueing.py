@@ -23,7 +23,6 @@ class RequeueJobs(Verb):
     name = "requeue_jobs"
     label = "Requeue"
     button = "Requeue"
-    is_grave = True
 
     def fits(self, row: Job, access: Access) -> bool:
         """What runs or waits for its time."""
