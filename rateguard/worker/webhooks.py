@@ -87,16 +87,16 @@ class WebhookSender:
         messages.unlisten(self.wake)
         self._is_stopping = True
         self._woken.set()
-        if self._task is not None:
-            await self._task
-        if self._sending:
-            _, late = await asyncio.wait(self._sending, timeout=LEAVE_S)
+        under_way = {*self._sending, *([self._task] if self._task else [])}
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=LEAVE_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         for session in self._sessions.values():
             await session.close()
-        await asyncio.to_thread(self._database.close)
+        closing = self._loop.run_in_executor(None, self._database.close)
+        await asyncio.wait([closing], timeout=LEAVE_S)  # a database that is gone keeps nobody
 
     def wake(self) -> None:
         """Look for what is due. From any thread."""

@@ -32,6 +32,8 @@ HELD_LONGER_S = 10
 """A message is held for so long beyond what its endpoint may take."""
 MOST_ERROR_CHARS = 2_048
 PAGE = 500
+LOOKED_AT = 100
+"""Due messages in one look; of several senders that look at once each finds some."""
 KEPT_DAYS = 30
 """A message that ended is kept for so long."""
 
@@ -111,7 +113,7 @@ def hold(most: int, room: Callable[[int], int], full: Collection[int]) -> list[H
 
     room: by endpoint, how many more of its messages may be sent. full: the endpoints that have none.
     """
-    found = _due().exclude(endpoint__in=full).order_by("next_at").values_list("pk", "endpoint")[:PAGE]
+    found = _due().exclude(endpoint__in=full).order_by("next_at").values_list("pk", "endpoint")[:LOOKED_AT]
     taken: dict[int, int] = {}
     mine: list[uuid.UUID] = []
     for pk, endpoint in found:
