@@ -1,0 +1,141 @@
+-- The statements of the release before, word by word: old processes go on with them while the tables change under them.
+
+-- name: insert
+with job as (
+    insert into rateguard_jobs_job ("id", "tenant_id", "model", "endpoint", "lane", "state", "request", "result", "path", "run", "input_tokens", "output_tokens",
+    "max_output_tokens", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "api_key_id", "downgraded_from",
+    "request_id", "via", "canvas", "submitted_at", "queued_at", "run_at", "deadline_at", "started_at", "finished_at", "timeout_s",
+    "max_tries", "delivery", "attempt", "tries", "abandoned", "holder", "cancel_requested", "error_code", "error_message",
+    "deployment", "used_input_tokens", "used_output_tokens", "nano_usd", "latency_ms", "queue_ms", "idempotency_key", "request_hash")
+    select "id", "tenant_id", "model", "endpoint", "lane", "state", "request", "result", "path", "run", "input_tokens", "output_tokens",
+    "max_output_tokens", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "api_key_id", "downgraded_from",
+    "request_id", "via", "canvas", "submitted_at", "queued_at", "run_at", "deadline_at", "started_at", "finished_at", "timeout_s",
+    "max_tries", "delivery", "attempt", "tries", "abandoned", "holder", "cancel_requested", "error_code", "error_message",
+    "deployment", "used_input_tokens", "used_output_tokens", "nano_usd", "latency_ms", "queue_ms", "idempotency_key", "request_hash"
+    from json_populate_recordset(null::rateguard_jobs_job, %s) returning id, state
+)
+insert into rateguard_jobs_jobevent (job_id, kind, attempt, detail)
+select id, case state when %s then %s else %s end, 0, '{}' from job
+
+-- name: claim
+-- queued → running, only with the gate's epoch unchanged and a number above the last; opens the attempt and writes the event.
+-- parameters: rows json [{id, attempt, deployment, deployment_id, cost}], epoch, holder, holder.
+-- returns: what a call needs, a row a claimed job. The epoch's row is share-locked: a rebuild counts attempts only after every claim under the old epoch.
+with grants as (
+    select * from json_to_recordset(%s::json) as row(id uuid, attempt int, deployment text, deployment_id bigint, cost bigint)
+), epoch as materialized (
+    select number from rateguard_tenants_gateepoch where id = 1 and number = %s for share
+), job as (
+    update rateguard_jobs_job job
+    set state = 'running', attempt = grants.attempt, holder = %s, started_at = statement_timestamp(), deployment = grants.deployment
+    from grants, epoch
+    where job.id = grants.id and job.state = 'queued' and job.attempt < grants.attempt
+      and (job.deadline_at is null or job.deadline_at > statement_timestamp())
+    returning job.id, job.tenant_id, job.model, job.endpoint, job.request, job.attempt, job.input_tokens, job.output_tokens, job.max_output_tokens,
+        job.timeout_s, job.tries, job.max_tries, job.delivery, job.deadline_at, job.submitted_at, job.queued_at, job.deployment, grants.deployment_id,
+        grants.cost, job.run
+), attempt as (
+    insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
+        reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
+        input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, provider_request_id)
+    select id, attempt, id, tenant_id, 'running', model, deployment_id, deployment, %s, input_tokens, output_tokens, max_output_tokens, cost,
+        statement_timestamp(), '', '', 0, 0, 0, 0, 0, false, ''
+    from job
+), event as (
+    insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+    select id, 'started', attempt, statement_timestamp(), '{}' from job
+)
+select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_tokens, max_output_tokens, cost, timeout_s, tries, max_tries, delivery,
+    extract(epoch from deadline_at - statement_timestamp())::float8, (extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run
+from job
+
+-- name: settle
+-- The end of attempts: closes each that is still open (the fence), moves its job, writes the charge, the rollups, the event and the outbox. All or nothing.
+-- parameters: rows json, see settle.py.
+-- returns: (job, attempt, whether its canvas is to be moved) of those that were open. What was fenced changed nothing.
+-- Keys are updated in their order, so that two writers never wait for each other in a circle.
+with ended as (
+    select * from json_to_recordset(%s::json) as row(job_id uuid, attempt int, attempt_state text, transition text, job_state text, tries int,
+        abandoned int, retry_ms bigint, result text, error_code text, error_message text, input_tokens bigint, cached_tokens bigint,
+        cache_write_tokens bigint, output_tokens bigint, nano_usd bigint, is_estimated boolean, is_overrun boolean, latency_ms int,
+        provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint)
+), attempt as (
+    update rateguard_jobs_attempt attempt
+    set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
+        input_tokens = ended.input_tokens, cached_tokens = ended.cached_tokens, cache_write_tokens = ended.cache_write_tokens,
+        output_tokens = ended.output_tokens, nano_usd = ended.nano_usd, is_estimated = ended.is_estimated, latency_ms = ended.latency_ms,
+        provider_request_id = ended.provider_request_id
+    from (select * from ended order by job_id, attempt) ended
+    where attempt.reservation_id = ended.job_id and attempt.number = ended.attempt and attempt.state = 'running'
+    returning ended.*, attempt.deployment as ran_at
+), job as (
+    update rateguard_jobs_job job
+    set state = attempt.job_state, holder = '',
+        tries = job.tries + attempt.tries, abandoned = job.abandoned + attempt.abandoned,
+        result = coalesce(attempt.result, job.result), error_code = attempt.error_code, error_message = attempt.error_message,
+        used_input_tokens = job.used_input_tokens + attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens,
+        used_output_tokens = job.used_output_tokens + attempt.output_tokens,
+        nano_usd = job.nano_usd + attempt.nano_usd, latency_ms = attempt.latency_ms, queue_ms = attempt.queue_ms,
+        run_at = case when attempt.job_state = 'scheduled'
+            then statement_timestamp() + attempt.retry_ms * interval '1 millisecond' else job.run_at end,
+        finished_at = case when attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') then statement_timestamp() end
+    from attempt
+    where job.id = attempt.job_id and job.attempt = attempt.attempt and job.state = 'running'
+    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
+        job.canvas is not null and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
+), entry as (
+    insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
+        cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
+        created_at)
+    select tenant_id, job_id, job_id, attempt, 'charge', nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens, is_estimated,
+        is_overrun, model, ran_at, api_key_id, team, rolegroup, role, "user", run, cost_center, labels, statement_timestamp()
+    from job
+), quarter as (
+    insert into rateguard_tenants_usagequarter as quarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
+        input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd)
+    select tenant_id, model, ran_at, coalesce(api_key_id, 0), team, date_bin('15 minutes', statement_timestamp(), timestamptz '2000-01-01 00:00Z'),
+        count(*) filter (where job_state in ('succeeded', 'failed', 'cancelled', 'expired')), count(*) filter (where job_state = 'succeeded'),
+        count(*) filter (where job_state = 'failed'), sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(nano_usd)
+    from job group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
+    on conflict (tenant_id, model, deployment, api_key_id, team, starts_at) do update set
+        jobs = quarter.jobs + excluded.jobs, succeeded = quarter.succeeded + excluded.succeeded, failed = quarter.failed + excluded.failed,
+        input_tokens = quarter.input_tokens + excluded.input_tokens, cached_tokens = quarter.cached_tokens + excluded.cached_tokens,
+        cache_write_tokens = quarter.cache_write_tokens + excluded.cache_write_tokens,
+        output_tokens = quarter.output_tokens + excluded.output_tokens, nano_usd = quarter.nano_usd + excluded.nano_usd
+    returning id, tenant_id, model, deployment, api_key_id, team
+), bin as (
+    insert into rateguard_tenants_usagequarterbin as bin (quarter_id, measure, bin, count)
+    select quarter.id, measured.measure, measured.bin, count(*)
+    from job
+    join quarter on quarter.tenant_id = job.tenant_id and quarter.model = job.model and quarter.deployment = job.ran_at
+        and quarter.api_key_id = coalesce(job.api_key_id, 0) and quarter.team = job.team
+    cross join lateral (values (1, job.latency_bin), (2, job.wait_bin), (3, job.output_bin)) as measured(measure, bin)
+    where job.job_state = 'succeeded'
+    group by 1, 2, 3 order by 1, 2, 3
+    on conflict (quarter_id, measure, bin) do update set count = bin.count + excluded.count
+), day as (
+    insert into rateguard_tenants_usageday as day (tenant_id, day, dimension, value, jobs, input_tokens, output_tokens, nano_usd)
+    select tenant_id, (statement_timestamp() at time zone 'UTC')::date, dimension, value,
+        count(*) filter (where job_state in ('succeeded', 'failed', 'cancelled', 'expired')),
+        sum(input_tokens + cached_tokens + cache_write_tokens), sum(output_tokens), sum(nano_usd)
+    from job
+    cross join lateral (
+        select 'user' as dimension, job.user as value where job.user <> ''
+        union all
+        select 'label', label.key || '=' || label.value from jsonb_each_text(job.labels) as label
+    ) as part
+    group by 1, 2, 3, 4 order by 1, 2, 3, 4
+    on conflict (tenant_id, day, dimension, value) do update set
+        jobs = day.jobs + excluded.jobs, input_tokens = day.input_tokens + excluded.input_tokens,
+        output_tokens = day.output_tokens + excluded.output_tokens, nano_usd = day.nano_usd + excluded.nano_usd
+), event as (
+    insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+    select job_id, transition, attempt, statement_timestamp(),
+        case when error_code = '' then '{}'::jsonb else jsonb_build_object('error', error_code) end
+    from job
+), outbox as (
+    insert into rateguard_jobs_outboxrow (job_id, kind, created_at)
+    select job_id, 'canvas', statement_timestamp() from job where is_told
+    on conflict (job_id, kind) do nothing
+)
+select job_id, attempt, is_told from job
