@@ -27,6 +27,7 @@ _QUIET = {
     "aiohttp.access": "WARNING",
     "uvicorn.access": "WARNING",
     "asyncio": "WARNING",
+    "django.request": "ERROR",  # at WARNING it writes a line for each refusal: a full queue must not cost a line a caller
     "axes": "WARNING",
     "kombu": "WARNING",
     "celery.worker.strategy": "WARNING",

@@ -14,9 +14,11 @@ from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest, SecretUnreadable
 from rateguard.jobs.bodies import is_sealed, opened, seal
 from rateguard.jobs.intake.retry import retry
+from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, WebhookMessage
 from rateguard.jobs.states import State
 from rateguard.jobs.upkeep.purging import Purge
+from rateguard.worker.caretaker import Caretaker
 from tenants.keys import issue_key
 from tenants.models import LedgerEntry, WebhookEndpoint
 from tests.api import Api
@@ -156,7 +158,9 @@ def test_bodies_go_when_their_tenants_days_are_over_and_what_was_told_of_them_go
     endpoint = WebhookEndpoint.objects.create(tenant=line.acme, name="e", url="https://example.com", secret="whsec_x")
     for state in ("delivered", "pending"):
         WebhookMessage.objects.create(tenant=line.acme, endpoint=endpoint, job=old, kind="job.failed", body=ASKED, state=state)
-    assert Purge().go_on() == 2
+    caretaker = Caretaker(line.gate, process_pump(), "w1", 0.02)
+    assert caretaker._has_lease()
+    caretaker.round()
     gone = Job.objects.filter(request="", result=None, purged_at__isnull=False)
     assert set(gone.values_list("pk", flat=True)) == {old.pk, soon.pk}
     assert all(ASKED in Job.objects.get(pk=job.pk).request for job in (young, waits))

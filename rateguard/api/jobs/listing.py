@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
@@ -50,7 +51,7 @@ def list_jobs(request: Request, tenant: Tenant) -> Response:
 
 def _how_many(jobs: list[Job]) -> int:
     """So many of them, from the first, that their answers fit into one page; at least one, whatever its size."""
-    sizes = dict(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", Coalesce(Length("result"), 0)))
+    sizes: dict[uuid.UUID, int] = dict(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", Coalesce(Length("result"), 0)))
     in_all = itertools.accumulate(sizes.get(job.pk, 0) for job in jobs)
     return max(1, sum(size <= MOST_RESULT_CHARS for size in in_all))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,13 +10,8 @@ from django.db.models.expressions import Expression
 
 from rateguard.jobs.bodies import readable, seal
 
-if TYPE_CHECKING:
-    _Text = models.TextField[str | None, str | None]
-else:
-    _Text = models.TextField
 
-
-class BodyField(_Text):
+class BodyField(models.TextField):  # type: ignore[type-arg]  # of texts, and of None where a column may be null
     """Whatever goes through the ORM is sealed and opened here; statements of SQL call `seal` and `opened` themselves.
 
     A value whose key is gone is what the database holds of it: who needs the text calls `opened`, which raises. It cannot be filtered by.
