@@ -50,6 +50,7 @@ class Process:
         self._life: Life | None = None
         self._lives = 0
         self._ready_life = 0
+        self._killed_life = 0
         self._thread = threading.Thread(target=self._supervise, name=f"supervise-{name}", daemon=True)
 
     @property
@@ -72,8 +73,8 @@ class Process:
         self._thread.start()
 
     def is_ready(self) -> bool:
-        """Whether its present life takes work; once it has said so it is believed."""
-        if self.pid is None:
+        """Whether its present life takes work; once it has said so it is believed, until it is killed."""
+        if self.pid is None or self._killed_life == self._lives:
             return False
         if self._ready_life != self._lives and self._is_ready(self.log):
             self._ready_life = self._lives
@@ -92,6 +93,7 @@ class Process:
     def kill(self) -> None:
         """As `kill -9` would, to it and all that it started; the supervisor starts it again."""
         if (pid := self.pid) is not None:
+            self._killed_life = self._lives
             process.kill_group(pid)
 
     def signal(self, number: signal.Signals) -> None:
