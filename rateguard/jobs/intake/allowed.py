@@ -40,16 +40,15 @@ def rules_of(key: ApiKey) -> KeyRules:
     )
 
 
-def under_key(submission: Submission) -> Submission:
-    """The submission as its key lets it be: with a lane, and with the names that are bound to the key.
+def under_key(submission: Submission) -> tuple[Submission, Lane]:
+    """The submission as its key lets it be, with the names that are bound to the key, and its lane.
 
     Raises NotAllowed: `model_not_allowed`, `lane_not_allowed`, `bound_to_key`.
     """
     rules = _rules_for(submission)
     _check_model(submission.body.get("model"), rules)
     filled: dict[str, Any] = {name: _bound_name(name, getattr(submission, name), value) for name, value in rules.bound}
-    lane = _lane(submission.lane, rules)
-    return submission if lane == submission.lane and not filled else dataclasses.replace(submission, lane=lane, **filled)
+    return dataclasses.replace(submission, **filled) if filled else submission, _lane(submission.lane, rules)
 
 
 def check_row(job: Job, key: ApiKey) -> None:

@@ -12,7 +12,6 @@ import orjson
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
-from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
 from rateguard.jobs import clock
@@ -35,7 +34,7 @@ from tenants.directory import Place, tell_unpriced
 def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage] | None = None) -> Job:
     """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest, NotAllowed."""
     request_hash = "" if submission.idempotency_key is None else fingerprint(submission)
-    submission = under_key(submission)
+    submission, lane = under_key(submission)
     model = str(submission.body["model"])
     places = places_for_work(model, submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
@@ -46,7 +45,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         tenant_id=submission.tenant.pk,
         model=model,
         endpoint=submission.endpoint.value,
-        lane=submission.lane or Lane.NORMAL,
+        lane=lane,
         state=State.SCHEDULED if submission.run_at and submission.run_at > now else State.QUEUED,
         request=orjson.dumps(body).decode(),
         path=_path(submission, lineage),
