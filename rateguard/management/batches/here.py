@@ -18,7 +18,7 @@ from rateguard.jobs.batches.progress import progress_of
 from rateguard.jobs.batches.results import pages_of
 from rateguard.jobs.batches.taking import take_batch
 from rateguard.jobs.line.pump import process_pump
-from rateguard.jobs.models import Batch, BatchError
+from rateguard.jobs.models import Batch
 from rateguard.management.batches.contract import MOST_TOLD, refused
 from rateguard.management.batches.file import JobsFile
 from tenants.models import Tenant
@@ -56,7 +56,7 @@ class Here:
 
     def errors(self, batch: str) -> list[dict[str, Any]]:
         """From their rows."""
-        return [render_error(error) for error in BatchError.objects.filter(batch=batch).order_by("line")[:MOST_TOLD]]
+        return [render_error(error) for error in _row(batch).errors.order_by("line")[:MOST_TOLD]]
 
     def results(self, batch: str) -> Iterator[bytes]:
         """Page by page."""
