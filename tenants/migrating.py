@@ -80,7 +80,7 @@ class AddFieldOnce(AddField):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
     def _is_there(self, schema_editor: Editor, model: type[Model]) -> bool:
-        return _asked(schema_editor, _COLUMN, _table(model), model._meta.get_field(self.name).column)  # noqa: SLF001 - as Django's own
+        return _asked(schema_editor, _COLUMN, _table(model), str(model._meta.get_field(self.name).column))  # noqa: SLF001 - as Django's own
 
 
 class WidenField(AlterField):

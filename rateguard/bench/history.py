@@ -80,6 +80,34 @@ def add_waiting(count: int) -> None:
         )
 
 
+def add_parked(count: int) -> None:
+    """Jobs that wait, as insert would have written them, before limits that they wait for; the gate is to be built from them afterwards."""
+    from django.db import connection, transaction  # noqa: PLC0415 - Django is ready by now
+
+    from tenants.models import Tenant  # noqa: PLC0415 - as above
+
+    first = Tenant.objects.order_by("pk")[0].pk
+    for begin in range(0, count, AT_ONCE):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_PARKED, [first, TENANTS, begin, min(count, begin + AT_ONCE) - 1])
+
+
+_PARKED = """
+insert into rateguard_jobs_job (id, tenant_id, model, endpoint, lane, state, request, path, input_tokens, output_tokens, max_output_tokens,
+    "user", team, rolegroup, role, cost_center, labels, metadata, downgraded_from, request_id, via, submitted_at, queued_at, timeout_s,
+    max_tries, delivery, attempt, tries, abandoned, holder, cancel_requested, error_code, error_message, deployment, used_input_tokens,
+    used_output_tokens, nano_usd, request_hash)
+select gen_random_uuid(), tenant, 'model-' || (1 + number %% 6), 'chat', 1 + (number %% 5)::smallint, 'queued', '{"messages": []}',
+    tenant || '|user:user-' || (number %% 40), 100, 50, 512, 'user-' || (number %% 40), '', '', '', '', '{}', '{}', '',
+    'w-' || number, 'rest',
+    at, at, 600, 5, 'at_least_once', 0, 0, 0, '', false, '', '', '', 0, 0, 0, ''
+from (
+    select number, %s + number %% %s as tenant, statement_timestamp() - (3600 + number %% 3600) * interval '1 second' as at
+    from generate_series(%s::bigint, %s::bigint) as number
+) as placed
+"""
+
+
 def _statements() -> dict[str, str]:
     pieces = _NAME.split((Path(__file__).parent / "history.sql").read_text(encoding="utf-8"))[1:]
     return dict(zip(pieces[::2], (text.strip() for text in pieces[1::2]), strict=True))

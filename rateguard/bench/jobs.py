@@ -23,6 +23,7 @@ import redis
 
 from rateguard.bench.cpu import cpu_ms, tree_cpu_ms
 from rateguard.bench.report import Figures, Report, versions
+from rateguard.bench.rows import run as with_rows
 from rateguard.bench.scene import KEY, MODEL, body, django_on, make_tenant, postgres_version, quantile
 from rateguard.bench.servers import POSTGRES, bench_valkey, server_version
 from rateguard.embedded.postgres import PostgresServer, start_postgres
@@ -39,14 +40,16 @@ READY_S = 60.0
 DONE_S = 120.0
 
 
-def run(*, is_quick: bool = False) -> Report:
-    """Run the benchmark in a process of its own (settings are read once a process) and report it."""
+def run(*, is_quick: bool = False, rows: int = 0) -> Report:
+    """Run the benchmark in a process of its own (settings are read once a process) and report it. rows: see rateguard.bench.rows."""
+    if rows:
+        return with_rows(rows, is_quick=is_quick)
     argv = [sys.executable, "-m", "rateguard.bench.jobs", *(["--quick"] if is_quick else [])]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    rows = [(name, value) for name, value in found["metrics"].items()]
+    lines = [(name, value) for name, value in found["metrics"].items()]
     return Report(
-        "jobs", found["metrics"], versions(**found["servers"]), [Figures("A durable, limited, billed job", ("metric", "value"), rows)]
+        "jobs", found["metrics"], versions(**found["servers"]), [Figures("A durable, limited, billed job", ("metric", "value"), lines)]
     )
 
 
