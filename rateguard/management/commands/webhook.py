@@ -152,7 +152,9 @@ class Command(VerbCommand):
         if options["message"] is not None and not row.messages.filter(pk=options["message"]).exists():
             raise CommandError(f"the webhook {row.name} has no message {options['message']}")
         count = resend(row, options["message"])
-        self.show(options, {"object": "resent", "messages": count}, f"sent again to {row.name}: {count:,} message{'' if count == 1 else 's'}")
+        self.show(
+            options, {"object": "resent", "messages": count}, f"sent again to {row.name}: {count:,} message{'' if count == 1 else 's'}"
+        )
 
     def _show_secret(self, options: dict[str, Any], row: WebhookEndpoint, secret: str, words: str) -> None:
         self.show(options, {**render_webhook(row), "secret": secret}, f"{words}\n\n  {secret}\n\nkeep it: it is shown this once")
