@@ -7,7 +7,9 @@ A body whose key is gone stays as it is, and its job can be listed, cancelled an
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from rateguard.conf import conf
 from rateguard.engine.errors import SecretUnreadable
@@ -23,6 +25,12 @@ logger = logging.getLogger(__name__)
 def seal(text: str) -> str:
     """What the database and Redis hold of a body. The empty text, and what is sealed already, stay as they are."""
     return text if not conf().encrypt_bodies or is_sealed(text) else secrets.encrypt(text)
+
+
+def seal_json(value: Any) -> Any:
+    """What the database holds of JSON in which requests stand: itself, or a sealed text."""
+    is_left = value is None or not conf().encrypt_bodies or (isinstance(value, str) and is_sealed(value))
+    return value if is_left else seal(orjson.dumps(value).decode())
 
 
 def opened(text: str) -> str:

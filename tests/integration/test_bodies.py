@@ -80,6 +80,16 @@ def test_neither_the_database_nor_redis_holds_a_word_of_what_was_asked_and_answe
     assert_books_close()
 
 
+def test_what_hangs_on_a_job_is_sealed_with_it_for_the_next_requests_stand_in_it(sealing, line):
+    canvas = {"link": [{"task": "rateguard.complete", "args": [ASKED]}]}
+    job = line.submit(canvas=canvas, run_at=timezone.now() + dt.timedelta(hours=1))
+    assert ASKED not in dump()
+    assert Job.objects.get(pk=job.pk).canvas == canvas
+    assert Job.objects.filter(canvas__isnull=False).count() == 1
+    Job.objects.filter(pk=job.pk).update(canvas=None)
+    assert Job.objects.filter(canvas__isnull=True).count() == 1
+
+
 def answer_in(api, job):
     return api.get(f"/api/v1/jobs/{job.pk}").json()["result"]["choices"][0]["message"]["content"]
 

@@ -10,7 +10,7 @@ import orjson
 from django.db import connections, router, transaction
 
 from rateguard.jobs.attempts import inplace
-from rateguard.jobs.bodies import seal
+from rateguard.jobs.bodies import seal, seal_json
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Job, JobEvent
@@ -61,7 +61,7 @@ def _insert_in_one(rows: Sequence[Job], using: str) -> None:
 
 def _as_columns(row: Job, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     values = {column: getattr(row, name) for column, name in columns}
-    values["request"] = seal(row.request)
+    values["request"], values["canvas"] = seal(row.request), seal_json(row.canvas)
     return values
 
 

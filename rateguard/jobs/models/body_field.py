@@ -1,14 +1,15 @@
-"""A request or an answer as a column: sealed in the database where ENCRYPT_BODIES says so, plain in Python."""
+"""Requests and answers as columns: sealed in the database where ENCRYPT_BODIES says so, plain in Python."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
 
-from rateguard.jobs.bodies import readable, seal
+from rateguard.jobs.bodies import is_sealed, readable, seal, seal_json
 
 
 class BodyField(models.TextField):  # type: ignore[type-arg]  # of texts, and of None where a column may be null
@@ -34,3 +35,28 @@ class BodyField(models.TextField):  # type: ignore[type-arg]  # of texts, and of
         """To migrations it is a text."""
         name, _, args, keywords = super().deconstruct()
         return name, "django.db.models.TextField", args, keywords
+
+
+class SealedJsonField(models.JSONField):  # type: ignore[type-arg]  # of whatever JSON can say
+    """JSON in which requests stand, such as those of a chain's next steps: sealed, it is one text.
+
+    What is sealed with a key that is gone stays that text: whoever needs what is in it fails, and tries again.
+    """
+
+    def from_db_value(self, value: Any, expression: Expression, connection: BaseDatabaseWrapper) -> Any:
+        """What the database holds, opened."""
+        found = super().from_db_value(value, expression, connection)
+        if not isinstance(found, str) or not is_sealed(found):
+            return found
+        text = readable(found)
+        return found if is_sealed(text) else orjson.loads(text)
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """What the database is to hold."""
+        plain = value if value is None or hasattr(value, "as_sql") else seal_json(value)
+        return super().get_db_prep_value(plain, connection, prepared)
+
+    def deconstruct(self) -> Any:
+        """To migrations it is JSON."""
+        name, _, args, keywords = super().deconstruct()
+        return name, "django.db.models.JSONField", args, keywords

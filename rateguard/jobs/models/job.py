@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.ids import new_id
-from rateguard.jobs.models.body_field import BodyField
+from rateguard.jobs.models.body_field import BodyField, SealedJsonField
 from rateguard.jobs.states import TERMINAL, State
 from tenants.models import Tenant
 
@@ -65,7 +65,7 @@ class Job(models.Model):
     downgraded_from = models.CharField(max_length=128, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="")
     via = models.CharField(max_length=8, default="rest")
-    canvas: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    canvas = SealedJsonField(null=True, blank=True)
     tells = models.PositiveSmallIntegerField(default=0, db_default=0)
     webhook = models.CharField(max_length=64, blank=True, default="", db_default="")
     is_stored = models.BooleanField(default=True, db_default=True)
