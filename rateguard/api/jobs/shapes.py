@@ -64,7 +64,18 @@ LAST_EVENT = OpenApiParameter(
     description="The last id that the reader saw, such as `2.17`: it is told what came after it. Browsers send it by themselves.",
 )
 AFTER = OpenApiParameter("after", _EVENT_ID, description="The same, for who cannot send that header.")
-EVENTS = OpenApiResponse({"type": "string"}, description="Server-sent events; each `data` is JSON.")
+EVENTS = OpenApiResponse(
+    {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string"},
+            "id": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+            "retry": {"type": "integer"},
+        },
+    },
+    description="Server-sent events, each of this shape; `data` is JSON.",
+)
 
 
 # ---- what a caller sends
