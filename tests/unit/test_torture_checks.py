@@ -313,7 +313,9 @@ def test_a_teams_own_limit_holds_where_requests_arrive(story):
 def test_what_the_gate_holds_and_what_is_open_is_left(story):
     story.evidence.held, story.evidence.waiting = ["a.1 of nobody"], 2
     story.attempt(2, 5.0, None, "running")
+    story.evidence.waiting_jobs = ["b.0 in parked_jobs b3"]
     assert story.finds() == {"reservations_left": 4}
+    assert any("parked_jobs b3" in line for line in judge(story.evidence).details["reservations_left"])
 
 
 def test_webhooks_that_are_missing_or_wrongly_signed_are_found(story):

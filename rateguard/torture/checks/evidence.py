@@ -124,8 +124,8 @@ class Evidence:
     """Everything. jobs: by id; attempts: by key; events: of each job, in order. limits: what the provider keeps, by an account's key.
 
     own_limits: requests that a tenant's team may send. quarters, days: money by the rollups' keys, as the rollups have it. told: states
-    of jobs as the API tells them. held, waiting: reservations and waiting jobs that the gate has, after all is done. outages: when the
-    named server was away, from the faults.
+    of jobs as the API tells them. held, waiting: reservations and waiting jobs that the gate has, after all is done; waiting_jobs: some of
+    their places.
     """
 
     record: Record
@@ -143,6 +143,7 @@ class Evidence:
     told: Mapping[uuid.UUID, str] = dataclasses.field(default_factory=dict)
     held: Sequence[str] = ()
     waiting: int = 0
+    waiting_jobs: Sequence[str] = ()
     rolled_back: Sequence[uuid.UUID] = ()
     messages: Sequence[MessageSeen] = ()
     streams: Sequence[StreamSeen] = ()

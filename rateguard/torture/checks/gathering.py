@@ -16,7 +16,10 @@ from typing import Any
 from django.db.models import Sum
 
 from rateguard import wiring
+from rateguard.conf import conf
 from rateguard.engine.errors import GateError
+from rateguard.engine.gate.codec import unpack_member
+from rateguard.engine.keys import GATE_KEYS, gate_prefix
 from rateguard.engine.providers.sim.log_file import read_log
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.torture.checks.connecting import connect_anew
@@ -40,6 +43,7 @@ EMPTY_WITHIN_S = 20.0
 """So long the gate may take to hear of the last ends: its caretaker compares it with the rows meanwhile."""
 ASKED_BY_API = 100
 PAGE = 1_000
+MOST_NAMED = 10
 
 
 def gather(site: Site, record: Record, faults: Sequence[Fault]) -> Evidence:
@@ -63,6 +67,7 @@ def gather(site: Site, record: Record, faults: Sequence[Fault]) -> Evidence:
         told=_told_by_api(site, record),
         held=held,
         waiting=waiting,
+        waiting_jobs=_who_waits() if waiting else (),
         rolled_back=site.world.rolled_back,
         messages=[MessageSeen(one.id, one.job, one.kind, one.trouble, one.at) for one in site.world.receiver.received],
         streams=_streams(site),
@@ -175,6 +180,19 @@ def _gate_once_empty() -> tuple[list[str], int]:
         if not (held or waiting) or time.monotonic() > deadline:
             return held, waiting
         time.sleep(0.5)
+
+
+def _who_waits() -> list[str]:
+    """Whose places the waiting room has, in which tree or under which budget; read from the gate's own keys, for a report alone."""
+    redis, found = wiring.redis_client(), []
+    for kind in ("jobs", "parked_jobs"):
+        beginning = f"{gate_prefix(conf().partition)}{GATE_KEYS[kind]}".encode()
+        for key in redis.scan_iter(match=beginning + b"*"):
+            where = key.removeprefix(beginning).decode(errors="replace").replace("\n", " ")
+            for member in typing.cast("list[bytes]", redis.zrange(key, 0, MOST_NAMED)):
+                job, _, _, _, attempt = unpack_member(member)
+                found.append(f"{job}.{attempt} in {kind} {where}")
+    return found
 
 
 def _held() -> list[str]:

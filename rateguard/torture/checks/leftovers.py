@@ -14,7 +14,8 @@ def reservations_left(evidence: Evidence) -> Found:
     for held in evidence.held:
         found.add(f"the gate holds {held}")
     if evidence.waiting:
-        found.add(f"{evidence.waiting} jobs wait in the gate", evidence.waiting)
+        found.add(f"{evidence.waiting} jobs wait in the gate by its count", evidence.waiting)
+        found.lines += [f"the waiting room has {place}" for place in evidence.waiting_jobs] or ["the waiting room itself is empty"]
     for attempt in evidence.attempts.values():
         if attempt.ended_at is None:
             found.add(f"attempt {attempt.job}.{attempt.number} is open by its row, of {attempt.holder}")
