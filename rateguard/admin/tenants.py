@@ -40,6 +40,7 @@ class TenantForm(ChangeForm):
     class Meta:
         model = Tenant
         fields = ("name", "weight", "time_zone", "max_waiting", "keep_bodies_days")
+        labels: ClassVar[dict[str, str]] = {"keep_bodies_days": "Days to keep requests and answers"}
         help_texts: ClassVar[dict[str, str]] = {
             "name": "Letters, digits, - and _. It stands in addresses and in what callers write.",
             "weight": "Its part of a contested lane against the others', from 1 to 1,000.",

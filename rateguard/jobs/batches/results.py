@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from rateguard.engine.errors import SecretUnreadable
+from rateguard.jobs.bodies import is_sealed
 from rateguard.jobs.models import Batch, BatchError, Job
 from rateguard.jobs.states import State
 
@@ -45,7 +47,9 @@ def _line(numbered: tuple[int, dict[str, Any]]) -> int:
 def _of_job(job: Job) -> dict[str, Any]:
     """As OpenAI's output files have it, with the job's status and line beside it."""
     response = error = None
-    if job.state == State.SUCCEEDED and job.result is not None:
+    if job.state == State.SUCCEEDED and job.result is not None and is_sealed(job.result):
+        error = {"code": SecretUnreadable.code, "message": "the answer was encrypted with a key that is not there"}
+    elif job.state == State.SUCCEEDED and job.result is not None:
         response = {"status_code": 200, "request_id": job.request_id, "body": orjson.Fragment(job.result)}
     elif job.state == State.SUCCEEDED:
         error = {"code": NOT_KEPT, "message": "the answer is not kept" if not job.is_stored else "the answer was removed"}
