@@ -129,7 +129,7 @@ def _words(books: Books) -> str:
     if not books.is_gate_asked:
         parts.append("the gate does not answer, and was not compared")
     left = len(books.open_differences)
-    parts.append(f"{left} differences" if left else "all books agree")
+    parts.append(f"{left:,} {'difference' if left == 1 else 'differences'}" if left else "all books agree")
     return "\n".join(part for part in parts if part)
 
 
