@@ -80,7 +80,8 @@ class AddFieldOnce(AddField):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
     def _is_there(self, schema_editor: Editor, model: type[Model]) -> bool:
-        return _asked(schema_editor, _COLUMN, _table(model), str(model._meta.get_field(self.name).column))  # noqa: SLF001 - as Django's own
+        field: Any = model._meta.get_field(self.name)  # noqa: SLF001 - as Django's own operations
+        return _asked(schema_editor, _COLUMN, _table(model), field.column)
 
 
 class WidenField(AlterField):
