@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.queries.in_the_way import InTheWay
@@ -157,7 +158,8 @@ def _submitted(told: _Told) -> Step:
 def _first_lane(past: Past) -> str:
     """The lane that it came in on."""
     moves = (event.detail for event in past.events if event.kind in _CHANGES_LANE)
-    return str(next(moves, {}).get("from", Lane(past.job.lane).label))
+    first: dict[str, Any] = next(moves, {})
+    return str(first.get("from", Lane(past.job.lane).label))
 
 
 def _released(told: _Told) -> Step:

@@ -41,12 +41,8 @@ class RouteForm(ChangeForm):
 
     name = forms.CharField(max_length=128, help_text="As callers write it. A renamed model is another one to whoever waits.")
     is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
-    max_tries = forms.IntegerField(
-        required=False, label="Tries", help_text="Failures before a job fails; empty: as the settings say."
-    )
-    retry_base_ms = forms.IntegerField(
-        required=False, label="First wait (ms)", help_text="The longest before a first retry; it doubles."
-    )
+    max_tries = forms.IntegerField(required=False, label="Tries", help_text="Failures before a job fails; empty: as the settings say.")
+    retry_base_ms = forms.IntegerField(required=False, label="First wait (ms)", help_text="The longest before a first retry; it doubles.")
     retry_max_ms = forms.IntegerField(required=False, label="Longest wait (ms)", help_text="Before any retry.")
 
     def prepare(self) -> None:

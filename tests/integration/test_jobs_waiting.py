@@ -14,8 +14,8 @@ from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job, JobEvent
 from rateguard.jobs.states import TERMINAL, State
 from rateguard.jobs.upkeep import recover
-from rateguard.jobs.upkeep.releasing import Releasing
 from rateguard.jobs.upkeep.refuse import refuse
+from rateguard.jobs.upkeep.releasing import Releasing
 from tenants.models import LedgerEntry
 from tests.line import events_of, has_ended, state_of, wait_for
 

@@ -325,7 +325,14 @@ def test_the_command_takes_back_estimates_of_a_complete_bill(line, bill_file, ca
 
 
 @pytest.mark.parametrize(
-    "options", [["--complete", "nobody"], ["--since", "2030-13-01"], ["--complete", "sim", "--until", "now"], ["--columns", "day=a"], ["--format", "csv"]]
+    "options",
+    [
+        ["--complete", "nobody"],
+        ["--since", "2030-13-01"],
+        ["--complete", "sim", "--until", "now"],
+        ["--columns", "day=a"],
+        ["--format", "csv"],
+    ],
 )
 def test_the_command_refuses_what_it_does_not_understand(line, bill_file, options):
     with pytest.raises(CommandError):

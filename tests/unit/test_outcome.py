@@ -81,7 +81,8 @@ def test_an_answer_speaks_for_its_deployment_and_tells_how_long_it_took():
 
 
 def test_a_failure_tells_how_long_it_took():
-    settlement = failed(CLAIMED, PLACE, ProviderError("late", kind=ErrorKind.TIMEOUT), 60_000, has_left=True, chance=0.5, settings=RetrySettings()).settlement
+    late = ProviderError("late", kind=ErrorKind.TIMEOUT)
+    settlement = failed(CLAIMED, PLACE, late, 60_000, has_left=True, chance=0.5, settings=RetrySettings()).settlement
     assert (settlement.verdict, settlement.latency_ms, settlement.used) == (Verdict.FAILURE, 60_000, True)
 
 

@@ -107,9 +107,7 @@ class RouteChangesShape(RequestShape):
         help_text="By name or id, the first one first; a change names all of them.",
     )
     is_enabled = FlagField(required=False)
-    max_tries = whole(
-        *RETRY_RANGES["max_tries"], required=False, allow_null=True, help_text="null: as the settings say."
-    )
+    max_tries = whole(*RETRY_RANGES["max_tries"], required=False, allow_null=True, help_text="null: as the settings say.")
     retry_base_ms = whole(*RETRY_RANGES["retry_base_ms"], required=False, allow_null=True)
     retry_max_ms = whole(*RETRY_RANGES["retry_max_ms"], required=False, allow_null=True)
 

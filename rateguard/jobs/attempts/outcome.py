@@ -107,9 +107,7 @@ def failed(
     return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
 
 
-def stopped(
-    claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool, is_requeued: bool = False
-) -> Finished:
+def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool, is_requeued: bool = False) -> Finished:
     """The end of a call that was given up: charged as reserved if it had left.
 
     Where a person cancelled it, its job is over; where one put it back in line, or its worker leaves, the job goes back, unless it may

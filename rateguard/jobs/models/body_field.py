@@ -37,7 +37,7 @@ class BodyField(models.TextField):  # type: ignore[type-arg]  # of texts, and of
         return name, "django.db.models.TextField", args, keywords
 
 
-class SealedJsonField(models.JSONField):  # type: ignore[type-arg]  # of whatever JSON can say
+class SealedJsonField(models.JSONField):
     """JSON in which requests stand, such as those of a chain's next steps: sealed, it is one text.
 
     What is sealed with a key that is gone stays that text: whoever needs what is in it fails, and tries again.
