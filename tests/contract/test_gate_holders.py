@@ -10,7 +10,8 @@ import pytest
 from rateguard.engine.gate.contract import HeldReservation, Holder, Settlement, WorkClass
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.lanes import Lane
-from tests.contract.gate_line import deployment, ended, model, requests, sent
+from rateguard.engine.limits.limit import Metric
+from tests.contract.gate_line import deployment, ended, model, requests, sent, window
 
 HIGH_ONLY = (Lane.HIGH,)
 
@@ -226,9 +227,21 @@ def test_an_adopted_grant_belongs_to_its_holder_and_is_no_longer_suspect(bounded
     bounded.gate.adopt(granted[0].reservation, "w")
 
     assert suspected(bounded) == []
-    assert bounded.gate.held(0, 9)[1] == (HeldReservation(granted[0].reservation, "w", is_alive=True, age_ms=6_000),)
+    assert bounded.gate.held(0, 9)[1] == (HeldReservation(granted[0].reservation, "w", is_alive=True, age_ms=0),)
     assert bounded.gate.inspect().unsent == 0
     assert bounded.admit_all() == []  # the slot is taken, not free
+
+
+def test_windows_count_an_adopted_grant_from_its_adoption_on(bounded):
+    bounded.open(window("a", Metric.REQUESTS, 1, 10_000), models=(model("m", deployment("a")),))
+    bounded.enqueue(*bounded.jobs(2))
+    granted = bounded.admit_all()
+    bounded.wait(6_000)
+    bounded.gate.adopt(granted[0].reservation, "w")
+    bounded.wait(9_900)  # it was granted 15.9 s ago, and sent at any time since
+    assert bounded.admit_all() == []
+    bounded.wait(400)
+    assert len(bounded.admit_all()) == 1
 
 
 def test_adopting_what_somebody_holds_or_nobody_knows_changes_nothing(bounded):

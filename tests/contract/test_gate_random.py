@@ -202,7 +202,7 @@ class Gates(RuleBasedStateMachine):
             assert (attempt.holder, held.is_alive) == (held.holder, False)
             if not held.holder and adopt:
                 self.pair.both(lambda gate, rid=held.reservation: gate.adopt(rid, "w1"))
-                attempt.holder = "w1"
+                self.ledger.send(held.reservation, "w1", self.clock.now_ms)  # the latest that it can have left
                 continue
             job, grant = attempt.job, attempt.grant
             settled.append(Settlement(held.reservation, bool(held.holder), job.input_tokens, job.max_output_tokens, grant.cost))

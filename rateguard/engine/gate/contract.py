@@ -266,7 +266,10 @@ class Gate(Protocol):
         ...
 
     def adopt(self, reservation: ReservationId, holder: str) -> None:
-        """A reservation that nobody claimed belongs to a live holder after all (its row says so)."""
+        """A reservation that nobody claimed belongs to a live holder after all (its row says so).
+
+        Nobody knows when it was sent: windows count it from now on, which is the latest that it can have been.
+        """
         ...
 
     def suspects(self, most: int) -> tuple[HeldReservation, ...]:

@@ -25,6 +25,7 @@ from rateguard.engine.gate.contract import (
     ReservationId,
     Running,
     ScopeRecord,
+    Sent,
     Step,
     StepReply,
     Waiting,
@@ -153,8 +154,9 @@ class MemoryGate:
         """See contract.Gate."""
         with self._lock:
             self._open_epoch()
-            if reservation in self._reservations.open:
-                self._reservations.claim(reservation, self._reservations.open[reservation], holder)
+            held = self._reservations.open.get(reservation)
+            if held is not None and not held.holder:
+                self._reservations.note_sent(Sent(reservation, holder, 0), self._now())
 
     def suspects(self, most: int) -> tuple[HeldReservation, ...]:
         """See contract.Gate."""

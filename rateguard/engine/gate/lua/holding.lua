@@ -17,10 +17,12 @@ operation('leave', function()
   return 1
 end)
 
--- A reservation that nobody claimed belongs to a live holder after all. ARGV[1] msgpack [now|false, reservation, holder]. Returns 1.
+-- A reservation that nobody claimed belongs to a live holder after all; nobody knows when it was sent, at the latest now.
+-- ARGV[1] msgpack [now|false, reservation, holder]. Returns 1.
 operation('adopt', function()
   local record = reservations.of(args[2])
-  if record then reservations.claim(args[2], record, args[3]) end
+  if record and record[8] == '' then reservations.note_sent(args[2], args[3], 0) end
+  limits.flush()
   reservations.flush()
   holders.flush()
   return 1
