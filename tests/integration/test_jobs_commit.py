@@ -9,6 +9,7 @@ from rateguard import wiring
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
+from rateguard.engine.retry import RetrySettings
 from rateguard.jobs.attempts.outcome import failed, succeeded
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import State
@@ -75,7 +76,7 @@ def good(line, claimed, usage=None):
 
 def bad(line, claimed, kind=ErrorKind.SERVER, **more):
     place = wiring.directory().places[line.deployment.pk]
-    return failed(claimed, place, ProviderError("no", kind=kind, **more), 10, has_left=True, chance=0.0)
+    return failed(claimed, place, ProviderError("no", kind=kind, **more), 10, has_left=True, chance=0.0, settings=RetrySettings())
 
 
 def test_ends_that_come_together_commit_together(line, add, database):
