@@ -181,6 +181,7 @@ class Side:
         from rateguard.jobs.upkeep.compare import compare  # noqa: PLC0415 - as above
         from rateguard.jobs.upkeep.hindrances import note_hindrances  # noqa: PLC0415 - as above
         from rateguard.jobs.upkeep.releasing import Releasing  # noqa: PLC0415 - as above
+        from rateguard.jobs.upkeep.sweeping import page_after, queued_between  # noqa: PLC0415 - as above
 
         pump = Pump(self._gate, Publisher(), on_refused=lambda *_: None)  # never started
         counts, now = recover.Counts(), _now()
@@ -190,9 +191,10 @@ class Side:
         with _timed(times, "expire"):
             recover.expire(pump, counts)
         with _timed(times, "sweep_new"):
-            recover.sweep_new(pump, now - dt.timedelta(seconds=1), now)
+            pump.enqueue(queued_between(now - dt.timedelta(seconds=1), now))
         with _timed(times, "sweep_page"):
-            self._page = recover.sweep_on(pump, self._page)
+            page, self._page = page_after(self._page)
+            pump.enqueue(page)
         with _timed(times, "reap"):
             recover.reap(self._gate, pump, counts)
         with _timed(times, "tell"):

@@ -25,13 +25,12 @@ from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
 from rateguard.jobs.upkeep.purging import Purge
 from rateguard.jobs.upkeep.releasing import Releasing
+from rateguard.jobs.upkeep.sweeping import Sweep
 from tenants.models import ConfigVersion
 
 logger = logging.getLogger(__name__)
 
 LEASE_S = 5
-HINT_MAY_TAKE = dt.timedelta(seconds=1)
-"""A row's hint reaches the gate within this time, or it is lost. Of a longer transaction the page of all rows finds it."""
 STOPS_EVERY = 5
 """Rounds between two looks for jobs that their run's stop left behind."""
 LOOK_EVERY = 5
@@ -56,7 +55,7 @@ class Caretaker:
         self._releasing = Releasing()
         self._rounds = 0
         self._pushed_version = -1
-        self._page: tuple[dt.datetime, uuid.UUID] | None = None
+        self._sweep = Sweep(holder)
         self._purge = Purge()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,7 +103,7 @@ class Caretaker:
         counts = recover.Counts()
         recover.expire(self._pump, counts)
         counts.released += self._releasing.release(self._pump)
-        self._sweep()
+        self._sweep.go_on(self._pump)
         recover.reap(self._gate, self._pump, counts)
         counts.told += outbox.sweep()
         tend_batches(self._pump)
@@ -155,15 +154,6 @@ class Caretaker:
             is_written = wiring.push_configuration()
             self._pushed_version = version if is_written else self._pushed_version
             self._pump.kick()  # there may be more room now
-
-    def _sweep(self) -> None:
-        """New rows since the last sweep, whoever made it, and one page of all."""
-        lease = Lease.objects.get(name=CARETAKER)
-        began = timezone.now()
-        since = (lease.swept_at or began) - 2 * HINT_MAY_TAKE
-        recover.sweep_new(self._pump, since, began - HINT_MAY_TAKE)
-        Lease.objects.filter(name=CARETAKER, holder=self._holder).update(swept_at=began)
-        self._page = recover.sweep_on(self._pump, self._page)
 
     def _note_repairs(self, count: int) -> None:
         """People read this figure in the lease's row; it rises by faults alone."""

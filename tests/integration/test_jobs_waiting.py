@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from unittest import mock
 
 import pytest
 from django.db import transaction
@@ -11,11 +12,13 @@ from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.gate.contract import Refusal, Refused
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.line.pump import process_pump
-from rateguard.jobs.models import Job, JobEvent
+from rateguard.jobs.line.waiting import waiting_of
+from rateguard.jobs.models import CARETAKER, Job, JobEvent, Lease
 from rateguard.jobs.states import TERMINAL, State
-from rateguard.jobs.upkeep import recover
+from rateguard.jobs.upkeep import recover, sweeping
 from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.jobs.upkeep.releasing import Releasing
+from rateguard.jobs.upkeep.sweeping import Sweep, page_after, queued_between
 from tenants.models import LedgerEntry
 from tests.line import events_of, has_ended, state_of, wait_for
 
@@ -179,7 +182,7 @@ def test_a_released_job_takes_its_place_now_and_a_retried_one_keeps_its_own(line
 def test_a_row_whose_hint_was_lost_is_found_by_the_sweep_of_new_rows(line):
     job = line.submit(run_at=after(60))
     Job.objects.update(state=State.QUEUED, run_at=None, queued_at=after(0))
-    recover.sweep_new(process_pump(), after(-15), after(1))
+    process_pump().enqueue(queued_between(after(-15), after(1)))
     line.settled()
     assert line.gate.inspect().waiting == 1
     line.beat()
@@ -187,12 +190,13 @@ def test_a_row_whose_hint_was_lost_is_found_by_the_sweep_of_new_rows(line):
 
 
 def test_the_sweep_of_all_rows_goes_page_by_page_and_begins_again(line, monkeypatch):
-    monkeypatch.setattr(recover, "PAGE", 2)
+    monkeypatch.setattr(sweeping, "PAGE", 2)
     line.submit_many(5, run_at=after(60))
     Job.objects.update(state=State.QUEUED, run_at=None, queued_at=after(-3_600))
     place, waiting = None, []
     for _ in range(3):
-        place = recover.sweep_on(process_pump(), place)
+        page, place = page_after(place)
+        process_pump().enqueue(page)
         line.settled()
         waiting.append(line.gate.inspect().waiting)
     assert (waiting, place) == ([2, 4, 5], None)
@@ -201,19 +205,44 @@ def test_the_sweep_of_all_rows_goes_page_by_page_and_begins_again(line, monkeypa
 def test_sweeping_what_waits_already_changes_nothing(line):
     line.submit_many(3)
     for _ in range(2):
-        recover.sweep_new(process_pump(), after(-15), after(1))
-        recover.sweep_on(process_pump(), None)
+        process_pump().enqueue(queued_between(after(-15), after(1)))
+        process_pump().enqueue(page_after(None)[0])
     line.settled()
     assert line.gate.inspect().waiting == 3
     line.beat()
     assert len(line.claim(line.next_message())) == 3
 
 
+def test_what_ended_between_a_sweeps_look_and_its_word_goes_out_with_the_next_sweep(line):
+    job = line.submit()
+    line.settled()
+    Lease.objects.create(name=CARETAKER, holder="w", expires_at=after(60))
+    sweep, read_before = Sweep("w"), [waiting_of(job)]
+    cancel(job)
+    with mock.patch.object(sweeping, "page_after", return_value=(read_before, None)):
+        sweep.go_on(process_pump())
+    line.settled()
+    assert line.gate.inspect().waiting == 1
+    sweep.go_on(process_pump())
+    line.settled()
+    assert line.gate.inspect().waiting == 0
+
+
+def test_what_waits_as_it_was_brought_in_stays(line):
+    line.submit_many(3)
+    Lease.objects.create(name=CARETAKER, holder="w", expires_at=after(60))
+    sweep = Sweep("w")
+    for _ in range(3):
+        sweep.go_on(process_pump())
+    line.settled()
+    assert line.gate.inspect().waiting == 3
+
+
 def test_a_granted_job_is_not_granted_again_by_a_sweep(line):
     line.submit()
     line.beat()
     message = line.next_message()
-    recover.sweep_new(process_pump(), after(-15), after(1))
+    process_pump().enqueue(queued_between(after(-15), after(1)))
     line.settled()
     assert line.messages.empty()
     assert line.gate.inspect().waiting == 0

@@ -7,12 +7,9 @@ running under a dead one → abandon, charge as reserved, requeue or fail.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import itertools
 import uuid
 from collections.abc import Iterable, Sequence
 
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement
@@ -21,7 +18,7 @@ from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from, waiting_of
+from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Attempt, Delivery, Job
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, REQUEUE, STOP, TERMINAL, AttemptState, State
 
@@ -62,22 +59,6 @@ def expire(pump: Pump, counts: Counts) -> None:
     pump.withdraw(waiting_of(row) for row in rows if row.state == State.QUEUED)
     announce(ended)
     counts.expired += len(ended)
-
-
-def sweep_new(pump: Pump, since: dt.datetime, until: dt.datetime) -> None:
-    """Bring in rows that queued in that time: their hint may have been lost. Enqueueing twice changes nothing."""
-    rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since, queued_at__lt=until).order_by("queued_at", "pk")
-    pump.enqueue(itertools.starmap(waiting_from, rows.values_list(*WAITING_COLUMNS)[: 4 * PAGE]))
-
-
-def sweep_on(pump: Pump, after: tuple[dt.datetime, uuid.UUID] | None) -> tuple[dt.datetime, uuid.UUID] | None:
-    """Bring in the next page of all queued rows, in their order. Returns where it came to; None: the end, begin again."""
-    rows = Job.objects.filter(state=State.QUEUED).order_by("queued_at", "pk")
-    if after is not None:
-        rows = rows.filter(Q(queued_at__gt=after[0]) | Q(queued_at=after[0], pk__gt=after[1]))
-    page = list(rows.values_list(*WAITING_COLUMNS)[:PAGE])
-    pump.enqueue(itertools.starmap(waiting_from, page))
-    return (page[-1][1], page[-1][0]) if len(page) == PAGE else None
 
 
 # ---- the reaper
