@@ -24,13 +24,13 @@ from rateguard.embedded.postgres import programs_folder
 from rateguard.embedded.process import free_port
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import Refusal
-from rateguard.jobs.ends.follow import stop_following
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from tenants.access import POWERS, Power
 from tenants.keys import issue_key
 from tenants.models import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget, Tenant
 from tests.acceptance.pages import PROJECT, Reader, anchors_of, blocks_of, links_of, shell_environment, written_pages
+from tests.following import follower  # noqa: F401
 from tests.webprocess import start_web  # noqa: F401
 
 PAGES = written_pages()
@@ -67,7 +67,7 @@ def secrets(sim, monkeypatch):
 
 
 @pytest.fixture
-def reader(child_env, secrets, tmp_path):
+def reader(child_env, secrets, tmp_path, follower):
     """Who reads: in an empty folder from which manage.py can be called as in the project's."""
     folder = tmp_path / "reader"
     folder.mkdir()
@@ -75,7 +75,6 @@ def reader(child_env, secrets, tmp_path):
     made = Reader(folder, {**shell_environment(child_env, sys.executable), **secrets, "PORT": str(free_port())})
     yield made
     made.leave()
-    stop_following()
 
 
 @pytest.fixture

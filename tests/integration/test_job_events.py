@@ -22,7 +22,7 @@ from tests.eventreading import parts_of, voided
 from tests.following import follower  # noqa: F401
 from tests.line import MODEL, has_ended, wait_for
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("follower")]
 
 
 @pytest.fixture
