@@ -1,12 +1,17 @@
 """The reaper acts on the row. Each branch; the reconciler; and what a job is that its workers die of."""
 
+import dataclasses
+import datetime as dt
+
 import pytest
+from django.utils import timezone
 
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.money import Usage
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, State
 from rateguard.jobs.upkeep import recover
@@ -42,6 +47,23 @@ def sent(line, claimed, holder="w1"):
 def end(claimed, **fields):
     told = {"state": AttemptState.SUCCEEDED, "transition": SUCCEED, "usage": USED, "nano_usd": 5_000}
     settle([Ended(job=claimed.job, attempt=claimed.attempt, **{**told, **fields})])
+
+
+# ---- a hint that came too late
+
+
+def test_an_attempt_that_ended_and_is_granted_anew_is_charged_once(line, reap):
+    budget = line.budget(10**9)
+    claimed = line.run()
+    late_hint = dataclasses.replace(waiting_of(Job.objects.get(pk=claimed.job)), attempt=claimed.attempt - 1)
+    end(claimed)
+    line.end_in_gate(claimed, 5_000)
+    Attempt.objects.update(finished_at=timezone.now() - dt.timedelta(seconds=60))
+    process_pump().enqueue([late_hint])
+    assert line.claim(line.next_message()) == []
+    line.pass_time(6_000, "w1")
+    assert reap().settled == 1
+    assert (line.used(budget).used, line.used(budget).reserved, line.gate.inspect().waiting) == (5_000, 0, 0)
 
 
 # ---- nobody claimed the grant

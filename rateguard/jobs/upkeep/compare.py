@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 
 from django.db.models import Q
@@ -29,10 +30,11 @@ def compare(gate: Gate, pump: Pump, counts: Counts) -> None:
     seen: set[ReservationId] = set()
     cursor = 0
     while True:
+        asked_at = time.monotonic()
         cursor, page = gate.held(cursor, PAGE)
         seen.update(held.reservation for held in page)
         right = _right_keys(page)
-        mend(gate, pump, [held for held in page if held.holder and held.reservation not in right], counts)
+        mend(gate, pump, [held for held in page if held.holder and held.reservation not in right], counts, asked_at=asked_at)
         if cursor == 0:
             break
     lost = _running_keys(running - seen)

@@ -7,6 +7,7 @@ running under a dead one → abandon, charge as reserved, requeue or fail.
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement
 from rateguard.jobs.attempts.outcome import as_reserved
 from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.clock import database_now
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import Pump
@@ -66,13 +68,15 @@ def expire(pump: Pump, counts: Counts) -> None:
 
 def reap(gate: Gate, pump: Pump, counts: Counts) -> None:
     """Look at reservations that nobody claimed in time and at those of dead holders."""
-    mend(gate, pump, gate.suspects(PAGE), counts)
+    asked_at = time.monotonic()
+    mend(gate, pump, gate.suspects(PAGE), counts, asked_at=asked_at)
 
 
-def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts) -> None:
-    """Act on the rows of these reservations."""
+def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts, *, asked_at: float) -> None:
+    """Act on the rows of these reservations. asked_at: time.monotonic() before the gate was asked for them."""
     if not page:
         return
+    is_granted_anew = _Anew(asked_at)
     jobs = {held.reservation.job for held in page}
     attempts = {(row.reservation_id, row.number): row for row in Attempt.objects.filter(reservation_id__in=jobs).select_related("job")}
     unclaimed: list[ReservationId] = []
@@ -82,7 +86,7 @@ def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts
         if attempt is None:
             unclaimed.append(held.reservation)
         elif attempt.state != AttemptState.RUNNING:
-            pump.settle([(_settlement_of(attempt), None)])
+            pump.settle([(Settlement(held.reservation, used=False) if is_granted_anew(held, attempt) else _settlement_of(attempt), None)])
             counts.settled += 1
         elif not held.holder:
             gate.adopt(held.reservation, attempt.holder)
@@ -91,6 +95,23 @@ def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts
             dead.append(attempt)
     counts.returned += return_grants(pump, unclaimed)
     abandon(pump, dead, counts)
+
+
+class _Anew:
+    """Whether an attempt that ended was granted a second time, under the number that it had.
+
+    A hint that comes in after the end (read before it, or held up on its way) waits like any other and is granted; the rows refuse its
+    claim. To settle it as its row says would charge the attempt twice. Told by ages: what was granted after its end is younger than that.
+    """
+
+    def __init__(self, asked_at: float) -> None:
+        self._now, self._since_ms = database_now(), (time.monotonic() - asked_at) * 1000
+
+    def __call__(self, held: HeldReservation, attempt: Attempt) -> bool:
+        if held.holder or attempt.finished_at is None:
+            return False
+        ended_ago_ms = (self._now - attempt.finished_at).total_seconds() * 1000
+        return held.age_ms + self._since_ms < ended_ago_ms
 
 
 def _settlement_of(attempt: Attempt) -> Settlement:

@@ -41,15 +41,13 @@ class Sweep:
     def go_on(self, pump: Pump) -> None:
         """New rows since the last sweep, whoever made it, and one page of all. Enqueueing twice changes nothing."""
         pump.withdraw(gone(self._brought))
-        page, self._place = page_after(self._place)
-        self._brought = [*self._new(), *page]
-        pump.enqueue(self._brought)
-
-    def _new(self) -> list[Waiting]:
         lease, began = Lease.objects.get(name=CARETAKER), database_now()
-        found = queued_between((lease.swept_at or began) - 2 * HINT_MAY_TAKE, began - HINT_MAY_TAKE)
+        new = queued_between((lease.swept_at or began) - 2 * HINT_MAY_TAKE, began - HINT_MAY_TAKE)
+        pump.enqueue(new)
         Lease.objects.filter(name=CARETAKER, holder=self._holder).update(swept_at=began)
-        return found
+        page, self._place = page_after(self._place)
+        pump.enqueue(page)
+        self._brought = [*new, *page]
 
 
 def queued_between(since: dt.datetime, until: dt.datetime) -> list[Waiting]:
