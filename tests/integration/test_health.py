@@ -124,13 +124,10 @@ class TestWebProcess:
                     status, told = call(http, "GET", "/readyz")
                     assert time.monotonic() - began_at < 1.0
                     assert status == 503
-                    assert {name: check["state"] for name, check in told["checks"].items()} == {
-                        "database": "no_answer",
-                        "migrations": "no_answer",
-                        "redis": "failed",
-                        "gate": "failed",
-                        "broker": "no_answer",
-                    }
+                    states = {name: check["state"] for name, check in told["checks"].items()}
+                    of_database = {states.pop("database"), states.pop("migrations")}
+                    assert of_database <= {"no_answer", "failed"}  # once the pool knows, it says so before the time is over
+                    assert states == {"redis": "failed", "gate": "failed", "broker": "no_answer"}
                     assert not {"secret", "127.0.0.1", str(listener)} & set(orjson.dumps(told).decode().replace('"', " ").split())
                     began_at = time.monotonic()
                     assert call(http, "GET", "/healthz") == (200, {"status": "alive"})

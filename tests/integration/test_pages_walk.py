@@ -29,7 +29,8 @@ OPEN = {"dashboard/signin": 200, "dashboard/signin/<str:secret>": 410, "admin/lo
 """What anybody may open, and what it answers to who is not signed in; every other address asks to sign in."""
 ASKING = {"/dashboard/signin", "/admin/login/", "/admin/"}
 GUESSED = {
-    "tenant": FOREIGN, "name": FOREIGN, "tenant_id": NUMBER, "job": JOB, "run": RUN, "key": NUMBER, "api_key": NUMBER, "user": "grue-user",
+    "tenant": FOREIGN, "name": FOREIGN, "tenant_id": NUMBER, "job": JOB, "run": RUN, "batch": RUN, "key": NUMBER, "api_key": NUMBER,
+    "user": "grue-user",
     "team": "grue-team", "deployment": "grue-deployment", "account": "grue-account", "label": "grue=label", "cost_center": "grue-center",
     "scope": NUMBER, "q": FOREIGN, "cursor": NUMBER, "page": NUMBER, "order": "tenant", "zone": "Europe/Berlin",
 }  # fmt: skip
