@@ -8,16 +8,16 @@ import time
 from django.db import connection
 from django.utils import timezone
 
-_READ = {"postgresql": "select statement_timestamp()", "sqlite": "select strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
-
 
 def database_now() -> dt.datetime:
-    """The database's time, aware."""
+    """The database's time, aware. SQLite has none but this process's, and would tell it in whole milliseconds, behind rows made here."""
+    if connection.vendor == "sqlite":
+        return timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(_READ[connection.vendor], [])
+        cursor.execute("select statement_timestamp()", [])
         (now,) = cursor.fetchone()
-    found: dt.datetime = dt.datetime.fromisoformat(now) if isinstance(now, str) else now
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    found: dt.datetime = now
+    return found
 
 
 KNOWN_S = 60.0
@@ -28,13 +28,10 @@ _anchor: tuple[dt.datetime, float] | None = None
 
 
 def now() -> dt.datetime:
-    """The database's time for rows that are made here: read once a minute, and reckoned from there by a clock that nobody sets.
-
-    SQLite has no clock but this process's.
-    """
+    """The database's time for rows that are made here: read once a minute, and reckoned from there by a clock that nobody sets."""
     global _anchor  # noqa: PLW0603 - a lost race costs one more read
     if connection.vendor == "sqlite":
-        return timezone.now()
+        return database_now()
     if _anchor is None or time.monotonic() - _anchor[1] > KNOWN_S:
         _anchor = (database_now(), time.monotonic())
     return _anchor[0] + dt.timedelta(seconds=time.monotonic() - _anchor[1])

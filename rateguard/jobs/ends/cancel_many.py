@@ -13,7 +13,7 @@ from rateguard.jobs.ends.cancel import ask_running
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
+from rateguard.jobs.line.waiting import waiting_among
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import CANCEL, State
 
@@ -56,6 +56,6 @@ def _cancel_page(ids: Sequence[uuid.UUID], pump: Pump, by: str, columns: dict[st
 def _end_waiting(jobs: QuerySet[Job], pump: Pump, by: str, columns: dict[str, Any]) -> list[uuid.UUID]:
     ended = end(jobs, CANCEL, by=by, **columns)
     if ended:
-        pump.withdraw(waiting_from(*row) for row in Job.objects.filter(pk__in=ended).values_list(*WAITING_COLUMNS))
+        pump.withdraw(waiting_among(Job.objects.filter(pk__in=ended)))
         announce(ended)
     return ended

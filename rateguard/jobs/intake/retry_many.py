@@ -17,7 +17,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.intake.retry import AS_NEW, RENEWED, prepare
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
+from rateguard.jobs.line.waiting import waiting_among
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import RESUBMIT
@@ -62,8 +62,7 @@ def _retry_page(ids: Sequence[uuid.UUID], pump: Pump, as_of: dt.datetime, by: st
     with transaction.atomic():
         moved = _write(judged, before, as_of, by)
         if here is None and moved:
-            queued = Job.objects.filter(pk__in=[row.pk for row in moved])
-            hints = [waiting_from(*row) for row in queued.values_list(*WAITING_COLUMNS)]
+            hints = waiting_among(Job.objects.filter(pk__in=[row.pk for row in moved]))
             transaction.on_commit(lambda: pump.enqueue(hints), robust=True)
     if here is not None:
         inplace.run_here(moved, here)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Collection, Iterator
+
+from django.db.models import QuerySet
 
 from rateguard import wiring
 from rateguard.engine.gate.contract import ReservationId, Running, Waiting
@@ -61,6 +64,11 @@ def waiting_from(  # noqa: PLR0917 - a row's columns, in their order
         attempt=attempt,
         deadline_ms=deadline_ms,
     )
+
+
+def waiting_among(rows: QuerySet[Job]) -> list[Waiting]:
+    """These rows, read by WAITING_COLUMNS alone: requests and answers stay where they are."""
+    return list(itertools.starmap(waiting_from, rows.values_list(*WAITING_COLUMNS)))
 
 
 def running_attempts(among: Collection[ReservationId] | None = None) -> Iterator[Running]:

@@ -11,22 +11,19 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Q
 
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.keys import requeue_channel
 from rateguard.jobs.ends.asking import ask, requeue_word, tell
-from rateguard.jobs.ends.transition import end
+from rateguard.jobs.ends.release import bring_in, release
 from rateguard.jobs.insight.search import HEAVY
 from rateguard.jobs.intake.allowed import check_row
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.line.pump import Pump, process_pump
-from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
 from rateguard.jobs.models import Delivery, Job
-from rateguard.jobs.states import RELEASE, State
+from rateguard.jobs.states import State
 from tenants.models import ApiKey
 
 PAGE = 500
@@ -66,7 +63,7 @@ def requeue(job: Job, *, by: str = "", key: ApiKey | None = None) -> Job:
     if moved.asked or moved.released:
         return job
     if job.state == State.QUEUED:
-        _tell_gate([job.pk], pump)
+        bring_in([job.pk], pump)
     elif job.state == State.RUNNING and job.requeue_requested:
         _tell_holders([(job.pk, job.attempt)])
     elif job.state != State.RUNNING or not _is_stoppable(job):
@@ -97,23 +94,8 @@ def _requeue_page(ids: Sequence[uuid.UUID], pump: Pump, by: str) -> Requeued:
     rows = Job.objects.filter(pk__in=ids)
     asked = ask(rows.filter(_STOPPABLE), ASKED_BACK, by)
     _tell_holders(asked)
-    released = _release(rows, pump, by)
+    released = release(rows, pump, by=by)
     return Requeued(tuple(job for job, _ in asked), tuple(released))
-
-
-def _release(rows: QuerySet[Job], pump: Pump, by: str) -> list[uuid.UUID]:
-    """As when their time comes: one that was tried keeps its old place."""
-    with transaction.atomic():
-        first_time, tried = rows.filter(attempt=0), rows.filter(attempt__gt=0)
-        moved = end(first_time, RELEASE, by=by, queued_at=Now()) + end(tried, RELEASE, by=by)
-        if moved:
-            transaction.on_commit(lambda: _tell_gate(moved, pump), robust=True)
-    return moved
-
-
-def _tell_gate(ids: Sequence[uuid.UUID], pump: Pump) -> None:
-    queued = Job.objects.filter(pk__in=ids, state=State.QUEUED)
-    pump.enqueue(waiting_from(*row) for row in queued.values_list(*WAITING_COLUMNS))
 
 
 def _tell_holders(asked: Sequence[tuple[uuid.UUID, int]]) -> None:

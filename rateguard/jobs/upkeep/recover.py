@@ -18,9 +18,10 @@ from rateguard.jobs.attempts.outcome import as_reserved
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.ends.finished import announce
+from rateguard.jobs.ends.release import bring_in
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import waiting_of
+from rateguard.jobs.line.waiting import waiting_among, waiting_of
 from rateguard.jobs.models import Attempt, Delivery, Job
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, REQUEUE, STOP, TERMINAL, AttemptState, State
 
@@ -138,7 +139,7 @@ def return_grants(pump: Pump, unclaimed: Sequence[ReservationId]) -> int:
     claimed = Attempt.objects.filter(reservation_id__in=[one.job for one in unclaimed]).values_list("reservation_id", "number")
     returned = set(unclaimed) - {ReservationId(job, number) for job, number in claimed}
     pump.settle([(Settlement(one, used=False), None) for one in sorted(returned)])
-    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=[one.job for one in returned], state=State.QUEUED)))
+    bring_in([one.job for one in returned], pump)
     return len(returned)
 
 
@@ -213,4 +214,4 @@ def wait_again(ids: Iterable[uuid.UUID], pump: Pump) -> None:
     """Rows that a settle put back wait again; those that somebody asked to cancel while they ran are over."""
     rows = Job.objects.filter(pk__in=list(ids))
     announce(end(rows.filter(cancel_requested=True), CANCEL))
-    pump.enqueue(map(waiting_of, rows.filter(state=State.QUEUED)))
+    pump.enqueue(waiting_among(rows.filter(state=State.QUEUED)))

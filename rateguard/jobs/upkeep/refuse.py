@@ -13,6 +13,7 @@ from rateguard import wiring
 from rateguard.engine.gate.contract import MOST_NODES, Refusal, Refused
 from rateguard.engine.scopes import kind_of, name_of, parts_of
 from rateguard.jobs.ends.finished import announce
+from rateguard.jobs.ends.release import bring_in
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.insight.naming import in_words, run_in_words
 from rateguard.jobs.line.pump import Pump
@@ -116,4 +117,4 @@ def _return(refused: Sequence[Refused], pump: Pump) -> None:
         _returns.clear()
     _returns.update(one.job for one in refused)
     soon = [one.job for one in refused if _returns[one.job] <= MOST_RETURNS]
-    pump.enqueue(map(waiting_of, Job.objects.filter(pk__in=soon, state=State.QUEUED).defer("request")))
+    bring_in(soon, pump)

@@ -15,17 +15,15 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections.abc import Sequence
 
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from rateguard.conf import conf
-from rateguard.jobs.ends.transition import end
+from rateguard.jobs.ends.release import release
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Attempt, Job
-from rateguard.jobs.states import RELEASE, State
+from rateguard.jobs.states import State
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +47,8 @@ class Releasing:
         retries = list(due.filter(tries__gt=0).values_list("pk", flat=True)[:PAGE])
         if retries:
             retries = self._within_budget(retries)
-        moved = _moved([*callers, *retries])
-        if moved:
-            pump.enqueue(waiting_of(row) for row in Job.objects.filter(pk__in=moved))
-        return len(moved)
+        going = [*callers, *retries]
+        return len(release(Job.objects.filter(pk__in=going), pump)) if going else 0
 
     def _within_budget(self, retries: list[uuid.UUID]) -> list[uuid.UUID]:
         now = time.monotonic()
@@ -78,10 +74,3 @@ def _lately() -> tuple[int, int]:
     since = Attempt.objects.filter(started_at__gte=Now() - dt.timedelta(seconds=WINDOW_S))
     found = since.aggregate(calls=Count("pk"), retries=Count("pk", filter=Q(is_retry=True)))
     return found["calls"], found["retries"]
-
-
-def _moved(due: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-    if not due:
-        return []
-    rows = Job.objects.filter(pk__in=due)
-    return end(rows.filter(attempt=0), RELEASE, queued_at=Now()) + end(rows.filter(attempt__gt=0), RELEASE)

@@ -17,7 +17,7 @@ from django.db.models import Q
 from rateguard.engine.gate.contract import Waiting
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.line.pump import Pump
-from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
+from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_among, waiting_from
 from rateguard.jobs.models import CARETAKER, Job, Lease
 from rateguard.jobs.states import State
 
@@ -53,7 +53,7 @@ class Sweep:
 def queued_between(since: dt.datetime, until: dt.datetime) -> list[Waiting]:
     """What queued in that time, the first first."""
     rows = Job.objects.filter(state=State.QUEUED, queued_at__gte=since, queued_at__lt=until).order_by("queued_at", "pk")
-    return list(itertools.starmap(waiting_from, rows.values_list(*WAITING_COLUMNS)[: 4 * PAGE]))
+    return waiting_among(rows[: 4 * PAGE])
 
 
 def page_after(place: Place | None) -> tuple[list[Waiting], Place | None]:
@@ -70,5 +70,5 @@ def gone(brought: Sequence[Waiting]) -> list[Waiting]:
     if not brought:
         return []
     waiting = Job.objects.filter(pk__in=[one.job for one in brought], state=State.QUEUED)
-    as_they_are = set(itertools.starmap(waiting_from, waiting.values_list(*WAITING_COLUMNS)))
+    as_they_are = set(waiting_among(waiting))
     return [one for one in brought if one not in as_they_are]
