@@ -99,6 +99,7 @@ _told: set[str] = set()
 
 def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place:
     account = row.account
-    target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model)
+    options = {**account.options, **row.options}
+    target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model, row.region, options)
     price = prices.get((account.provider, row.upstream_model))
     return Place(row.pk, row.name, account.pk, target, price or money.Price(), price is not None, account.tenant_id)

@@ -37,8 +37,9 @@ ROWS = [
     ["rateguard.management", "dashboard.management"],
 ]
 ENGINE_ROWS = [
+    ["money", "readings"],
     ["errors"],
-    ["money", "lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
+    ["lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],
 ]

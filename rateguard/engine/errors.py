@@ -23,6 +23,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+from rateguard.engine.money import Usage
+from rateguard.engine.readings import Reading
+
 
 class RateguardError(Exception):
     """The root. `code` is the stable name of what happened."""
@@ -174,7 +177,12 @@ class ProviderError(RateguardError):
 
     kind: what it means. status: the HTTP status, 0 where there was none. retry_after_ms: the wait that it asked for, or None.
     cools: "account", "deployment" or "" — what a passing limit applies to. may_be_billed: the provider may charge for it all the same.
+    usage: what came before it failed, by the provider's count and ours; None: nobody knows. readings: what the answer's headers say of the
+    provider's limits.
     """
+
+    usage: Usage | None = None
+    readings: tuple[Reading, ...] = ()
 
     def __init__(
         self,

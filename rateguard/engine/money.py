@@ -15,9 +15,15 @@ MAX_BUDGET_NANO_USD = 9_000_000 * NANO
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
-    """What a provider says a call used, in tokens, in buckets that never overlap; reasoning is inside `output_tokens`.
+    """What a provider says a call used, in tokens.
 
-    `estimated` marks a count of our own (a cut stream, a dead worker).
+    input_tokens (neither read from the cache nor written into it), cached_tokens (read from it), cache_write_tokens and output_tokens never
+    overlap. Parts of them that have prices of their own or are shown: audio_input_tokens of input_tokens; cache_write_long_tokens of
+    cache_write_tokens (kept for an hour or longer); audio_output_tokens and reasoning_tokens of output_tokens.
+
+    tier: the service tier that was really used: "" (standard), "priority", "flex" or "batch". terms: what else changes the whole price, in
+    the words of the price list: "us" (processed in one region), "fast". searches: calls of a hosted web search, billed by the call.
+    estimated: a count of our own (a cut stream, a dead worker).
     """
 
     input_tokens: int = 0
@@ -26,6 +32,12 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_write_long_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    tier: str = ""
+    terms: tuple[str, ...] = ()
+    searches: int = 0
 
     @property
     def all_input_tokens(self) -> int:

@@ -18,13 +18,15 @@ from tenants.secrets import EncryptedTextField
 class ProviderAccount(ConfigurationModel):
     """Credentials and base URL at one provider: one unit, never mixed. tenant: whose it is, None for all tenants.
 
-    provider: the adapter's name (`openai`, …). credentials: a `Secret`.
+    provider: the adapter's name (`openai`, …). credentials: a `Secret`. options: what else its provider has to know, in the words of that
+    provider's page in the docs (`api_version`, `project`, …).
     """
 
     name = models.SlugField(max_length=64, unique=True)
     provider = models.SlugField(max_length=32)
     base_url = models.URLField(max_length=255)
     credentials = EncryptedTextField(blank=True, default="")
+    options: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default={}, blank=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="provider_accounts")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -55,13 +57,14 @@ class ForcedBreaker(models.TextChoices):
 class Deployment(ConfigurationModel):
     """One model at one provider account (and region), with its own limits, weight and breaker.
 
-    breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"] says.
+    options: over those of its account. breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"] says.
     """
 
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
     name = models.SlugField(max_length=64, unique=True)
     upstream_model = models.CharField(max_length=128)
     region = models.CharField(max_length=32, blank=True, default="")
+    options: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default={}, blank=True)
     weight = models.PositiveIntegerField(default=1)
     is_enabled = models.BooleanField(default=True)
     breaker_failures = models.PositiveIntegerField(null=True, blank=True)

@@ -15,12 +15,13 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request, Target
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.openai.errors import error_from_reply
-from rateguard.engine.providers.openai.stream import Answer, EventLines
+from rateguard.engine.providers.openai.stream import Completion
 from rateguard.engine.providers.openai.usage import parse_usage
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
 from rateguard.engine.providers.sim.process import SimHandle
+from rateguard.engine.providers.sse import Event, EventLines
 from tests.simprovider import sim, sim_process, wait_for  # noqa: F401 - fixtures
 
 KEY = "sk-secret-0123456789"
@@ -527,7 +528,7 @@ def test_usage_falls_into_buckets_that_never_overlap(usage: dict[str, object], e
 
 
 def test_tool_calls_are_put_together_by_their_index():
-    answer = Answer()
+    answer = Completion()
     pieces = [
         {
             "role": "assistant",
@@ -554,7 +555,7 @@ def test_tool_calls_are_put_together_by_their_index():
 
 
 def test_a_stream_of_several_choices_is_complete_when_all_have_finished():
-    answer = Answer()
+    answer = Completion()
     answer.add({"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b", "reasoning_content": "why"}}]})
     answer.add({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     assert not answer.is_complete
@@ -573,7 +574,7 @@ def test_events_are_found_however_the_network_cuts_them(size: int, line_end: byt
     )
     lines = EventLines()
 
-    found = [data for start in range(0, len(stream), size) for data in lines.feed(stream[start : start + size])]
+    found = [event for start in range(0, len(stream), size) for event in lines.feed(stream[start : start + size])]
     found += lines.finish()
 
-    assert found == [b'{"a":1}', b'{"b":\n"\xc3\xa4"}', b"[DONE]"]
+    assert found == [Event(b'{"a":1}'), Event(b'{"b":\n"\xc3\xa4"}'), Event(b"[DONE]", "x")]

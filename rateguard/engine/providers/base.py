@@ -1,39 +1,44 @@
-"""What a provider adapter must do, and the values that pass between it and the rest.
-
-An adapter turns a `Request` into one HTTP exchange and gives back an `Outcome`, or raises `ProviderError`.
-It never retries, sleeps, decides on limits or touches a database.
-"""
+"""The values that pass between a provider's adapter and the rest. What an adapter must do stands in provider.py."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from rateguard.engine.money import Usage
+from rateguard.engine.readings import Reading
 
 
 class Endpoint(enum.StrEnum):
-    """What is asked of a provider."""
+    """What is asked of a provider. CHAT and EMBEDDINGS are in OpenAI's shape at every provider; RESPONSES goes only where it is spoken."""
 
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """Where a call goes. A key and its base URL are one unit; `api_key` never appears in a repr."""
+    """Where a call goes. A key and its base URL are one unit; `api_key` never appears in a repr.
+
+    api_key: the account's secret as it was typed: a key, or what the provider's folder says (Bedrock: AWS keys, Vertex: a service account).
+    region: the deployment's, "" where its provider has none. options: the account's, and over them the deployment's: words of the
+    provider's folder, such as `api_version`.
+    """
 
     provider: str
     base_url: str
     api_key: str = dataclasses.field(repr=False)
     upstream_model: str
+    region: str = ""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """One call. `body` is the caller's request in OpenAI's shape; `attempt_id` travels as X-Client-Request-Id.
+    """One call. `body` is the caller's request in OpenAI's shape; `attempt_id` travels as X-Client-Request-Id where a provider has it.
 
     connect_timeout_s, first_token_timeout_s and total_timeout_s are seconds. The second bounds, of a streamed call alone, the wait
     for the first chunk with content and each silence after it: an answer that comes whole is bounded by the total.
@@ -48,10 +53,38 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Wire:
+    """A request as it goes out. url: whole; is_encoded: its path is percent-encoded already and signed so, leave it as it is."""
+
+    url: str
+    headers: Mapping[str, str] = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(repr=False)
+    is_encoded: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Chunk:
-    """One piece of a streamed answer: `data` is the provider's event as OpenAI-shaped JSON bytes, `text` its visible text."""
+    """One piece of a streamed answer: `data` is a `chat.completion.chunk` (or an event of Responses), JSON bytes; `text` its visible text.
+
+    has_content: it carries a piece of the answer or its end; a first one that only says who speaks ends no silence.
+    """
 
     data: bytes
+    text: str = ""
+    has_content: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer says, in our words.
+
+    body: in OpenAI's shape, JSON bytes, verbatim where the provider speaks it. usage: as billed, None where the provider tells none: then
+    `text`, all that the model wrote, is counted. finish_reason: OpenAI's word.
+    """
+
+    body: bytes
+    usage: Usage | None
+    finish_reason: str
     text: str = ""
 
 
@@ -63,7 +96,7 @@ class Outcome:
     finish_reason: OpenAI's word. provider_request_id: for the provider's support.
     sent_at and answered_at: time.monotonic() when the request's body was handed to the socket and when the answer's headers came.
     processing_ms: how long the provider says it worked (openai-processing-ms), or None: answered_at minus it is the latest moment
-    at which the provider can have counted the request.
+    at which the provider can have counted the request. readings: what its headers say of the provider's limits.
     """
 
     body: bytes
@@ -73,34 +106,10 @@ class Outcome:
     sent_at: float
     answered_at: float
     processing_ms: int | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 OnSent = Callable[[float], None]
 """Called once with time.monotonic() right before the request is handed to the socket. It may raise NotSent: nothing is written then."""
 
 OnChunk = Callable[[Chunk], Awaitable[None]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a provider can do and how it counts; declared, never probed."""
-
-    streaming: bool = True
-    embeddings: bool = True
-    counts_output_at_admission: bool = True
-    gives_back_unused: bool = False
-
-
-class Provider(Protocol):
-    """One provider's dialect. Stateless: the HTTP session is passed in by the registry."""
-
-    name: str
-    capabilities: Capabilities
-
-    async def call(self, target: Target, request: Request, on_sent: OnSent | None = None) -> Outcome:
-        """Make one call and wait for its whole answer. Raises ProviderError (NotSent where `on_sent` did)."""
-        ...
-
-    async def stream(self, target: Target, request: Request, on_chunk: OnChunk, on_sent: OnSent | None = None) -> Outcome:
-        """Make one streamed call; hand each piece to `on_chunk`; the outcome's body is the answer put together. Raises as `call`."""
-        ...

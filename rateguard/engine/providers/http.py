@@ -23,7 +23,7 @@ import yarl
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, NotSent, ProviderError
 from rateguard.engine.in_flight import InFlight
-from rateguard.engine.providers.base import OnSent, Request
+from rateguard.engine.providers.base import OnSent, Request, Wire
 
 KEEPALIVE_S = 4.0
 """Idle connections are closed after this: sooner than servers do it (uvicorn 5 s), so that we rarely write into one that just closed."""
@@ -127,27 +127,20 @@ class HttpClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, request: Request, on_sent: OnSent | None = None) -> Reply:
-        """Send `body` and wait for the whole answer, whatever its status. Timeouts are the request's. Raises ProviderError."""
-        async with self.exchange(url, headers, body, request, on_sent) as reply:
+    async def post(self, wire: Wire, request: Request, on_sent: OnSent | None = None) -> Reply:
+        """Send a request and wait for the whole answer, whatever its status. Timeouts are the request's. Raises ProviderError."""
+        async with self.exchange(wire, request, on_sent) as reply:
             return Reply(reply.status, reply.headers, await reply.read(), reply.sent_at, reply.answered_at)
 
     @contextlib.asynccontextmanager
-    async def exchange(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        request: Request,
-        on_sent: OnSent | None = None,
-    ) -> AsyncIterator[OpenReply]:
-        """Send `body`, wait for the answer's headers, leave its body to the caller. Raises ProviderError."""
+    async def exchange(self, wire: Wire, request: Request, on_sent: OnSent | None = None) -> AsyncIterator[OpenReply]:
+        """Send a request, wait for the answer's headers, leave its body to the caller. Raises ProviderError."""
         if self._session is None:
             raise RuntimeError("HttpClient is used before open() or after close()")
-        payload = _Body(body, on_sent, self._used_connections)
-        timeout = _timeout(request.connect_timeout_s, request.total_timeout_s)
+        payload = _Body(wire.body, on_sent, self._used_connections)
+        url, timeout = _url(wire.url, wire.is_encoded), _timeout(request.connect_timeout_s, request.total_timeout_s)
         try:
-            response = await self._session.post(_url(url), data=payload, headers=headers, timeout=timeout, allow_redirects=False)
+            response = await self._session.post(url, data=payload, headers=wire.headers, timeout=timeout, allow_redirects=False)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise payload.refusal or _broken_before_headers(error, payload, request) from None
         answered_at = time.monotonic()
@@ -204,8 +197,8 @@ def _timeout(connect_s: float, total_s: float) -> aiohttp.ClientTimeout:
 
 
 @functools.lru_cache(maxsize=256)
-def _url(url: str) -> yarl.URL:
-    parsed = yarl.URL(url)
+def _url(url: str, is_encoded: bool) -> yarl.URL:
+    parsed = yarl.URL(url, encoded=is_encoded)
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ConfigurationError(f"a provider account's base URL must begin with http:// or https://, not {parsed.scheme!r}")
     return parsed

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from rateguard.engine.errors import ConfigurationError
-from rateguard.engine.providers.base import Provider
 from rateguard.engine.providers.http import HttpClient
+from rateguard.engine.providers.provider import Provider
 
 PROVIDERS: Mapping[str, str] = {
     "openai": "rateguard.engine.providers.openai.adapter.OpenAIProvider",

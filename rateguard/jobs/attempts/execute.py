@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars
 
 from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.errors import ProviderError
+from rateguard.engine.errors import InvalidRequest, ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.in_flight import InFlight
 from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request
@@ -208,6 +208,8 @@ class Executor:
         except ProviderError as error:
             logger.info("attempt failed at %s: %s: %s", call.place.name, error.code, error)
             finished = _failed(call, error)
+        except InvalidRequest as error:
+            finished = _failed(call, as_provider_error(error, has_left=False))
         except asyncio.CancelledError:
             finished = self._stopped(call)
         except Exception as error:

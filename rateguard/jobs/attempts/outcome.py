@@ -75,7 +75,7 @@ def _counted_at(outcome: Outcome) -> float | None:
 def failed(
     claimed: Claimed, place: Place, error: ProviderError, latency_ms: int, *, has_left: bool, chance: float, settings: RetrySettings
 ) -> Finished:
-    """The end of a failed call. What may have been billed is charged as reserved and marked estimated; the rest costs nothing.
+    """The end of a failed call. What may have been billed is charged, by what came or as reserved, marked estimated.
 
     settings: of its retries (`retrying.settings_of`). chance: a random number in [0, 1).
     """
@@ -89,7 +89,7 @@ def failed(
     )
     verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
-    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if error.may_be_billed else (Usage(), 0)
+    usage, nano_usd = _charged(claimed, place, error)
     ended = Ended(
         job=claimed.job,
         attempt=claimed.attempt,
@@ -131,6 +131,14 @@ def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, 
     )
     error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
     return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
+
+
+def _charged(claimed: Claimed, place: Place, error: ProviderError) -> tuple[Usage, int]:
+    if not error.may_be_billed:
+        return Usage(), 0
+    if error.usage is None:
+        return as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost)
+    return error.usage, cost_nano_usd(place.price, error.usage)
 
 
 def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tuple[Usage, int]:

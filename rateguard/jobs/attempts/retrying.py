@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from rateguard import wiring
 from rateguard.conf import conf
-from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.errors import ErrorKind, InvalidRequest, ProviderError
 from rateguard.engine.retry import Action, Failure, Reason, RetrySettings, Verdict, decide
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ def _asked(failure: Failure, settings: RetrySettings, chance: float) -> Verdict:
 
 
 def as_provider_error(error: BaseException, *, has_left: bool) -> ProviderError:
-    """What an unforeseen exception of a call means: a retry may help those that the settings name, and no other."""
+    """What another exception of a call means: a retry may help those that the settings name, and no other."""
+    if isinstance(error, InvalidRequest):
+        return ProviderError(str(error), kind=ErrorKind.BAD_REQUEST)
     kind = ErrorKind.SERVER if isinstance(error, _retryable()) else ErrorKind.BAD_REQUEST
     return ProviderError(f"{type(error).__name__}: {error}", kind=kind, may_be_billed=has_left)
 

@@ -91,11 +91,6 @@ def error_in_answer(error: Any, headers: Mapping[str, str], api_key: str) -> Pro
     return _build(said, headers, api_key, may_be_billed=True)
 
 
-def malformed_answer(what: str) -> ProviderError:
-    """An answer with status 200 that is not one."""
-    return ProviderError(f"200, but {what}", kind=ErrorKind.SERVER, status=200, may_be_billed=True)
-
-
 def _parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)

@@ -7,36 +7,99 @@ from typing import Any
 
 import orjson
 
+from rateguard.engine.providers.base import Answer, Chunk
+from rateguard.engine.providers.malformed import malformed_answer, parse_object
+from rateguard.engine.providers.openai.errors import error_in_answer
+from rateguard.engine.providers.openai.usage import parse_usage
+from rateguard.engine.providers.sse import Event, EventLines
+
 DONE = b"[DONE]"
 
 
-class EventLines:
-    """Takes a stream of server-sent events apart; only `data:` lines matter, as in every dialect of OpenAI's."""
+class ChatReader:
+    """Reads a streamed chat completion. Chunks are handed on as they came; that of the usage only where the caller asked for it."""
 
-    def __init__(self) -> None:
-        self._rest = b""
-        self._data: list[bytes] = []
+    def __init__(self, headers: Mapping[str, str], api_key: str, *, wants_usage: bool) -> None:
+        self._headers = headers
+        self._api_key = api_key
+        self._wants_usage = wants_usage
+        self._events = EventLines()
+        self._whole = Completion()
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The data of each event that this piece completes."""
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        for line in lines:
-            yield from self._take(line.removesuffix(b"\r"))
+    @property
+    def is_complete(self) -> bool:
+        """Whether every choice has its finish_reason, or [DONE] came."""
+        return self._whole.is_complete
 
-    def finish(self) -> Iterator[bytes]:
-        """The data of an event that lacks its closing blank line."""
-        yield from self._take(self._rest.removesuffix(b"\r"))
-        yield from self._take(b"")
+    def feed(self, piece: bytes) -> Iterator[Chunk]:
+        """The chunks that these bytes complete. Raises ProviderError."""
+        for event in self._events.feed(piece):
+            yield from self._take(event)
 
-    def _take(self, line: bytes) -> Iterator[bytes]:
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif not line and self._data:
-            yield b"\n".join(self._data)
-            self._data.clear()
+    def finish(self) -> Iterator[Chunk]:
+        """What is left in the last bytes. Raises ProviderError."""
+        for event in self._events.finish():
+            yield from self._take(event)
+
+    def answer(self) -> Answer:
+        """The completion put together."""
+        usage = self._whole.usage
+        return Answer(self._whole.body(), parse_usage(usage) if usage else None, self._whole.finish_reason, self._whole.text())
+
+    def _take(self, event: Event) -> Iterator[Chunk]:
+        if event.data == DONE:
+            self._whole.is_done = True
+            return
+        chunk = self._parse(event.data)
+        if chunk is None:
+            return
+        text = self._whole.add(chunk)
+        if self._wants_usage or chunk.get("choices") or not chunk.get("usage"):
+            yield Chunk(event.data, text, has_content(chunk))
+
+    def _parse(self, data: bytes) -> Mapping[str, Any] | None:
+        """A chunk; None for broken remains behind the finish, which change nothing."""
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            if self._whole.is_complete:
+                return None
+            raise malformed_answer("a piece of the stream is not JSON") from None
+        if not isinstance(chunk, dict):
+            raise malformed_answer("a piece of the stream is not an object")
+        if chunk.get("error"):
+            raise error_in_answer(chunk["error"], self._headers, self._api_key)
+        return chunk
 
 
-class Answer:
+class NoStream:
+    """Reads a whole body that came where a stream was asked for: an error, or no answer that we know."""
+
+    is_complete = False
+
+    def __init__(self, headers: Mapping[str, str], api_key: str) -> None:
+        self._headers = headers
+        self._api_key = api_key
+        self._body = b""
+
+    def feed(self, piece: bytes) -> Iterator[Chunk]:
+        """Nothing yet."""
+        self._body += piece
+        return iter(())
+
+    def finish(self) -> Iterator[Chunk]:
+        """Raises ProviderError."""
+        answer = parse_object(self._body)
+        if answer.get("error"):
+            raise error_in_answer(answer["error"], self._headers, self._api_key)
+        raise malformed_answer("a whole body came where a stream was asked for")
+
+    def answer(self) -> Answer:
+        """Nothing came."""
+        return Answer(b"", None, "stop")
+
+
+class Completion:
     """The chat completion that a stream's chunks add up to."""
 
     def __init__(self) -> None:
