@@ -57,7 +57,8 @@ class ForcedBreaker(models.TextChoices):
 class Deployment(ConfigurationModel):
     """One model at one provider account (and region), with its own limits, weight and breaker.
 
-    options: over those of its account. breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"] says.
+    options: over those of its account. breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"]
+    says.
     """
 
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
