@@ -179,7 +179,10 @@ def _is_up(running: subprocess.Popen[bytes], data: Path, deadline: float) -> boo
     """Whether the server says "ready" in its own file, which another server on the same port, or a killed one, did not write."""
     state = data / "postmaster.pid"
     while running.poll() is None and time.monotonic() < deadline:
-        lines = state.read_text().split() if state.exists() else []
+        try:
+            lines = state.read_text().split()
+        except FileNotFoundError:  # not yet, or not any more: it removes what a killed one left
+            lines = []
         if lines[:1] == [str(running.pid)] and lines[-1] == "ready":
             return True
         time.sleep(_POLL_S)
