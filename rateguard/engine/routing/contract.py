@@ -21,7 +21,7 @@ class Strategy(enum.StrEnum):
     LEAST_UTILIZED = "least_utilized"
     LOWEST_LATENCY = "lowest_latency"
     LOWEST_COST = "lowest_cost"
-    TOKEN_AWARE = "token_aware"
+    TOKEN_AWARE = "token_aware"  # noqa: S105 - tokens of text
     BALANCED = "balanced"
 
 

@@ -24,7 +24,7 @@ def next_turn(standing: MutableMapping[str, int], weights: Sequence[tuple[str, i
 
 
 def lot(reservation: bytes, weights: Sequence[tuple[str, int]]) -> str:
-    """By lot: where the first 32 bits of the SHA-1 of `reservation` fall. The same id, the same lot. Raises ValueError where there is none."""
+    """By lot: where the first 32 bits of the SHA-1 of its id fall. The same id, the same lot. Raises ValueError where there is none."""
     if not weights:
         raise ValueError("nobody may go")
     place = int(hashlib.sha1(reservation, usedforsecurity=False).hexdigest()[:8], 16) % sum(weight for _, weight in weights)
