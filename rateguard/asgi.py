@@ -120,12 +120,15 @@ def _dispatcher() -> Dispatcher:
     from rateguard.api import health  # noqa: PLC0415 -- as above
     from rateguard.api.layers.bounded import bounded  # noqa: PLC0415 -- as above
     from rateguard.api.layers.departure import Departure  # noqa: PLC0415 -- as above
+    from rateguard.api.layers.guarded import guarded  # noqa: PLC0415 -- as above
     from rateguard.api.layers.one_thread import OneThread  # noqa: PLC0415 -- as above
     from rateguard.api.layers.paced import paced  # noqa: PLC0415 -- as above
     from rateguard.api.layers.waiting import waits  # noqa: PLC0415 -- as above
 
     mounts: dict[str, Application] = {health.ALIVE: health.health, health.READY: health.health}
-    return Dispatcher(paced(waits(bounded(OneThread()))), mounts, on_start=_start, on_stop=_stop, departure=Departure(_leave, _stop))
+    return Dispatcher(
+        paced(waits(guarded(bounded(OneThread())))), mounts, on_start=_start, on_stop=_stop, departure=Departure(_leave, _stop)
+    )
 
 
 application = _dispatcher()
