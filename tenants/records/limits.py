@@ -36,7 +36,7 @@ def gate_id(row: Limit | Budget) -> str:
 
 
 def limit_record(row: Limit) -> LimitRecord:
-    """A limit as the gate keeps it. On an account or deployment it is the provider's: counted as he counts, with a guard for the way."""
+    """A limit as the gate keeps it, with a guard for the way to the provider. On an account or deployment it is the provider's own."""
     is_ours = row.scope_id is not None
     metric = _METRICS[Metric(row.metric)]
     return LimitRecord(
@@ -47,7 +47,7 @@ def limit_record(row: Limit) -> LimitRecord:
         level=_level(row.scope),
         window_ms=row.window_ms,
         burst_permille=row.burst_permille,
-        guard_ms=0 if is_ours else conf().guard_ms,
+        guard_ms=conf().guard_ms,
         gives_back=is_ours or metric == EngineMetric.CONCURRENCY,
         reserve_permille=row.reserve_permille,
         reserve_lane=row.reserve_lane or 0,
