@@ -71,7 +71,7 @@ class OwnConnection:
             options = self._connection.settings_dict["OPTIONS"]
             options.pop("pool", None)
             options["connect_timeout"] = CONNECT_S
-        if self._connection.connection is None:
+        if self._socket is None:
             self._connection.connect()
             self._socket = socket.socket(fileno=os.dup(self._connection.connection.fileno()))
         return self._connection
