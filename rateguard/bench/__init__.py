@@ -7,5 +7,6 @@ BENCHES = {
     "doors": "rateguard.bench.doors:run",
     "gate": "rateguard.bench.gate:run",
     "jobs": "rateguard.bench.jobs:run",
+    "providers": "rateguard.bench.providers:run",
 }
 """name → where its `run(*, is_quick: bool) -> Report` is."""
