@@ -211,6 +211,16 @@ class TestMany:
         again = Job.objects.filter(state=State.QUEUED)
         assert {(job.tries, job.nano_usd, job.error_code, job.finished_at) for job in again} == {(0, 7, "", None)}
 
+    def test_what_was_counted_anew_is_written_in_as_many_statements_as_it_differs_not_one_a_job(self, line, django_assert_max_num_queries):
+        jobs = ended(line, 30)
+        expected = jobs[0].output_tokens
+        Job.objects.update(output_tokens=expected + 5)
+        Job.objects.filter(pk=jobs[0].pk).update(input_tokens=1_000)
+        with django_assert_max_num_queries(30):
+            _, done = many.do_to(Job.objects.all(), wish("retry"), by="user ann")
+        assert done.moved == 30
+        assert set(Job.objects.values_list("input_tokens", "output_tokens")) == {(jobs[0].input_tokens, expected)}
+
     @pytest.mark.parametrize(("deed", "kind"), [("requeue", "released"), ("lane", "lane_changed_ahead"), ("cancel", "cancelled")])
     def test_each_deed_does_what_it_does_to_one_and_a_repeated_one_nothing(self, line, deed, kind):
         jobs = [line.submit(run_at=timezone.now() + LATER, lane=lane) for lane in (Lane.LOW, Lane.NORMAL)]
