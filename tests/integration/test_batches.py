@@ -257,6 +257,16 @@ def test_answers_come_in_the_order_of_the_lines_while_it_runs_too(api, monkeypat
     assert (found["cost_nano_usd"], found["usage"]["total_tokens"], found["eta_s"]) == (12, 7, 20)
 
 
+def test_answers_are_in_memory_up_to_so_much_of_them_and_none_is_left_out(api, monkeypatch):
+    batch = taken(send(api, *(job(number) for number in range(1, 8)), b"{", query="?on_error=skip"))
+    for number, row in enumerate(Job.objects.filter(batch=batch).order_by("line")):
+        end(row)
+        Job.objects.filter(pk=row.pk).update(result=orjson.dumps("x" * (500 if number == 2 else 98)).decode())
+    monkeypatch.setattr(results, "MOST_CHARS", 250)
+    pages = [[orjson.loads(line)["line"] for line in page.splitlines()] for page in results.pages_of(Batch.objects.get(pk=batch))]
+    assert pages == [[1, 2], [3], [4, 5], [6, 7, 8]]
+
+
 def test_a_batch_is_closed_with_its_last_job_whoever_sees_it(api):
     batch = Batch.objects.get(pk=taken(send(api, job(1), job(2))))
     one, two = Job.objects.filter(batch=batch)
