@@ -1,4 +1,4 @@
-"""Ask a provider that speaks OpenAI's dialect for its models: says whether it is there and takes the key, and spends no token."""
+"""Ask a provider for its models: says whether it is there and takes the key, and spends no token. How each is asked, its adapter says."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
+from rateguard.engine.errors import RateguardError
+from rateguard.engine.providers.base import Target
+from rateguard.engine.providers.compatible.presets import Preset
+from rateguard.engine.providers.http import HttpClient
+from rateguard.engine.providers.probe import Probe
+from rateguard.engine.providers.registry import PROVIDERS, ProviderRegistry
 
 TIMEOUT_S = 4.0
+NO_PROBE = "it has no page that can be asked at no cost"
+"""The reason of a listing that nobody was asked for."""
 _MOST_BYTES = 4 * 1024 * 1024
 _REFUSED = {401, 403}
 
@@ -44,13 +52,26 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def list_models(base_url: str, key: str) -> Listing:
-    """GET {base_url}/models with the key; never raises. Nothing of the key is in what it returns."""
+    """What OpenAI, or who speaks like it, lists: GET {base_url}/models with the key. As `ask`."""
+    return look("openai", Target("openai", base_url, key, ""))
+
+
+def look(provider: str, target: Target, providers: Mapping[str, str | Preset] = PROVIDERS) -> Listing:
+    """What the provider of that name lists. As `ask`; one that cannot be asked at no cost says so in `reason`."""
+    try:
+        probe = ProviderRegistry(HttpClient(), providers).get(provider).probe(target)
+    except RateguardError as error:
+        return Listing(0, 0, reason=str(error))
+    return Listing(0, 0, reason=NO_PROBE) if probe is None else ask(probe)
+
+
+def ask(probe: Probe) -> Listing:
+    """Ask; never raises. Nothing of the key is in what it returns."""
     began_at = time.monotonic()
     try:
-        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": "rateguard"}
-        request = urllib.request.Request(f"{base_url.rstrip('/')}/models", headers=headers)  # noqa: S310 - see the account's base URL
+        request = urllib.request.Request(probe.url, headers=dict(probe.headers))  # noqa: S310 - see the account's base URL
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as reply:
-            status, models = reply.status, _names(reply.read(_MOST_BYTES))
+            status, models = reply.status, probe.names(reply.read(_MOST_BYTES))
             return Listing(status, _ms(began_at), models)
     except urllib.error.HTTPError as error:
         error.close()
@@ -59,14 +80,6 @@ def list_models(base_url: str, key: str) -> Listing:
         return Listing(0, _ms(began_at), reason=_words(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Listing(0, _ms(began_at), reason=_words(error))
-
-
-def _names(body: bytes) -> tuple[str, ...]:
-    try:
-        listed = orjson.loads(body)["data"]
-        return tuple(sorted(str(one["id"]) for one in listed))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ()
 
 
 def _words(reason: object) -> str:

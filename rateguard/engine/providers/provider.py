@@ -19,6 +19,7 @@ from rateguard.engine.providers.capabilities import Admission, Capabilities
 from rateguard.engine.providers.http import HttpClient, OpenReply, Reply
 from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.engine.providers.patience import Patience, patient
+from rateguard.engine.providers.probe import Probe
 from rateguard.engine.readings import Reading
 from rateguard.engine.tokens import count_input_async, count_text
 
@@ -93,6 +94,10 @@ class Provider(abc.ABC):
 
     def processing_ms(self, headers: Mapping[str, str]) -> int | None:
         """How long the provider says it worked."""
+        return None
+
+    def probe(self, target: Target) -> Probe | None:
+        """How to ask, at no cost, whether the provider is there and takes the key; None where there is no such way."""
         return None
 
     # ---- the exchange

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
 from rateguard.engine.providers.retry_after import retry_after_ms
 
 _QUOTA = frozenset(
@@ -40,6 +41,10 @@ _BY_WORD = {
     "server_is_overloaded": ErrorKind.OVERLOADED,
     "service_unavailable_error": ErrorKind.OVERLOADED,
     "overloaded_error": ErrorKind.OVERLOADED,
+    "invalid_prompt": ErrorKind.BAD_REQUEST,  # the last ones come within answers of Responses, with status 200
+    "data_residency_mismatch": ErrorKind.BAD_REQUEST,
+    "bio_policy": ErrorKind.CONTENT_FILTER,
+    "misalignment_policy_violation": ErrorKind.CONTENT_FILTER,
 }
 _BY_STATUS = {
     401: ErrorKind.AUTH,
@@ -61,6 +66,8 @@ _TOO_LONG = re.compile(
     r"|exceed context limit|exceeds the maximum number of tokens allowed",
     re.IGNORECASE,
 )
+_WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
+"""xAI says so with 400 (not verified)."""
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]+).*?Requested:? ([\d,]+)", re.DOTALL)
 _WHOLE_ACCOUNT = re.compile(r"limit reached (?:in|for) (?:organization|project)", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:sk|gsk|xai|nvapi)-[\w*.-]{4,}")
@@ -77,18 +84,18 @@ class _Said:
     message: str = ""
 
 
-def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str) -> ProviderError:
+def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str, quirks: Quirks = OPENAI) -> ProviderError:
     """The error that an answer with a status other than 2xx means."""
     said = _read(status, _parse(body))
-    return _build(said, headers, api_key, may_be_billed=status in _GATEWAY_GAVE_UP)
+    return _build(said, headers, api_key, quirks, may_be_billed=status in _GATEWAY_GAVE_UP)
 
 
-def error_in_answer(error: Any, headers: Mapping[str, str], api_key: str) -> ProviderError:
+def error_in_answer(error: Any, headers: Mapping[str, str], api_key: str, quirks: Quirks = OPENAI) -> ProviderError:
     """The error that came with status 200, in the body or within a stream: the provider had begun to work, so it may bill."""
     said = _read(200, {"error": error})
     if said.code.isdigit():  # OpenRouter puts the status there
         said = dataclasses.replace(said, status=int(said.code))
-    return _build(said, headers, api_key, may_be_billed=True)
+    return _build(said, headers, api_key, quirks, may_be_billed=True)
 
 
 def _parse(body: bytes) -> Any:
@@ -103,9 +110,14 @@ def _read(status: int, data: Any) -> _Said:
         data = data[0]
     if not isinstance(data, Mapping):
         return _Said(status)
-    error = data.get("error") or data
+    error = data.get("error") or data.get("detail") or data
+    if isinstance(error, list):  # Mistral's 422: what is wrong with each field (not verified)
+        return _Said(status, message="; ".join(_word(one, "msg") for one in error if isinstance(one, Mapping)))
     if not isinstance(error, Mapping):
-        return _Said(status, message=str(error))
+        return _Said(status, _word(data, "code"), message=str(error))
+    metadata = error.get("metadata")
+    if status == 403 and isinstance(metadata, Mapping) and metadata.get("reasons"):  # OpenRouter's moderation, not the key
+        return _Said(status, "content_filter", message=_word(error, "message"))
     return _Said(status, _word(error, "code"), _word(error, "type"), _word(error, "message"))
 
 
@@ -114,8 +126,8 @@ def _word(error: Mapping[str, Any], name: str) -> str:
     return "" if value is None else str(value)
 
 
-def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_billed: bool) -> ProviderError:
-    kind = _kind(said, headers)
+def _build(said: _Said, headers: Mapping[str, str], api_key: str, quirks: Quirks, *, may_be_billed: bool) -> ProviderError:
+    kind = _kind(said, headers, quirks)
     waits = kind in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}
     return ProviderError(
         _describe(said, api_key),
@@ -127,19 +139,28 @@ def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_bill
     )
 
 
-def _kind(said: _Said, headers: Mapping[str, str]) -> ErrorKind:
-    by_word = _BY_WORD.get(said.code) or _BY_WORD.get(said.type)
+def _kind(said: _Said, headers: Mapping[str, str], quirks: Quirks) -> ErrorKind:
+    own = quirks.kinds_by_word
+    by_word = own.get(said.code) or own.get(said.type) or _BY_WORD.get(said.code) or _BY_WORD.get(said.type)
     if by_word is ErrorKind.RATE_LIMITED or (by_word is None and said.status == 429):
         return ErrorKind.BAD_REQUEST if _never_fits(said.message) else ErrorKind.RATE_LIMITED
     if by_word is not None:
         return by_word
+    by_status = quirks.kinds_by_status.get(said.status) or _BY_STATUS.get(said.status)
     if said.status == 402 and "retry-after" in headers:  # OpenRouter: too much money in flight, a passing limit
-        return ErrorKind.RATE_LIMITED
-    if said.status in _BY_STATUS:
-        return _BY_STATUS[said.status]
+        by_status = ErrorKind.RATE_LIMITED
+    if by_status is not None:
+        return by_status
     if said.status >= 500 or said.status == 200:
         return ErrorKind.SERVER
-    return ErrorKind.CONTEXT_TOO_LONG if _TOO_LONG.search(said.message) else ErrorKind.BAD_REQUEST
+    return _kind_of_refusal(said.message)
+
+
+def _kind_of_refusal(message: str) -> ErrorKind:
+    """What a 400 without a code that we know means."""
+    if _TOO_LONG.search(message):
+        return ErrorKind.CONTEXT_TOO_LONG
+    return ErrorKind.AUTH if _WRONG_KEY.search(message) else ErrorKind.BAD_REQUEST
 
 
 def _never_fits(message: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -10,6 +10,8 @@ import orjson
 from rateguard.engine.providers.base import Answer, Chunk
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 from rateguard.engine.providers.openai.errors import error_in_answer
+from rateguard.engine.providers.openai.fitting import fit_choices, fit_usage
+from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
 from rateguard.engine.providers.openai.usage import parse_usage
 from rateguard.engine.providers.sse import Event, EventLines
 
@@ -19,10 +21,11 @@ DONE = b"[DONE]"
 class ChatReader:
     """Reads a streamed chat completion. Chunks are handed on as they came; that of the usage only where the caller asked for it."""
 
-    def __init__(self, headers: Mapping[str, str], api_key: str, *, wants_usage: bool) -> None:
+    def __init__(self, headers: Mapping[str, str], api_key: str, *, wants_usage: bool, quirks: Quirks = OPENAI) -> None:
         self._headers = headers
         self._api_key = api_key
         self._wants_usage = wants_usage
+        self._quirks = quirks
         self._events = EventLines()
         self._whole = Completion()
 
@@ -43,8 +46,8 @@ class ChatReader:
 
     def answer(self) -> Answer:
         """The completion put together."""
-        usage = self._whole.usage
-        return Answer(self._whole.body(), parse_usage(usage) if usage else None, self._whole.finish_reason, self._whole.text())
+        usage, tier = self._whole.usage, self._quirks.tier(self._whole.service_tier)
+        return Answer(self._whole.body(), parse_usage(usage, tier) if usage else None, self._whole.finish_reason, self._whole.text())
 
     def _take(self, event: Event) -> Iterator[Chunk]:
         if event.data == DONE:
@@ -53,11 +56,13 @@ class ChatReader:
         chunk = self._parse(event.data)
         if chunk is None:
             return
+        choices = chunk.get("choices") or ()
+        has_changed = fit_choices(choices, "delta", self._quirks) | fit_usage(chunk, self._quirks)
         text = self._whole.add(chunk)
-        if self._wants_usage or chunk.get("choices") or not chunk.get("usage"):
-            yield Chunk(event.data, text, has_content(chunk))
+        if self._wants_usage or choices or not chunk.get("usage"):
+            yield Chunk(orjson.dumps(chunk) if has_changed else event.data, text, has_content(choices))
 
-    def _parse(self, data: bytes) -> Mapping[str, Any] | None:
+    def _parse(self, data: bytes) -> dict[str, Any] | None:
         """A chunk; None for broken remains behind the finish, which change nothing."""
         try:
             chunk = orjson.loads(data)
@@ -67,8 +72,8 @@ class ChatReader:
             raise malformed_answer("a piece of the stream is not JSON") from None
         if not isinstance(chunk, dict):
             raise malformed_answer("a piece of the stream is not an object")
-        if chunk.get("error"):
-            raise error_in_answer(chunk["error"], self._headers, self._api_key)
+        if error := chunk.get("error") or (chunk.get("x_groq") or _NO_OBJECT).get("error"):
+            raise error_in_answer(error, self._headers, self._api_key, self._quirks)
         return chunk
 
 
@@ -77,9 +82,10 @@ class NoStream:
 
     is_complete = False
 
-    def __init__(self, headers: Mapping[str, str], api_key: str) -> None:
+    def __init__(self, headers: Mapping[str, str], api_key: str, quirks: Quirks = OPENAI) -> None:
         self._headers = headers
         self._api_key = api_key
+        self._quirks = quirks
         self._body = b""
 
     def feed(self, piece: bytes) -> Iterator[Chunk]:
@@ -91,7 +97,7 @@ class NoStream:
         """Raises ProviderError."""
         answer = parse_object(self._body)
         if answer.get("error"):
-            raise error_in_answer(answer["error"], self._headers, self._api_key)
+            raise error_in_answer(answer["error"], self._headers, self._api_key, self._quirks)
         raise malformed_answer("a whole body came where a stream was asked for")
 
     def answer(self) -> Answer:
@@ -112,6 +118,11 @@ class Completion:
     def is_complete(self) -> bool:
         """Whether the provider said that it had finished: a stream that just ends has been cut."""
         return self.is_done or (bool(self._choices) and all(choice.finish_reason for choice in self._choices.values()))
+
+    @property
+    def service_tier(self) -> object:
+        """The tier that the provider says it used."""
+        return self._head.get("service_tier") or (self.usage or _NO_OBJECT).get("service_tier")
 
     @property
     def finish_reason(self) -> str:
@@ -146,16 +157,20 @@ class Completion:
         return orjson.dumps(whole)
 
 
-def has_content(chunk: Mapping[str, Any]) -> bool:
-    """Whether a chunk carries a piece of the answer, or its end: the first one of most providers only says who speaks."""
-    choices = chunk.get("choices") or ()
-    return any(
-        choice.get("finish_reason") or any(value for name, value in (choice.get("delta") or {}).items() if name != "role")
-        for choice in choices
-    )
+def has_content(choices: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a chunk's choices carry a piece of the answer, or its end: the first one of most providers only says who speaks."""
+    for choice in choices:
+        if choice.get("finish_reason"):
+            return True
+        for name, value in (choice.get("delta") or _NO_OBJECT).items():
+            if value and name != "role":
+                return True
+    return False
 
 
-_PER_CHUNK = frozenset({"object", "choices", "usage", "obfuscation"})
+_NO_OBJECT: Mapping[str, Any] = {}
+_PER_CHUNK = frozenset({"object", "choices", "usage", "obfuscation", "x_groq"})
+_PER_DELTA = frozenset({"index", "delta", "finish_reason", "logprobs"})
 
 
 class _Choice:
@@ -168,6 +183,7 @@ class _Choice:
         self._values: dict[str, Any] = {}
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self._logprobs: dict[str, list[Any]] = {}
+        self._beside: dict[str, Any] = {}
 
     def add(self, choice: Mapping[str, Any]) -> str:
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -176,6 +192,8 @@ class _Choice:
             self._add_field(name, value)
         for name, entries in (choice.get("logprobs") or {}).items():
             self._logprobs.setdefault(name, []).extend(entries or ())
+        for name in choice.keys() - _PER_DELTA:  # what a provider says beside it, such as what Azure's filter found
+            self._beside[name] = choice[name]
         return delta.get("content") or ""
 
     def _add_field(self, name: str, value: Any) -> None:
@@ -210,4 +228,5 @@ class _Choice:
             message["tool_calls"] = [self._tool_calls[number] for number in sorted(self._tool_calls)]
             message["content"] = message["content"] or None
         logprobs = self._logprobs or None
-        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason or "stop"}
+        finish = self.finish_reason or "stop"
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish, **self._beside}
