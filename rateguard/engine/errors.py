@@ -22,9 +22,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rateguard.engine.money import Usage
-from rateguard.engine.readings import Reading
+if TYPE_CHECKING:  # the simulated provider knows our errors, and must share no code with our money
+    from rateguard.engine.money import Usage
+    from rateguard.engine.readings import Reading
 
 
 class RateguardError(Exception):
