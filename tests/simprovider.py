@@ -37,5 +37,5 @@ def sim_process() -> Iterator[SimHandle]:
 @pytest.fixture
 def sim(sim_process: SimHandle) -> SimHandle:
     sim_process.control.reset()
-    sim_process.control.configure(seed=1, keys=[], models=[], limits={}, prices={}, latency={}, output={})
+    sim_process.control.configure(seed=1, keys=[], models=[], limits={}, prices={}, latency={}, output={}, cache={}, quirks=[])
     return sim_process

@@ -20,8 +20,9 @@ from rateguard.engine.providers.sim.config import LimitRule, ModelPrice
 from rateguard.engine.providers.sim.control import SimControl
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
 from rateguard.engine.providers.sim.journal import bill_nano_usd
+from rateguard.engine.providers.sim.meters import Load
 from rateguard.engine.providers.sim.process import SimHandle, start_simprovider
-from rateguard.engine.providers.sim.windows import Load, mean_load, worst_load
+from rateguard.engine.providers.sim.windows import mean_load, worst_load
 from rateguard.engine.providers.sim.words import pick_words
 from tests.simprovider import sim, sim_process, wait_for  # noqa: F401 - fixtures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 
-from rateguard.engine.providers.sim.faults import FaultKind
+from rateguard.engine.providers.sim.faults import DIALECTS_OWN, FaultKind
 from rateguard.torture.faults.clocks import WRONG_BY_S, WrongClock
 from rateguard.torture.faults.contract import Kind, Strike
 from rateguard.torture.faults.cuts import Cut
@@ -58,6 +58,7 @@ def _of_the_provider() -> list[Kind]:
     return [
         Kind(f"provider_{kind.value}", (PROVIDER,), (0.0, 0.0), functools.partial(_bad_answer, kind), is_provider=True)
         for kind in FaultKind
+        if kind not in DIALECTS_OWN
     ]
 
 

@@ -30,6 +30,25 @@ class FaultKind(enum.StrEnum):
     STREAM_ERROR = "stream_error"  # an error event after `events` events
     MALFORMED = "malformed"  # half a JSON body with 200; billed
     ERROR_IN_200 = "error_in_200"
+    DAILY_QUOTA = "daily_quota"  # 429: nothing more today
+    SPEND_CAP = "spend_cap"  # 429 that waiting does not help
+    MODEL_NOT_READY = "model_not_ready"  # a cold model: 429 that is no limit
+    SHARED_CAPACITY = "shared_capacity"  # 429 of a pool that is not the account's
+    UNAUTHORIZED = "unauthorized"  # the key has just been taken back
+    TIMEOUT = "timeout"  # the provider gave up by itself
+
+
+DIALECTS_OWN = frozenset(
+    {
+        FaultKind.DAILY_QUOTA,
+        FaultKind.SPEND_CAP,
+        FaultKind.MODEL_NOT_READY,
+        FaultKind.SHARED_CAPACITY,
+        FaultKind.UNAUTHORIZED,
+        FaultKind.TIMEOUT,
+    }
+)
+"""Kinds that not every dialect has words for: where it has none, the request is let in."""
 
 
 class RetryAfterForm(enum.StrEnum):

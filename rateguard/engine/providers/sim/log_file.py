@@ -1,8 +1,10 @@
 """The simulated provider's log on disk: a line of JSON for each thing that happened, there before the caller could know of it.
 
     {"kind": "arrival", "request_id", "attempt_id", "key", "model", "monotonic_s", "arrived_ms", "counted_tokens", "status",
-                        "is_accepted", "fault"}
-    {"kind": "bill",    "request_id", "attempt_id", "key", "model", "input_tokens", "output_tokens", "nano_usd", "arrived_at_ms"}
+                        "is_accepted", "fault", and what else an Arrival has}
+    {"kind": "bill",    "request_id", "attempt_id", "key", "model", "input_tokens", "output_tokens", "nano_usd", "arrived_at_ms",
+                        and what else a BillLine has}
+    {"kind": "settled", "request_id", "settled_tokens", "output_tokens"}   where a provider gives back, or counts output as it comes
     {"kind": "end",     "request_id", "attempt_id", "monotonic_s", "is_answered", "is_there"}
     {"kind": "reset"}   everything before is forgotten
 
@@ -30,6 +32,9 @@ class NoLog:
     def write(self, kind: str, **fields: Any) -> None:
         """Nothing is written."""
 
+    def write_record(self, kind: str, record: Arrival | BillLine, **fields: Any) -> None:
+        """Nothing is written."""
+
 
 class LogFile(NoLog):
     """A file that is only ever appended to, a whole line at a time."""
@@ -42,6 +47,13 @@ class LogFile(NoLog):
         line = orjson.dumps({"kind": kind, **fields}) + b"\n"
         if os.write(self._file, line) != len(line):
             raise OSError("the log's disk is full: a line was cut")
+
+    def write_record(self, kind: str, record: Arrival | BillLine, **fields: Any) -> None:
+        """Append one line with all that a record says. Raises as `write`."""
+        self.write(kind, **fields, **{name: getattr(record, name) for name in _NAMES[type(record)]})
+
+
+_NAMES = {record: tuple(field.name for field in dataclasses.fields(record)) for record in (Arrival, BillLine)}
 
 
 @dataclasses.dataclass(slots=True)
@@ -96,6 +108,9 @@ def _take(found: dict[str, Written], kind: str, fields: dict[str, Any]) -> None:
             found[request_id] = Written(request_id, Arrival(**fields), monotonic_s, fault)
         case "bill":
             found[request_id].bill = BillLine(**fields)
+        case "settled":
+            arrival = found[request_id].arrival
+            arrival.settled_tokens, arrival.output_tokens = fields["settled_tokens"], fields["output_tokens"]
         case "end":
             one = found[request_id]
             one.is_answered, one.is_there, one.ended_s = fields["is_answered"], fields["is_there"], fields["monotonic_s"]

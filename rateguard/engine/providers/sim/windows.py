@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Sequence
 
-from rateguard.engine.providers.sim.config import TOKENS, LimitRule
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Load:
-    """What arrived at one moment, in the unit of a limit."""
-
-    at_ms: float
-    amount: int
+from rateguard.engine.providers.sim.config import LimitRule
+from rateguard.engine.providers.sim.meters import Load
 
 
 class Window:
@@ -25,30 +17,34 @@ class Window:
         self._loads: collections.deque[Load] = collections.deque()
         self._total = 0
 
-    def need(self, tokens: int) -> int:
-        """What a request of so many counted tokens takes of this limit."""
-        return tokens if self.rule.metric == TOKENS else 1
-
     def used(self, now_ms: float) -> int:
         """The load of the window that ends now."""
         while self._loads and self._loads[0].at_ms <= now_ms - self.rule.window_ms:
             self._total -= self._loads.popleft().amount
         return self._total
 
-    def has_room(self, now_ms: float, tokens: int) -> bool:
-        """Whether a request may come in now."""
-        return not self.rule.enforce or self.used(now_ms) + self.need(tokens) <= self.rule.amount
+    def has_room(self, now_ms: float, need: int) -> bool:
+        """Whether so much may come in now."""
+        return not self.rule.enforce or self.used(now_ms) + need <= self.rule.amount
 
-    def add(self, now_ms: float, tokens: int) -> None:
+    def add(self, now_ms: float, need: int) -> Load:
         """Count an accepted request."""
-        need = self.need(tokens)
-        self._loads.append(Load(now_ms, need))
+        load = Load(now_ms, need)
+        self._loads.append(load)
         self._total += need
+        return load
 
-    def wait_ms(self, now_ms: float, tokens: int) -> float | None:
+    def change(self, load: Load, amount: int, now_ms: float) -> None:
+        """Correct what was counted, as long as it counts."""
+        self.used(now_ms)
+        if load.at_ms > now_ms - self.rule.window_ms:
+            self._total += amount - load.amount
+            load.amount = amount
+
+    def wait_ms(self, now_ms: float, need: int) -> float | None:
         """How long until a refused request would have room; None if it never has."""
-        missing = self.used(now_ms) + self.need(tokens) - self.rule.amount
-        if self.need(tokens) > self.rule.amount:
+        missing = self.used(now_ms) + need - self.rule.amount
+        if need > self.rule.amount:
             return None
         for load in self._loads:
             missing -= load.amount

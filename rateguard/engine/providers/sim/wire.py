@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from rateguard.engine.providers.sim.answers import Headers
+from rateguard.engine.providers.sim.voices.asked import Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,6 +23,10 @@ Send = Callable[[Message], Awaitable[None]]
 TRANSPORT = "transport"
 """Where the server puts the connection into the scope's state: ASGI itself has no way to reset one."""
 
+Identity = Callable[[str, int, bytes], Headers]
+"""The headers that every answer of a dialect has, from the request's id, the time that it took in ms, and the date."""
+
+_KEY_HEADERS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
 _EPOCH_OFFSET_MS = time.time() * 1_000 - time.monotonic() * 1_000
 """Set once: a machine whose clock is moved does not move the provider's."""
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
@@ -34,6 +38,17 @@ _numbers = itertools.count(1)
 def _http_date(second: int) -> bytes:
     """Exact to the second, unlike the server's own, which lags: a Retry-After date is read against it."""
     return email.utils.formatdate(second, usegmt=True).encode()
+
+
+def _key(authorization: str) -> str:
+    """The account's key: a bearer token, or the id of the AWS key that signed. Signatures are not checked.
+
+    >>> _key("Bearer sk-1"), _key("AWS4-HMAC-SHA256 Credential=AKIA1/20261121/us-east-1/bedrock/aws4_request, SignedHeaders=host")
+    ('sk-1', 'AKIA1')
+    """
+    if authorization.startswith("AWS4-HMAC-SHA256"):
+        return authorization.partition("Credential=")[2].partition("/")[0]
+    return authorization.removeprefix("Bearer ")
 
 
 def now_ms() -> float:
@@ -50,7 +65,7 @@ class Exchange:
     """A request and its answer. `counted_ms` is the moment at which the provider counted it; processing time is told from there.
 
     is_logged: the journal knows of it. fault: the kind of the scripted fault that it met, "" for none.
-    is_there: the caller had not left when the last piece went out.
+    is_there: the caller had not left when the last piece went out. identity: of the dialect that is spoken.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,11 +84,19 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._transport: asyncio.Transport = scope["state"][TRANSPORT]
-        for name, value in scope["headers"]:
+        self.identity: Identity | None = None
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        for name, value in self._headers:
             if name == b"authorization":
-                self.key = value.decode("latin-1").removeprefix("Bearer ")
+                self.key = _key(value.decode("latin-1"))
             elif name == b"x-client-request-id":
                 self.attempt_id = value.decode("latin-1")
+            elif name in _KEY_HEADERS:
+                self.key = value.decode("latin-1")
+
+    def header(self, name: bytes) -> str:
+        """One header, its name in lower case; "" where it is missing."""
+        return next((value.decode("latin-1") for other, value in self._headers if other == name), "")
 
     @property
     def is_gone(self) -> bool:
@@ -94,13 +117,8 @@ class Exchange:
         self.has_answered = True
         self.is_there = not self.is_gone
         processing_ms = int(now_ms() - self.counted_ms)
-        common = [
-            (b"x-request-id", self.request_id.encode()),
-            (b"openai-processing-ms", str(processing_ms).encode()),
-            (b"date", _http_date(int(time.time()))),
-            (b"openai-version", b"2020-10-01"),
-            (b"openai-organization", b"org-sim"),
-        ]
+        date = _http_date(int(time.time()))
+        common = self.identity(self.request_id, processing_ms, date) if self.identity else [(b"date", date)]
         await self._send({"type": "http.response.start", "status": status, "headers": common + headers})
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
