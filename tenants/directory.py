@@ -12,7 +12,7 @@ from django.utils import timezone
 from rateguard.engine import money
 from rateguard.engine.providers.base import Target
 from tenants.models import ConfigVersion, Deployment, ModelRoute, RouteTarget
-from tenants.prices import prices_at
+from tenants.prices import find_price, prices_at
 
 logger = logging.getLogger(__name__)
 
@@ -101,5 +101,5 @@ def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place
     account = row.account
     options = {**account.options, **row.options}
     target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model, row.region, options)
-    price = prices.get((account.provider, row.upstream_model))
+    price = find_price(prices, account.provider, row.upstream_model)
     return Place(row.pk, row.name, account.pk, target, price or money.Price(), price is not None, account.tenant_id)

@@ -22,7 +22,7 @@ from rateguard.admin.machine.pages import VerbAdmin
 from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.registry import PROVIDERS
-from tenants.changes import models, prices
+from tenants.changes import models, price_parts, prices
 from tenants.models import Deployment, ModelRoute, PauseKind, Price, RouteTarget
 
 SPARE = 3
@@ -133,13 +133,20 @@ class PriceForm(ChangeForm):
     output_usd = forms.DecimalField(label="Output")
     cached_input_usd = forms.DecimalField(label="Cached input", required=False, help_text="Empty: as input.")
     cache_write_usd = forms.DecimalField(label="Writing to the cache", required=False, help_text="Empty: as input.")
+    parts = forms.JSONField(
+        label="Tiers, long contexts, audio",
+        required=False,
+        help_text='What depends on the request, as JSON: {"batch_input_usd": "1", "audio_input_usd": "32"}; empty: nothing does.',
+    )
 
     def prepare(self) -> None:
         """As the price is; a new one is valid from now."""
         if not self.instance.pk:
             self.initial["valid_from"] = timezone.now().replace(microsecond=0)
             return
-        shown = {name: Decimal(prices.usd_of(getattr(self.instance, column))) for name, column in prices.COLUMNS.items()}
+        columns = prices.COLUMNS.items()
+        shown: dict[str, Any] = {name: Decimal(price_parts.usd_of(getattr(self.instance, column))) for name, column in columns}
+        shown["parts"] = prices.parts_of(self.instance)
         self.initial.update({name: shown[name] if name in shown else getattr(self.instance, name) for name in self.fields})
 
 
@@ -166,7 +173,7 @@ class PriceAdmin(ChangingAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What it is of stays."""
         what = ("what",) if obj else ("provider", "model")
-        return (*what, "valid_from", "input_usd", "output_usd", "cached_input_usd", "cache_write_usd")
+        return (*what, "valid_from", "input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "parts")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """As above."""
@@ -187,26 +194,27 @@ class PriceAdmin(ChangingAdmin):
     @admin.display(description="Input, $/M", ordering="input_pico")
     def input(self, row: Price) -> str:
         """Dollars per million."""
-        return prices.usd_of(row.input_pico)
+        return price_parts.usd_of(row.input_pico)
 
     @admin.display(description="Cached")
     def cached_input(self, row: Price) -> str:
         """Dollars per million."""
-        return prices.usd_of(row.cached_input_pico)
+        return price_parts.usd_of(row.cached_input_pico)
 
     @admin.display(description="Cache write")
     def cache_write(self, row: Price) -> str:
         """Dollars per million."""
-        return prices.usd_of(row.cache_write_pico)
+        return price_parts.usd_of(row.cache_write_pico)
 
     @admin.display(description="Output, $/M", ordering="output_pico")
     def output(self, row: Price) -> str:
         """Dollars per million."""
-        return prices.usd_of(row.output_pico)
+        return price_parts.usd_of(row.output_pico)
 
     def write(self, request: HttpRequest, form: Any, row: Price | None) -> Price:
         """Make or change a price."""
         given = {name: value for name, value in form.cleaned_data.items() if value is not None}
+        given.setdefault("parts", {})
         actor = actor_of(request, None)
         if row is None:
             return prices.create_price(actor, **given)

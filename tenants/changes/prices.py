@@ -6,32 +6,22 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+from rateguard.engine.errors import InvalidRequest
+from tenants.changes import price_parts
 from tenants.changes.actor import Actor
 from tenants.changes.named import check_text
+from tenants.changes.price_parts import usd_of
 from tenants.changes.problems import as_invalid
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
 from tenants.models import Price
 
-MICRO = 1_000_000
-MOST_USD = 10_000
-"""Dollars per million tokens: far above any list, and small enough for the gate to count exactly."""
 COLUMNS = {
     "input_usd": "input_pico",
     "cached_input_usd": "cached_input_pico",
     "cache_write_usd": "cache_write_pico",
     "output_usd": "output_pico",
 }
-FIELDS = ("valid_from", *COLUMNS)
-
-
-def usd_of(pico: int) -> str:
-    """Dollars per million tokens, all places that there are.
-
-    >>> usd_of(150_000), usd_of(4_000_000)
-    ('0.15', '4')
-    """
-    text = f"{pico // MICRO}.{pico % MICRO:06d}"
-    return text.rstrip("0").rstrip(".")
+FIELDS = ("valid_from", *COLUMNS, "parts")
 
 
 def _shown(row: Price) -> dict[str, Any]:
@@ -40,15 +30,21 @@ def _shown(row: Price) -> dict[str, Any]:
         "model": row.model,
         "valid_from": row.valid_from,
         **{name: usd_of(getattr(row, column)) for name, column in COLUMNS.items()},
+        "parts": parts_of(row),
     }
+
+
+def parts_of(row: Price) -> dict[str, Any]:
+    """What of its price depends on the request, as people write it."""
+    return price_parts.shown(row.details)
 
 
 KIND = Kind(
     "price",
     shown=_shown,
     tenant_of=lambda _: None,
-    fields=("valid_from", *COLUMNS.values()),
-    called={column: name for name, column in COLUMNS.items()},
+    fields=("valid_from", *COLUMNS.values(), "details"),
+    called={**{column: name for name, column in COLUMNS.items()}, "details": "parts"},
     label=lambda row: f"{row.provider}/{row.model}",
 )
 
@@ -64,21 +60,32 @@ def create_price(
     output_usd: Decimal,
     cached_input_usd: Decimal | None = None,
     cache_write_usd: Decimal | None = None,
+    parts: object = None,
 ) -> Price:
-    """What a provider's model costs from a moment on. Where no price for the cache is named, such tokens cost what input costs."""
+    """What a provider's model costs from a moment on. Where no price for the cache is named, such tokens cost what input costs.
+
+    parts: what depends on the request, as price_parts.py says.
+    """
     actor.check_operator("prices")
     check_text(model, "/model")
     given = {"input_usd": input_usd, "output_usd": output_usd, "cached_input_usd": cached_input_usd, "cache_write_usd": cache_write_usd}
     columns = _columns({name: value for name, value in given.items() if value is not None})
     of_input = dict.fromkeys(("cached_input_pico", "cache_write_pico"), columns["input_pico"])
-    return insert(actor, KIND, Price(provider=provider, model=model, valid_from=valid_from, **{**of_input, **columns}))
+    details = price_parts.in_details({}, {} if parts is None else parts)
+    row = Price(provider=provider, model=model, valid_from=valid_from, details=details, **{**of_input, **columns})
+    return insert(actor, KIND, row)
 
 
 @in_one_transaction
 def change_price(actor: Actor, price: Price, **fields: Any) -> Price:
-    """Other values of some of FIELDS. It acts on what ends from now on: entries of the ledger stay."""
+    """Other values of some of FIELDS; `parts` all together. It acts on what ends from now on: entries of the ledger stay."""
     actor.check_operator("prices")
-    return change(actor, KIND, fresh(price, KIND.name), _columns(fields))
+    if unknown := set(fields) - set(FIELDS):
+        raise InvalidRequest(f"what can be changed: {', '.join(FIELDS)}", code="unknown_field", pointer=f"/{min(unknown)}")
+    row, given = fresh(price, KIND.name), _columns(fields)
+    if "parts" in given:
+        given["details"] = price_parts.in_details(row.details, given.pop("parts"))
+    return change(actor, KIND, row, given)
 
 
 @in_one_transaction
@@ -90,17 +97,7 @@ def delete_price(actor: Actor, price: Price) -> None:
 
 def _columns(given: dict[str, Any]) -> dict[str, Any]:
     """The row's fields: dollars become whole millionths. Raises InvalidRequest."""
-    wrong = [
-        (name, f"write dollars per million tokens from 0 to {MOST_USD} with at most six places, such as 0.15")
-        for name in COLUMNS
-        if name in given and not _is_price(given[name])
-    ]
+    wrong = [(name, price_parts.DOLLARS) for name in COLUMNS if name in given and price_parts.pico_of(given[name]) is None]
     if wrong:
         raise as_invalid(wrong)
-    return {COLUMNS.get(name, name): int(value * MICRO) if name in COLUMNS else value for name, value in given.items()}
-
-
-def _is_price(value: object) -> bool:
-    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= MOST_USD:
-        return False
-    return value * MICRO == int(value * MICRO)
+    return {COLUMNS.get(name, name): price_parts.pico_of(value) if name in COLUMNS else value for name, value in given.items()}

@@ -224,12 +224,18 @@ class TestKeys:
 
 class TestPrices:
     def test_the_shipped_prices_are_there(self):
-        assert load_prices() == Price.objects.filter(valid_from=FROM_THE_START).count() == 69
+        assert load_prices() == Price.objects.filter(valid_from=FROM_THE_START).count() == 78
 
     def test_a_list_price_is_exact(self):
         load_prices()
-        assert price_for("openai", "gpt-6-astra", NOON) == money.Price(
-            input_pico=10_000_000, cached_input_pico=1_000_000, cache_write_pico=12_500_000, output_pico=50_000_000
+        found = price_for("openai", "gpt-6-astra", NOON)
+        assert (found.input_pico, found.cached_input_pico, found.cache_write_pico, found.output_pico) == (
+            10_000_000, 1_000_000, 12_500_000, 50_000_000,
+        )  # fmt: skip
+        assert (found.cache_write_long_pico, found.at("priority").output_pico, found.search_nano_usd) == (
+            25_000_000,
+            100_000_000,
+            10_000_000,
         )
 
     def test_tokens_of_the_cache_cost_what_input_costs_where_no_price_is_named(self):
@@ -241,7 +247,7 @@ class TestPrices:
         load_prices()
         Price.objects.filter(model="gpt-6-astra").update(input_pico=1)
         load_prices()
-        assert Price.objects.count() == 69
+        assert Price.objects.count() == 78
         assert price_for("openai", "gpt-6-astra", NOON).input_pico == 10_000_000
 
     def test_a_later_price_holds_from_its_moment_on(self):

@@ -122,6 +122,11 @@ def test_terms_multiply_the_price_of_tokens_once_rounded_and_not_that_of_searche
     assert cost_nano_usd(price, Usage(1, terms=("fast",), searches=2)) == 20_000_001
 
 
+def test_terms_that_are_asked_for_are_reserved():
+    price = Price(100_000, output_pico=0, terms=(("us", 1_100), ("cheap", 500)))
+    assert [most_nano_usd(price, 10, 0, terms=terms) for terms in ((), ("us",), ("cheap",))] == [1_000, 1_100, 1_000]
+
+
 def test_priority_is_reserved_only_where_it_is_asked_for():
     price = Price(100_000, output_pico=0, tiers=(("priority", Rates(250_000)), ("flex", Rates(50_000))))
     assert [most_nano_usd(price, 10, 0, tier) for tier in ("", "flex", "priority")] == [1_000, 1_000, 2_500]

@@ -18,7 +18,7 @@ from rateguard.api.schema.describing import Shape
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.jobs.faults import escaped
-from tenants.changes.prices import MOST_USD
+from tenants.changes.price_parts import MOST_USD
 
 NAME_CHARS = 64
 LONGEST_DOLLARS = 32

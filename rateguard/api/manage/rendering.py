@@ -10,7 +10,8 @@ from rateguard.engine.lanes import Lane
 from tenants.changes import budgets, limits
 from tenants.changes.deployments import BREAKER
 from tenants.changes.models import RETRIES, deployments_of
-from tenants.changes.prices import COLUMNS, usd_of
+from tenants.changes.price_parts import usd_of
+from tenants.changes.prices import COLUMNS, parts_of
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, Member, ModelRoute, Price, ProviderAccount, Tenant
 from tenants.told import told_by
 
@@ -153,6 +154,7 @@ def render_price(row: Price) -> dict[str, Any]:
         "model": row.model,
         "valid_from": time_text(row.valid_from),
         **{name: usd_of(getattr(row, column)) for name, column in COLUMNS.items()},
+        "parts": parts_of(row),
     }
 
 

@@ -128,6 +128,14 @@ class RouteShape(Shape):
 ROUTES = list_of(RouteShape, next_cursor=next_cursor())
 
 
+PRICE_PARTS = (
+    "What depends on the request: `cache_write_long_usd`, `audio_input_usd`, `audio_output_usd`; any price at a tier, such as "
+    "`batch_input_usd`, `flex_output_usd`, `priority_cached_input_usd`; `long_context`, a list such as "
+    '`[{"above_input_tokens": 200000, "input_usd": "4"}]`: prices of all tokens of a longer request; `terms`, factors such as '
+    '`{"us": "1.1"}`; `search_usd`, for one hosted search. What is left out follows from the others.'
+)
+
+
 class PriceChangesShape(RequestShape):
     """What a model costs, in dollars per million tokens. Without prices of their own tokens of the cache cost what input costs."""
 
@@ -136,6 +144,7 @@ class PriceChangesShape(RequestShape):
     output_usd = DollarsField()
     cached_input_usd = DollarsField(required=False)
     cache_write_usd = DollarsField(required=False)
+    parts = serializers.DictField(required=False, help_text=PRICE_PARTS)
 
 
 class NewPriceShape(PriceChangesShape):
@@ -157,6 +166,7 @@ class PriceShape(Shape):
     output_usd = serializers.CharField()
     cached_input_usd = serializers.CharField()
     cache_write_usd = serializers.CharField()
+    parts = serializers.DictField(help_text=PRICE_PARTS)
 
 
 PRICES = list_of(PriceShape, next_cursor=next_cursor())

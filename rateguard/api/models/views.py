@@ -15,7 +15,7 @@ from rateguard.api.schema.describing import extend_schema
 from rateguard.engine.money import Price
 from rateguard.jobs.intake.allowed import rules_of
 from rateguard.jobs.intake.catalog import Offer, OfferedPlace, offer, offers
-from tenants.changes.prices import usd_of
+from tenants.changes.price_parts import usd_of
 
 
 class Models(ApiView):

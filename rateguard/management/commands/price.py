@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import orjson
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
@@ -27,6 +29,7 @@ class Command(VerbCommand):
     }
     examples = """\
   manage.py price set --provider openai --model my-model --input 0.15 --output 0.60 --cached-input 0.03
+  manage.py price set --provider openai --model my-model --input 2 --output 8 --parts '{"batch_input_usd": "1", "batch_output_usd": "4"}'
   manage.py price list --provider openai --model gpt-5.4-mini"""
 
     def add_list(self, parser: CommandParser) -> None:
@@ -48,12 +51,13 @@ class Command(VerbCommand):
             option = f"--{name.removesuffix('_usd').replace('_', '-')}"
             is_required = name in {"input_usd", "output_usd"}
             parser.add_argument(option, dest=name, type=_dollars, required=is_required, help="dollars per million tokens")
+        parser.add_argument("--parts", type=_parts, help="tiers, long contexts, audio: JSON, or - to read it from standard input")
         parser.add_argument("--from", dest="valid_from", type=moment, help="a time with its zone; now by default")
 
     def do_set(self, options: dict[str, Any]) -> None:
         """A new price; one of the same moment is written over."""
         since = options["valid_from"] or timezone.now()
-        dollars = {name: options[name] for name in COLUMNS if options[name] is not None}
+        dollars = {name: options[name] for name in (*COLUMNS, "parts") if options[name] is not None}
         found = Price.objects.filter(provider=options["provider"], model=options["model"], valid_from=since).first()
         if found:
             row = change_price(actor(), found, **dollars)
@@ -62,6 +66,13 @@ class Command(VerbCommand):
         values = render_price(row)
         told = f"{row.provider}/{row.model} costs ${values['input_usd']} and ${values['output_usd']} per million tokens"
         self.show(options, values, f"{told} from {values['valid_from']} on")
+
+
+def _parts(text: str) -> Any:
+    try:
+        return orjson.loads(sys.stdin.read() if text == "-" else text)
+    except orjson.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"it is no JSON: {error}") from None
 
 
 def _dollars(text: str) -> Decimal:
