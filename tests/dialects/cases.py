@@ -71,7 +71,7 @@ ASKS: Mapping[Feature, dict[str, Any]] = {
     Feature.LOGIT_BIAS: body(logit_bias={"50256": -100}),
     Feature.LOGPROBS: body(logprobs=True, top_logprobs=2),
     Feature.SEED: body(seed=0),
-    Feature.STOP: body(stop=["\n\n"]),
+    Feature.STOP: body(stop=["\nEND"]),
     Feature.SEVERAL_CHOICES: body(n=2),
     Feature.PREDICTION: body(prediction={"type": "content", "content": "72"}),
     Feature.PREFILL: body(messages=[*MESSAGES, {"role": "assistant", "content": "She sold"}]),

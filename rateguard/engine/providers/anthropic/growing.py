@@ -1,0 +1,49 @@
+"""One block of a streamed message, growing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+_TEXT_OF = {"text": "text", "thinking": "thinking"}
+
+
+class Growing:
+    """type, name, id: as it began. texts: of text or thinking. inputs: pieces of a call's JSON. call: the number of a call of the caller's."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self._start = start
+        self._field = _TEXT_OF.get(start["type"], "")
+        self.type: str = start["type"]
+        self.name: str = start.get("name") or ""
+        self.id: str = start.get("id") or ""
+        self.start_text: str = start.get("text") or "" if self.type == "text" else ""
+        self.start_input: Any = start.get("input") or {}
+        self.texts: list[str] = [text] if (text := start.get(self._field)) else []
+        self.inputs: list[str] = []
+        self.signature: str = start.get("signature") or ""
+        self.citations: list[Any] = list(start.get("citations") or ())
+        self.call: int | None = None
+
+    def whole(self) -> dict[str, Any]:
+        """The block as a whole message has it, or as far as it came."""
+        block = dict(self._start)
+        if self._field:
+            block[self._field] = "".join(self.texts)
+        if self.signature:
+            block["signature"] = self.signature
+        if self.citations:
+            block["citations"] = self.citations
+        if self.inputs:
+            block["input"] = self._input()
+        return block
+
+    def _input(self) -> Any:
+        """What was cut is shown as the text that came."""
+        text = "".join(self.inputs)
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
