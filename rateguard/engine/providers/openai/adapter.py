@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rateguard.engine.errors import ProviderError
 from rateguard.engine.providers import features
@@ -43,7 +43,8 @@ class OpenAIProvider(Provider):
 
     def check(self, target: Target, request: Request) -> None:
         """Refuse what the model or the provider cannot do. Raises InvalidRequest (`unsupported_by_provider`)."""
-        model, body, can = self.model_of(target), request.body, self.capabilities_of(target)
+        model, can = self.model_of(target), self.capabilities_of(target)
+        body: Mapping[str, Any] = request.body
         if request.endpoint is Endpoint.CHAT:
             body, can = models.as_judged(model, request), models.lacks_for(model, body)
         elif request.endpoint is Endpoint.EMBEDDINGS:
