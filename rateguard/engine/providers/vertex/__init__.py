@@ -1,0 +1,1 @@
+"""Vertex AI: Gemini's dialect, and Claude's, under Google Cloud's addresses and tokens."""
