@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rateguard.engine.errors import ProviderError
+from rateguard.engine.providers.admissions import ADMISSIONS
 from rateguard.engine.providers.anthropic import count, models
 from rateguard.engine.providers.anthropic.answer import read
 from rateguard.engine.providers.anthropic.check import check
 from rateguard.engine.providers.anthropic.errors import error_from_reply
 from rateguard.engine.providers.anthropic.limits import readings
-from rateguard.engine.providers.anthropic.request import write
+from rateguard.engine.providers.anthropic.request import key_headers, url_of, write
 from rateguard.engine.providers.anthropic.stream import reader
 from rateguard.engine.providers.base import Answer, Request, Target, Wire
-from rateguard.engine.providers.capabilities import Admission, Capabilities
+from rateguard.engine.providers.capabilities import Capabilities
 from rateguard.engine.providers.http import Reply
+from rateguard.engine.providers.probe import Probe, names_in_data
 from rateguard.engine.providers.provider import Provider, Reader
 from rateguard.engine.readings import Reading
 
@@ -22,14 +24,14 @@ from rateguard.engine.readings import Reading
 class AnthropicProvider(Provider):
     """Messages, whole and streamed.
 
-    Options of an account or a deployment: `api_version`, `beta` (a list), `auth` ("x-api-key" or "bearer"), `capabilities`, `thinking`,
-    `inference_geo`, `speed`. Admission, by Anthropic's page on rate limits: max_tokens does not count, output counts as it is produced,
+    Options of an account or a deployment: `api_version`, `beta` (a list), `auth` ("x-api-key" or "bearer"), `capabilities`, `thinking`.
+    Admission, by Anthropic's page on rate limits: max_tokens does not count, output counts as it is produced,
     what is read from the cache does not count (but for Haiku 3.5, which is retired), and an estimate is corrected.
     """
 
     name = "anthropic"
     capabilities = models.capabilities_of(Target("anthropic", "", "", ""))
-    admission = Admission(counts_max_tokens=False, counts_output=True, counts_cached=False, gives_back=True)
+    admission = ADMISSIONS["anthropic"]
 
     def capabilities_of(self, target: Target) -> Capabilities:
         """By the model's family: see models.py."""
@@ -62,6 +64,10 @@ class AnthropicProvider(Provider):
     def request_id(self, headers: Mapping[str, str]) -> str:
         """`request-id`."""
         return headers.get("request-id", "")
+
+    def probe(self, target: Target) -> Probe | None:
+        """Its models (at most 1,000): free of charge, with a limit of its own."""
+        return Probe(f"{url_of(target)}/v1/models?limit=1000", key_headers(target), names_in_data)
 
     # ---- exact counts
 

@@ -28,7 +28,10 @@ def read(reply: Reply, api_key: str) -> Answer:
 
 
 def completed(message: Mapping[str, Any], content: Sequence[Mapping[str, Any]], *, created: int) -> Answer:
-    """The chat completion of a message's head (id, model, stop_reason, usage) and its blocks. created: epoch seconds; Anthropic tells none."""
+    """The chat completion of a message's head (id, model, stop_reason, usage) and its blocks.
+
+    created: epoch seconds; Anthropic tells none.
+    """
     finish, usage = finish_of(message.get("stop_reason"), content), message.get("usage")
     body: dict[str, Any] = {
         "id": message.get("id"),

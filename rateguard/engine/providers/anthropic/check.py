@@ -8,7 +8,7 @@ from rateguard.engine.providers.base import Request, Target
 
 
 def check(provider: str, target: Target, request: Request) -> None:
-    """Refuse what the model cannot do. Raises InvalidRequest (`unsupported_by_provider`); what only writing can tell, request.py refuses."""
+    """Refuse what the model cannot do: InvalidRequest (`unsupported_by_provider`). What only writing can tell, request.py refuses."""
     body = request.body
     if body.get("service_tier") == "standard_only":  # Anthropic's own word
         body = {**body, "service_tier": None}

@@ -11,7 +11,7 @@ _TEXT_OF = {"text": "text", "thinking": "thinking"}
 
 
 class Growing:
-    """type, name, id: as it began. texts: of text or thinking. inputs: pieces of a call's JSON. call: the number of a call of the caller's."""
+    """type, name, id: as it began. texts: of text or thinking. inputs: of a call's JSON. call: its number among the caller's calls."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
         self._start = start

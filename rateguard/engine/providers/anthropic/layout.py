@@ -1,9 +1,9 @@
-"""What Anthropic wants back with a turn of the model's, word for word and at its place: thinking with its signature, redacted thinking, and
-what its own tools did.
+"""What Anthropic wants back with a turn of the model's, word for word and at its place.
 
-It travels in a message's `provider_fields`: `{"anthropic": {"blocks": […]}}`. Such blocks stand there as they came; the message's own texts and
-calls are only named: `{"type": "text", "chars": 12}` (with its citations, if any) and `{"type": "tool_use"}`. So what a caller changed in a
-text is sent as changed, and no text is stored twice. Anthropic checks the rest by the signatures (a changed talk may cost the thinking).
+That is thinking with its signature, redacted thinking, and what Anthropic's own tools did. It travels in a message's `provider_fields`:
+`{"anthropic": {"blocks": […]}}`. Such blocks stand there as they came; the message's own texts and calls are only named:
+`{"type": "text", "chars": 12}` (with its citations, if any) and `{"type": "tool_use"}`. So what a caller changed in a text is sent as
+changed, and no text is stored twice. Anthropic checks the rest by the signatures (a changed talk may cost the thinking).
 """
 
 from __future__ import annotations

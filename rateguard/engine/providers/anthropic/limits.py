@@ -8,7 +8,7 @@ Source: Anthropic's page on rate limits, recorded replies.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import email.utils
 import functools
 from collections.abc import Mapping
@@ -50,11 +50,11 @@ def _reset_ms(until: str | None, date: str | None) -> int | None:
     if now_s is None or until is None:
         return None
     try:
-        moment = datetime.datetime.fromisoformat(until)
+        moment = dt.datetime.fromisoformat(until)
     except ValueError:
         return None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
+        moment = moment.replace(tzinfo=dt.UTC)
     return max(0, round((moment.timestamp() - now_s) * 1_000))
 
 

@@ -1,8 +1,8 @@
 """What each family of Claude models takes and refuses, as data.
 
-Sources: Anthropic's pages on thinking, effort, structured outputs and prefill, and its migration guides for Opus 4.7, 5 and 5.5, Sonnet 5 and
-5.5, Haiku 5.5 and Fable 5.1 (stored copies of autumn 2026), with the capability flags that litellm and pydantic-ai keep. Nothing here was
-tried against the API. Conflicts: pydantic-ai keeps forced tools from Fable 5 and Mythos 5 too, Anthropic's page names the 5.1 models
+Sources: Anthropic's pages on thinking, effort, structured outputs and prefill, and its migration guides for Opus 4.7, 5 and 5.5, Sonnet 5
+and 5.5, Haiku 5.5 and Fable 5.1 (stored copies of autumn 2026), with the capability flags that litellm and pydantic-ai keep. Nothing here
+was tried against the API. Conflicts: pydantic-ai keeps forced tools from Fable 5 and Mythos 5 too, Anthropic's page names the 5.1 models
 alone. Not verified: forced tools at Haiku 5.5 and everything of Fable 5.2 and Mythos 5.2, taken to be as 5.1.
 A model that the table does not know may do all: then the provider refuses what it cannot.
 """
@@ -28,8 +28,8 @@ WITHOUT_SAMPLING = "2026-10-21"
 class Model:
     """One family.
 
-    sampling: takes temperature, top_p, top_k. prefill: goes on from a last message of the assistant's. forced_tool: can be made to call a tool.
-    structured: answers by a JSON schema, and has strict tools. thinking: how it is turned on: "adaptive", "enabled" (with a budget of
+    sampling: takes temperature, top_p, top_k. prefill: goes on from a last message of the assistant's. forced_tool: can be made to call a
+    tool. structured: answers by a JSON schema, and has strict tools. thinking: how it is turned on: "adaptive", "enabled" (with a budget of
     tokens) or "" (it cannot think). off: how it is turned off, "" where it cannot be. thinks_unasked: it is on where nothing is said.
     efforts: the words of output_config.effort that it knows, from the least.
     """
@@ -133,7 +133,7 @@ def _known(name: str, version: str) -> tuple[Model, Capabilities]:
     start = name.find("claude-")
     family = name[start:] if start >= 0 else name
     model = next((MODELS[prefix] for prefix in _BY_LENGTH if family.startswith(prefix)), UNKNOWN)
-    if version >= WITHOUT_SAMPLING:
+    if version[:4].isdecimal() and version >= WITHOUT_SAMPLING:  # clouds that host Claude have versions of their own
         model = dataclasses.replace(model, sampling=False)
     return model, Capabilities(frozenset({Endpoint.CHAT}), _features_of(model))
 
@@ -157,7 +157,7 @@ def _told(known: tuple[Model, Capabilities], told: Any) -> tuple[Model, Capabili
     features = {feature.value for feature in Feature} - _FIELDS
     if unknown := sorted(str(word) for word in words if word not in _FIELDS | features):
         raise ConfigurationError(f"the option capabilities has no {', '.join(unknown)}; it has {', '.join(sorted(_FIELDS | features))}")
-    fields = {name: tuple(value) if name == "efforts" else value for name, value in words.items() if name in _FIELDS}
+    fields: dict[str, Any] = {name: tuple(value) if name == "efforts" else value for name, value in words.items() if name in _FIELDS}
     model = dataclasses.replace(known[0], **fields)
     granted = {Feature(word) for word, value in words.items() if word in features and value}
     denied = {Feature(word) for word, value in words.items() if word in features and not value}

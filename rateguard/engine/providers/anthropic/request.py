@@ -28,8 +28,6 @@ _WRITTEN_APART = frozenset(
     }
 )
 _AS_IT_IS = ("inference_geo", "speed", "cache_control")
-_OF_ACCOUNT = ("inference_geo", "speed")
-"""Fields that an account or a deployment may set for all its requests, by an option of the same name."""
 _SAYS_NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "n": lambda value: value == 1,
     "logprobs": lambda value: value is False,
@@ -40,7 +38,7 @@ _SAYS_NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "metadata": lambda value: value == {},
     "modalities": lambda value: value == ["text"],
     "verbosity": lambda value: value == "medium",
-    "prompt_cache_key": lambda value: True,  # where OpenAI looks for its cache: changes no answer
+    "prompt_cache_key": lambda value: isinstance(value, str),  # where OpenAI looks for its cache: changes no answer
 }
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -55,12 +53,15 @@ def write(target: Target, request: Request, *, is_streamed: bool) -> Wire:
 
 
 def write_body(target: Target, request: Request, *, is_streamed: bool) -> dict[str, Any]:
-    """The body of Messages without `model`: clouds that host Claude have it in the path, and the version in the body. Raises InvalidRequest."""
+    """The body of Messages without `model`: clouds that host Claude have that in the path, and the version in the body.
+
+    Raises InvalidRequest.
+    """
     body, model = request.body, model_of(target)
     max_tokens = _max_tokens(body)
     written = _prompt(body, model, max_tokens, target.options)
     written["max_tokens"] = max_tokens
-    _add_settings(written, body, target.options)
+    _add_settings(written, body)
     check_together(written)
     if written["messages"][-1]["role"] == "assistant":
         _check_prefill(written["messages"][-1])
@@ -77,19 +78,17 @@ def write_counted(target: Target, request: Request) -> dict[str, Any]:
 
 
 def headers_for(target: Target, request: Request) -> dict[str, str]:
-    """Whose call it is, in which version. The API takes the key in either header; `auth` chooses."""
-    is_bearer = target.options.get("auth") == "bearer"
-    headers = {
-        "anthropic-version": version_of(target),
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": "rateguard",
-        "X-Client-Request-Id": request.attempt_id,
-        ("Authorization" if is_bearer else "x-api-key"): f"Bearer {target.api_key}" if is_bearer else target.api_key,
-    }
+    """Whose call it is, in which version, and under which id we know it."""
+    headers = {**key_headers(target), "Content-Type": "application/json", "X-Client-Request-Id": request.attempt_id}
     if beta := target.options.get("beta"):
-        headers["anthropic-beta"] = beta if isinstance(beta, str) else ",".join(beta)
+        headers["anthropic-beta"] = beta if isinstance(beta, str) else ",".join(map(str, beta))
     return headers
+
+
+def key_headers(target: Target) -> dict[str, str]:
+    """The key and the version. The API takes the key in either header; the option `auth` chooses."""
+    key = {"Authorization": f"Bearer {target.api_key}"} if target.options.get("auth") == "bearer" else {"x-api-key": target.api_key}
+    return {**key, "anthropic-version": version_of(target), "Accept": "application/json", "User-Agent": "rateguard"}
 
 
 def url_of(target: Target) -> str:
@@ -106,7 +105,7 @@ def _prompt(body: Mapping[str, Any], model: Model, max_tokens: int, options: Map
     written: dict[str, Any] = {"messages": talk.turns}
     if talk.system:
         written["system"] = talk.system
-    tools, thinking = write_tools(body, model, talk.called), write_thinking(body, model, max_tokens, options)
+    tools, thinking = write_tools(body, model, list(talk.called)), write_thinking(body, model, max_tokens, options)
     output_config = {**tools.pop("output_config", {}), **thinking.pop("output_config", {})}
     written.update(tools)
     written.update(thinking)
@@ -117,17 +116,10 @@ def _prompt(body: Mapping[str, Any], model: Model, max_tokens: int, options: Map
     return written
 
 
-def _add_settings(written: dict[str, Any], body: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    for name in _OF_ACCOUNT:
-        if options.get(name) is not None:
-            written[name] = options[name]
+def _add_settings(written: dict[str, Any], body: Mapping[str, Any]) -> None:
     for name, value in body.items():
-        if value is None or name in _WRITTEN_APART:
-            continue
-        if name in _AS_IT_IS:
-            written[name] = value
-        elif name not in _SAYS_NOTHING or not _SAYS_NOTHING[name](value):
-            raise unsupported(f"has no {name}" if name in _SAYS_NOTHING else "has no such field", f"/{name}")
+        if value is not None and name not in _WRITTEN_APART:
+            _add_other(written, name, value)
     _add_sampling(written, body)
     if body.get("stop"):
         written["stop_sequences"] = _stops(body["stop"])
@@ -138,6 +130,13 @@ def _add_settings(written: dict[str, Any], body: Mapping[str, Any], options: Map
     who = body.get("safety_identifier") or body.get("user")
     if who is not None:
         written["metadata"] = {"user_id": who}
+
+
+def _add_other(written: dict[str, Any], name: str, value: Any) -> None:
+    if name in _AS_IT_IS:
+        written[name] = value
+    elif name not in _SAYS_NOTHING or not _SAYS_NOTHING[name](value):
+        raise unsupported(f"has no {name}" if name in _SAYS_NOTHING else "has no such field", f"/{name}")
 
 
 def _add_sampling(written: dict[str, Any], body: Mapping[str, Any]) -> None:

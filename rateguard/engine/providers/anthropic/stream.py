@@ -8,7 +8,7 @@ stream without message_stop was cut.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -79,11 +79,26 @@ class MessageReader:
         kind = data.get("type")
         if kind == "error" or data.get("error"):
             raise error_in_answer(data, self._headers, self._api_key)
-        take = _TAKES.get(kind) if isinstance(kind, str) else None
         try:
-            return take(self, data) if take is not None else ()
+            return self._say(kind, data)
         except (KeyError, TypeError, AttributeError):
             raise malformed_answer("a piece of the stream lacks what it should have") from None
+
+    def _say(self, kind: Any, data: Mapping[str, Any]) -> Iterable[Chunk]:
+        match kind:
+            case "content_block_delta":
+                return self._block_delta(data)
+            case "content_block_start":
+                return self._block_start(data)
+            case "content_block_stop":
+                return self._block_stop(data)
+            case "message_start":
+                return self._message_start(data)
+            case "message_delta":
+                self._message_delta(data)
+            case "message_stop":
+                return self._message_stop()
+        return ()
 
     # ---- one method an event
 
@@ -139,12 +154,11 @@ class MessageReader:
             return ()
         return self._input(block, orjson.dumps(block.start_input).decode())
 
-    def _message_delta(self, data: Mapping[str, Any]) -> Iterable[Chunk]:
+    def _message_delta(self, data: Mapping[str, Any]) -> None:
         self._message.update(data.get("delta") or {})
         self._usage.update({name: value for name, value in (data.get("usage") or {}).items() if value is not None})
-        return ()
 
-    def _message_stop(self, data: Mapping[str, Any]) -> Iterator[Chunk]:
+    def _message_stop(self) -> Iterator[Chunk]:
         self.is_complete = True
         content = self._content()
         fields, stop_reason = fields_of(content), self._message.get("stop_reason")
@@ -176,16 +190,6 @@ class MessageReader:
 
     def _chunk(self, delta: Mapping[str, Any], *, has_content: bool = True) -> Chunk:
         return Chunk(self._head + orjson.dumps(delta) + self._tail, has_content=has_content)
-
-
-_TAKES: Mapping[str, Callable[[MessageReader, Mapping[str, Any]], Iterable[Chunk]]] = {
-    "message_start": MessageReader._message_start,
-    "content_block_start": MessageReader._block_start,
-    "content_block_delta": MessageReader._block_delta,
-    "content_block_stop": MessageReader._block_stop,
-    "message_delta": MessageReader._message_delta,
-    "message_stop": MessageReader._message_stop,
-}
 
 
 class NoStream:

@@ -1,10 +1,10 @@
 """`reasoning_effort` → how a Claude model thinks.
 
-Models that think adaptively take the word as `output_config.effort`, in the nearest word above that they know (`minimal` is `low`). Older ones
-take a budget of tokens, a share of max_tokens at most, since thinking counts within it. `none` turns thinking off, where that is possible.
-Newer models leave the text of their thinking empty unless `display` asks for a summary; who asks for reasoning is shown it. The option
-`thinking` of an account or a deployment is put over the object that is sent, such as {"display": "omitted"}; a caller may send an object
-`thinking` in Anthropic's form instead of `reasoning_effort`.
+Models that think adaptively take the word as `output_config.effort`, in the nearest word above that they know (`minimal` is `low`). Older
+ones take a budget of tokens, a share of max_tokens at most, since thinking counts within it. `none` turns thinking off, where that is
+possible. Newer models leave the text of their thinking empty unless `display` asks for a summary; who asks for reasoning is shown it. The
+option `thinking` of an account or a deployment is put over the object that is sent, such as {"display": "omitted"}; a caller may send an
+object `thinking` in Anthropic's form instead of `reasoning_effort`.
 """
 
 from __future__ import annotations

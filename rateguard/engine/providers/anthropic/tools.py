@@ -1,14 +1,15 @@
 """Tools, the choice among them, and an answer in JSON.
 
 A JSON schema is answered by Anthropic's structured output (`output_config.format`) where the model has it. Where it has not, and for JSON
-without a schema, which structured output does not know (it wants every object closed), the model is made to call one tool, `answer_in_json`,
-whose input becomes the answer's content: so beside tools of the caller's, or where the model cannot be made to call, that is refused.
+without a schema, which structured output does not know (it wants every object closed), the model is made to call one tool,
+`answer_in_json`, whose input becomes the answer's content: so beside tools of the caller's, or where the model cannot be made to call, that
+is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rateguard.engine.providers.anthropic.models import Model
@@ -24,7 +25,7 @@ _OF_ANTHROPIC = re.compile(r"_20\d{6}$")
 _ANYTHING = {"type": "object"}
 
 
-def write_tools(body: Mapping[str, Any], model: Model, called: Iterable[str]) -> dict[str, Any]:
+def write_tools(body: Mapping[str, Any], model: Model, called: Sequence[str]) -> dict[str, Any]:
     """`tools`, `tool_choice` and the format of an answer. Raises InvalidRequest.
 
     called: tools of which the talk has calls. Anthropic wants them declared (not verified for newer models), so where the request brings no
@@ -40,8 +41,8 @@ def write_tools(body: Mapping[str, Any], model: Model, called: Iterable[str]) ->
     elif answer_format is not None:
         return _forced_json(answer_format, tools, called)
     choice = _choice(body, bool(tools))
-    if not tools and (names := list(called)):
-        tools, choice = [{"name": name, "input_schema": _ANYTHING} for name in names], {"type": "none"}
+    if not tools and called:
+        tools, choice = [{"name": name, "input_schema": _ANYTHING} for name in called], {"type": "none"}
     if tools:
         written["tools"] = tools
     if choice is not None:
@@ -136,8 +137,8 @@ def _format(body: Mapping[str, Any], model: Model) -> Mapping[str, Any] | None:
     return {"schema": schema}
 
 
-def _forced_json(answer_format: Mapping[str, Any], tools: list[Block], called: Iterable[str]) -> dict[str, Any]:
-    if tools or list(called):
+def _forced_json(answer_format: Mapping[str, Any], tools: list[Block], called: Sequence[str]) -> dict[str, Any]:
+    if tools or called:
         raise unsupported("answers in JSON by a tool of its own with this model: send no other tools", "/response_format")
     schema = {"type": "object", **answer_format.get("schema", {})}
     if schema["type"] != "object":
