@@ -26,6 +26,21 @@ _QUOTA = frozenset(
         "organization_usage_limit_exceeded",
     },
 )
+_IMAGES = (
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_file_not_found",
+    "image_file_too_large",
+    "image_parse_error",
+    "image_too_large",
+    "image_too_small",
+    "invalid_base64_image",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_image_mode",
+    "invalid_image_url",
+    "unsupported_image_media_type",
+)
 _BY_WORD = {
     **dict.fromkeys(_QUOTA, ErrorKind.QUOTA_EXHAUSTED),
     "context_length_exceeded": ErrorKind.CONTEXT_TOO_LONG,
@@ -45,6 +60,8 @@ _BY_WORD = {
     "data_residency_mismatch": ErrorKind.BAD_REQUEST,
     "bio_policy": ErrorKind.CONTENT_FILTER,
     "misalignment_policy_violation": ErrorKind.CONTENT_FILTER,
+    "image_content_policy_violation": ErrorKind.CONTENT_FILTER,
+    **dict.fromkeys(_IMAGES, ErrorKind.BAD_REQUEST),
 }
 _BY_STATUS = {
     401: ErrorKind.AUTH,
