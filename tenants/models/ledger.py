@@ -69,8 +69,10 @@ class LedgerEntry(models.Model):
     """One line of money: what an attempt cost, in nano-dollars and tokens; negative only where an entry takes back.
 
     reservation_id: the job's id, or the synchronous call's own; with `attempt` it names the attempt. job_id, api_key_id and run (the
-    innermost one) are values: the ledger outlives what they name. is_estimated: counted by us, not by the provider. is_overrun: beyond
-    the most that was reserved.
+    innermost one) are values: the ledger outlives what they name. cache_write_long_tokens, audio_input_tokens, audio_output_tokens: parts
+    of other columns' tokens with prices of their own; reasoning_tokens are shown alone. tier: the one that was used, "" the standard one.
+    terms: what else changed the price, words with blanks between. searches: calls of a hosted web search. is_estimated: counted by us,
+    not by the provider. is_overrun: beyond the most that was reserved.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="ledger_entries")
@@ -95,6 +97,13 @@ class LedgerEntry(models.Model):
     run = models.UUIDField(null=True, blank=True)
     cost_center = models.CharField(max_length=128, blank=True, default="")
     labels: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    cache_write_long_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_input_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_output_tokens = models.BigIntegerField(default=0, db_default=0)
+    reasoning_tokens = models.BigIntegerField(default=0, db_default=0)
+    tier = models.CharField(max_length=16, blank=True, default="", db_default="")
+    terms = models.CharField(max_length=64, blank=True, default="", db_default="")
+    searches = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = LedgerManager()

@@ -16,7 +16,15 @@ from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED,
 from tenants.models import Dimension, LedgerEntry, Measure, UsageDay, UsageQuarter, UsageQuarterBin
 from tests.line import assert_books_close, events_of
 
-USAGE = Usage(input_tokens=10, cached_tokens=4, cache_write_tokens=2, output_tokens=30)
+PARTS = {
+    "cache_write_long_tokens": 1,
+    "audio_input_tokens": 3,
+    "audio_output_tokens": 5,
+    "reasoning_tokens": 6,
+    "tier": "priority",
+    "searches": 2,
+}
+USAGE = Usage(input_tokens=10, cached_tokens=4, cache_write_tokens=2, output_tokens=30, terms=("fast", "us"), **PARTS)
 
 
 def ended(claimed, **fields):
@@ -50,6 +58,13 @@ def test_an_end_is_written_whole(claimed, line):
     assert events_of(claimed.job) == ["submitted", "started", "succeeded"]
 
 
+def test_what_has_a_price_of_its_own_is_told_apart_in_the_attempt_and_in_the_entry(claimed):
+    settle([ended(claimed)])
+    told = {**PARTS, "terms": "fast us"}
+    for row in (Attempt.objects.get(), LedgerEntry.objects.get()):
+        assert {name: getattr(row, name) for name in told} == told
+
+
 def test_a_second_end_of_the_same_attempt_changes_nothing_at_all(claimed):
     settle([ended(claimed)])
     before = everything()
@@ -65,7 +80,7 @@ def test_a_fenced_attempt_changes_nothing_but_its_late_usage(claimed):
     before = everything()
     assert settle([ended(claimed)]) == set()
     late = Attempt.objects.get().late_usage
-    assert late == {**dataclasses.asdict(USAGE), "nano_usd": 1_234}
+    assert late == {**dataclasses.asdict(USAGE), "terms": ["fast", "us"], "nano_usd": 1_234}
     Attempt.objects.update(late_usage=None)
     assert everything() == before
 

@@ -44,8 +44,11 @@ def _not_charged(span: Span) -> Iterator[Found]:
         yield _of_attempt(Kind.NOT_CHARGED, row, _amount(row), LOST)
 
 
+_PARTS = ("cache_write_long_tokens", "audio_input_tokens", "audio_output_tokens", "reasoning_tokens", "tier", "terms", "searches")
+
+
 def _charge_differs(span: Span) -> Iterator[Found]:
-    names = ("nano_usd", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
+    names = ("nano_usd", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", *_PARTS)
     charged = {f"charged_{name}": Subquery(_CHARGE.values(name)[:1]) for name in names}
     differs = Q(*((f"charged_{name}__isnull", False) for name in names[:1]))
     unlike = Q()

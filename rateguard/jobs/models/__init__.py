@@ -1,7 +1,8 @@
-"""What lasts of a job, a file an idea: its row (the truth), its attempts and events, what is told of its end; who takes care of all."""
+"""What lasts of a job, a file an idea: its row (the truth), its attempts and events, who is told of its end, who takes care of all."""
 
 from rateguard.jobs.models.attempts import Attempt, JobEvent
 from rateguard.jobs.models.batches import Batch, BatchError, BatchState
+from rateguard.jobs.models.calibrations import Calibration
 from rateguard.jobs.models.hindrances import Hindrance
 from rateguard.jobs.models.job import ENDED, ENDED_BADLY, Delivery, Job
 from rateguard.jobs.models.leases import CARETAKER, Lease
@@ -16,6 +17,7 @@ __all__ = [
     "Batch",
     "BatchError",
     "BatchState",
+    "Calibration",
     "Delivery",
     "Hindrance",
     "Job",

@@ -17,7 +17,7 @@ class Attempt(models.Model):
     """One try of a job (or of a synchronous call: job null) at one deployment. Open while `running`; its end is written once.
 
     reservation_id: the job's id, or the call's own. reserved_nano_usd: the most it can cost. late_usage: learned after it was abandoned.
-    is_retry: it follows a failure that the retry policy counted.
+    is_retry: it follows a failure that the retry policy counted. cache_write_long_tokens … searches: as in the ledger's entry.
     """
 
     reservation_id = models.UUIDField()
@@ -47,6 +47,13 @@ class Attempt(models.Model):
     provider_request_id = models.CharField(max_length=128, blank=True, default="")
     late_usage: models.JSONField[Any, Any] = models.JSONField(null=True)
     is_retry = models.BooleanField(default=False, db_default=False)
+    cache_write_long_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_input_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_output_tokens = models.BigIntegerField(default=0, db_default=0)
+    reasoning_tokens = models.BigIntegerField(default=0, db_default=0)
+    tier = models.CharField(max_length=16, blank=True, default="", db_default="")
+    terms = models.CharField(max_length=64, blank=True, default="", db_default="")
+    searches = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = (

@@ -30,7 +30,9 @@ class Job(models.Model):
     """One request for a completion or an embedding. Its row is the truth; Redis and Celery carry hints.
 
     request, result: the caller's body and the provider's answer, JSON text, verbatim. attempt: the number of the last claimed attempt.
-    tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves.
+    tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves. counted_tokens:
+    its input as we counted it, before it was put right by what is learned of its deployment; 0: not known. price_words: what it asks for
+    that changes its price (see `engine.asked`).
     queued_at: its place in the order. holder: the process that runs it. path: the nodes that it charges (see engine.scopes); run: the
     innermost run on it. downgraded_from: the model that was asked for, where a budget sent the job to a cheaper one.
     canvas: what hangs on its end (see `canvas`), None for nothing. tells: who else hears of its end, bits of `Tells`; webhook: the endpoint
@@ -53,6 +55,8 @@ class Job(models.Model):
     input_tokens = models.PositiveIntegerField()
     output_tokens = models.PositiveIntegerField()
     max_output_tokens = models.PositiveIntegerField()
+    counted_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    price_words = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     user = models.CharField(max_length=128, blank=True, default="")
     team = models.CharField(max_length=128, blank=True, default="")

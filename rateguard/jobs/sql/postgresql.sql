@@ -42,13 +42,16 @@ with ended as (
     select * from json_to_recordset(%s::json) as row(job_id uuid, attempt int, attempt_state text, transition text, job_state text, tries int,
         abandoned int, retry_ms bigint, result text, error_code text, error_message text, input_tokens bigint, cached_tokens bigint,
         cache_write_tokens bigint, output_tokens bigint, nano_usd bigint, is_estimated boolean, is_overrun boolean, latency_ms int,
-        provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text)
+        provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text, cache_write_long_tokens bigint,
+        audio_input_tokens bigint, audio_output_tokens bigint, reasoning_tokens bigint, tier text, terms text, searches int)
 ), attempt as (
     update rateguard_jobs_attempt attempt
     set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
         input_tokens = ended.input_tokens, cached_tokens = ended.cached_tokens, cache_write_tokens = ended.cache_write_tokens,
         output_tokens = ended.output_tokens, nano_usd = ended.nano_usd, is_estimated = ended.is_estimated, latency_ms = ended.latency_ms,
-        provider_request_id = ended.provider_request_id
+        provider_request_id = ended.provider_request_id, cache_write_long_tokens = ended.cache_write_long_tokens,
+        audio_input_tokens = ended.audio_input_tokens, audio_output_tokens = ended.audio_output_tokens,
+        reasoning_tokens = ended.reasoning_tokens, tier = ended.tier, terms = ended.terms, searches = ended.searches
     from (select * from ended order by job_id, attempt) ended
     where attempt.reservation_id = ended.job_id and attempt.number = ended.attempt and attempt.state = 'running'
     returning ended.*, attempt.deployment as ran_at
@@ -73,9 +76,10 @@ with ended as (
 ), entry as (
     insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
         cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
-        created_at)
+        cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, created_at)
     select tenant_id, job_id, job_id, attempt, 'charge', nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens, is_estimated,
-        is_overrun, model, ran_at, api_key_id, team, rolegroup, role, "user", run, cost_center, labels, statement_timestamp()
+        is_overrun, model, ran_at, api_key_id, team, rolegroup, role, "user", run, cost_center, labels, cache_write_long_tokens,
+        audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, statement_timestamp()
     from job
 ), quarter as (
     insert into rateguard_tenants_usagequarter as quarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,

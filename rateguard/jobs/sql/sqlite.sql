@@ -41,7 +41,11 @@ set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('
     input_tokens = json_extract(row.value, '$.input_tokens'), cached_tokens = json_extract(row.value, '$.cached_tokens'),
     cache_write_tokens = json_extract(row.value, '$.cache_write_tokens'), output_tokens = json_extract(row.value, '$.output_tokens'),
     nano_usd = json_extract(row.value, '$.nano_usd'), is_estimated = json_extract(row.value, '$.is_estimated'),
-    latency_ms = json_extract(row.value, '$.latency_ms'), provider_request_id = json_extract(row.value, '$.provider_request_id')
+    latency_ms = json_extract(row.value, '$.latency_ms'), provider_request_id = json_extract(row.value, '$.provider_request_id'),
+    cache_write_long_tokens = json_extract(row.value, '$.cache_write_long_tokens'),
+    audio_input_tokens = json_extract(row.value, '$.audio_input_tokens'), audio_output_tokens = json_extract(row.value, '$.audio_output_tokens'),
+    reasoning_tokens = json_extract(row.value, '$.reasoning_tokens'), tier = json_extract(row.value, '$.tier'),
+    terms = json_extract(row.value, '$.terms'), searches = json_extract(row.value, '$.searches')
 from json_each(%s) as row
 where rateguard_jobs_attempt.reservation_id = json_extract(row.value, '$.job_id')
   and rateguard_jobs_attempt.number = json_extract(row.value, '$.attempt') and rateguard_jobs_attempt.state = 'running'
@@ -51,11 +55,14 @@ returning reservation_id, number,
 -- part
 insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center,
-    labels, created_at)
+    labels, cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, created_at)
 select job.tenant_id, job.id, job.id, json_extract(row.value, '$.attempt'), 'charge', json_extract(row.value, '$.nano_usd'),
     json_extract(row.value, '$.input_tokens'), json_extract(row.value, '$.cached_tokens'), json_extract(row.value, '$.cache_write_tokens'),
     json_extract(row.value, '$.output_tokens'), json_extract(row.value, '$.is_estimated'), json_extract(row.value, '$.is_overrun'), job.model,
     job.deployment, job.api_key_id, job.team, job.rolegroup, job.role, job."user", job.run, job.cost_center, job.labels,
+    json_extract(row.value, '$.cache_write_long_tokens'), json_extract(row.value, '$.audio_input_tokens'),
+    json_extract(row.value, '$.audio_output_tokens'), json_extract(row.value, '$.reasoning_tokens'), json_extract(row.value, '$.tier'),
+    json_extract(row.value, '$.terms'), json_extract(row.value, '$.searches'),
     strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
 -- part
