@@ -152,7 +152,7 @@ def test_each_error_means_what_the_provider_means(speech: Speech, wrong):
 @pytest.mark.parametrize(("speech", "feature"), ASKED)
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_what_is_asked_for_is_sent_or_refused_but_never_dropped(speech: Speech, feature: Feature, is_streamed: bool):
-    provider, asking, without = provider_of(speech), Request(Endpoint.CHAT, ASKS[feature], "a"), chat()
+    provider, asking, without = provider_of(speech), Request(Endpoint.CHAT, ASKS[feature], "attempt-1"), chat()
     if feature in {Feature.FORCED_TOOL, Feature.PARALLEL_TOOL_CALLS}:
         without = chat(tools=[WEATHER])
     if feature not in provider.capabilities_of(speech.target).features:

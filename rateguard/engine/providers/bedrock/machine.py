@@ -1,0 +1,95 @@
+"""AWS credentials of the machine itself: environment, profile, role, web identity, whatever botocore finds; renewed off the event loop.
+
+botocore is imported at the first use. Credentials that it found are kept, and asked for anew a quarter of an hour before they end; many
+calls at once wait for one fetch. AWS_BEARER_TOKEN_BEDROCK in the environment goes before all of it, unless a profile is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from typing import Any
+
+from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
+from rateguard.engine.providers.bedrock.secret import Bearer, Keys
+
+FRESH_S = 60.0
+"""Credentials fetched so lately and refused are wrong: fetching them once more does not help."""
+_NONE = "this machine has no AWS credentials: give it a role or a profile, or put keys into the account's credentials"
+
+
+@dataclasses.dataclass(slots=True)
+class _Found:
+    """What botocore found: an object of its own that renews itself, in whichever thread asks it."""
+
+    credentials: Any = dataclasses.field(repr=False)
+    at_s: float
+
+    def needs_fetching(self) -> bool:
+        needs = getattr(self.credentials, "refresh_needed", None)
+        return needs is not None and bool(needs())
+
+    def keys(self) -> Keys:
+        frozen = self.credentials.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+class MachineCredentials:
+    """Of one event loop, by the name of a profile ("": none)."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, _Found] = {}
+        self._fetching: dict[str, asyncio.Task[Keys]] = {}
+
+    async def of(self, profile: str) -> Keys | Bearer:
+        """The credentials of now. Raises ProviderError (AUTH), ConfigurationError where botocore is not installed."""
+        if not profile and (token := os.environ.get("AWS_BEARER_TOKEN_BEDROCK")):
+            return Bearer(token)
+        found = self._found.get(profile)
+        if found is not None and not found.needs_fetching():
+            return found.keys()
+        task = self._fetching.get(profile)
+        if task is None:
+            task = self._fetching[profile] = asyncio.create_task(asyncio.to_thread(self.fetch, profile))
+            task.add_done_callback(lambda done: self._fetched(profile, done))
+        return await asyncio.shield(task)
+
+    def fetch(self, profile: str) -> Keys:
+        """The same in this thread, which waits for it."""
+        found = self._found.get(profile)
+        try:
+            if found is None:
+                found = _Found(_find(profile), time.monotonic())
+            keys = found.keys()
+        except (ProviderError, ConfigurationError):
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore raises whatever its many sources raise
+            raise ProviderError(f"no AWS credentials could be fetched: {type(error).__name__}", kind=ErrorKind.AUTH) from None
+        self._found[profile] = found
+        return keys
+
+    def forget(self, profile: str) -> bool:
+        """They were refused: fetch others next time. False where they are fresh, or there are none: then that does not help."""
+        found = self._found.get(profile)
+        if found is None or time.monotonic() - found.at_s < FRESH_S:
+            return False
+        del self._found[profile]
+        return True
+
+    def _fetched(self, profile: str, task: asyncio.Task[Keys]) -> None:
+        self._fetching.pop(profile, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; nobody else is to be told
+
+
+def _find(profile: str) -> Any:
+    try:
+        import botocore.session  # noqa: PLC0415 - an extra, and slow to load
+    except ImportError:
+        raise ConfigurationError('for the machine\'s own AWS credentials: pip install "rateguard[bedrock]"') from None
+    found = botocore.session.Session(profile=profile or None).get_credentials()
+    if found is None:
+        raise ProviderError(_NONE, kind=ErrorKind.AUTH)
+    return found

@@ -1,0 +1,186 @@
+"""A streamed answer of ConverseStream: frames → chunks of a chat completion → one whole answer.
+
+Order: messageStart, then per block contentBlockStart (for tools; text may begin without), contentBlockDelta, contentBlockStop, then
+messageStop with the reason, then metadata with the usage. The end is metadata: a stream that ends at messageStop has been cut, for what it
+cost is not known. Source: botocore's service model; that metadata always comes is not verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from rateguard.engine.providers.base import Answer, Chunk, Request, Target
+from rateguard.engine.providers.bedrock.completion import Completion
+from rateguard.engine.providers.bedrock.errors import error_in_stream
+from rateguard.engine.providers.bedrock.eventstream import Frames, Head
+from rateguard.engine.providers.bedrock.messages import PROVIDER_FIELDS
+from rateguard.engine.providers.bedrock.tools import JSON_TOOL
+from rateguard.engine.providers.bedrock.usage import as_openai, parse_usage, tier_of
+from rateguard.engine.providers.malformed import malformed_answer, parse_object
+
+
+class ConverseReader:
+    """Reads one stream. The usage chunk is handed on only where the caller asked for it."""
+
+    def __init__(self, target: Target, request: Request, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self._api_key = target.api_key
+        self._wants_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
+        self._frames = Frames()
+        self._whole = Completion(target, request, headers)
+        self._blocks: dict[int, _Open] = {}
+        self._is_over = False
+        self._takes: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Chunk]]] = {
+            "messageStart": self._message_start,
+            "contentBlockStart": self._block_start,
+            "contentBlockDelta": self._block_delta,
+            "contentBlockStop": self._block_stop,
+            "messageStop": self._message_stop,
+            "metadata": self._metadata,
+        }
+        head = {"id": self._whole.id, "object": "chat.completion.chunk", "created": self._whole.created, "model": self._whole.model}
+        self._before = orjson.dumps(head)[:-1] + b',"choices":'
+        self._delta = self._before + b'[{"index":0,"delta":'
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the metadata came, behind everything else."""
+        return self._is_over
+
+    def feed(self, piece: bytes) -> Iterator[Chunk]:
+        """The chunks that these bytes complete. Raises ProviderError."""
+        for head, payload in self._frames.feed(piece):
+            if head.kind != "event":
+                raise error_in_stream(head, payload, self._headers, self._api_key)
+            yield from self._take(head, payload)
+
+    def finish(self) -> Iterator[Chunk]:
+        """Nothing: half a frame is none."""
+        return iter(())
+
+    def answer(self) -> Answer:
+        """The completion put together."""
+        for block in self._blocks.values():
+            block.close(self._whole)
+        self._blocks.clear()
+        return self._whole.answer()
+
+    def _take(self, head: Head, payload: bytes) -> Iterator[Chunk]:
+        take = self._takes.get(head.name)
+        if take is not None:  # events that we do not know change nothing
+            event = parse_object(payload, "a piece of the stream")
+            try:
+                yield from take(event)
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise malformed_answer(f"its event {head.name} is not of the form that we know") from None
+
+    def _message_start(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        yield self._chunk({"role": "assistant", "content": ""}, has_content=False)
+
+    def _block_start(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        tool_use = (event.get("start") or {}).get("toolUse")
+        if tool_use is None:
+            return
+        number = event["contentBlockIndex"]
+        if self._whole.wants_json and tool_use.get("name") == JSON_TOOL:
+            self._blocks[number] = _Open(is_answer=True)
+            return
+        call = self._whole.call(tool_use, "")
+        self._blocks[number] = _Open(call=call, place=len(self._whole.calls) - 1)
+        yield self._chunk({"tool_calls": [{"index": self._blocks[number].place, **call, "function": dict(call["function"])}]})
+
+    def _block_delta(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        delta = event["delta"]
+        text = delta.get("text")
+        if text is not None:
+            self._whole.texts.append(text)
+            yield self._chunk({"content": text}, text)
+        elif "toolUse" in delta:
+            yield from self._tool_input(event["contentBlockIndex"], delta["toolUse"].get("input") or "")
+        elif "reasoningContent" in delta:
+            yield from self._reasoning(event["contentBlockIndex"], delta["reasoningContent"])
+
+    def _tool_input(self, number: int, piece: str) -> Iterator[Chunk]:
+        block = self._blocks[number]
+        if not piece:
+            return
+        if block.is_answer:
+            self._whole.texts.append(piece)
+            yield self._chunk({"content": piece}, piece)
+        elif block.call is not None:
+            block.inputs.append(piece)
+            yield self._chunk({"tool_calls": [{"index": block.place, "function": {"arguments": piece}}]})
+
+    def _reasoning(self, number: int, delta: Mapping[str, Any]) -> Iterator[Chunk]:
+        block = self._blocks.setdefault(number, _Open(is_reasoning=True))
+        block.signature += delta.get("signature") or ""
+        block.redacted += delta.get("redactedContent") or ""
+        text = delta.get("text")
+        if text:
+            block.inputs.append(text)
+            self._whole.reasoning.append(text)
+            yield self._chunk({"reasoning_content": text})
+
+    def _block_stop(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        block = self._blocks.pop(event["contentBlockIndex"], None)
+        if block is None:
+            return
+        added = block.close(self._whole)
+        if block.is_reasoning:
+            yield self._chunk({"provider_fields": {PROVIDER_FIELDS: {"reasoning": [added]}}})
+        elif block.call is not None and not block.inputs:
+            yield self._chunk({"tool_calls": [{"index": block.place, "function": {"arguments": "{}"}}]})
+
+    def _message_stop(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        self._whole.stop_reason = str(event["stopReason"])
+        reason = {"finish_reason": self._whole.finish_reason, "native_finish_reason": self._whole.stop_reason}
+        choice: dict[str, Any] = {"index": 0, "delta": {}, "logprobs": None, **reason}
+        yield Chunk(self._before + orjson.dumps([choice]) + b"}")
+
+    def _metadata(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        if not self._whole.stop_reason:
+            raise malformed_answer("its metadata came before its end")
+        self._whole.tier = tier_of(event)
+        usage = event.get("usage")
+        self._is_over = True
+        if usage is None:
+            return
+        self._whole.usage = parse_usage(usage, self._whole.tier)
+        if self._wants_usage:
+            rest: dict[str, Any] = {"usage": as_openai(self._whole.usage)}
+            if self._whole.tier:
+                rest["service_tier"] = self._whole.tier
+            yield Chunk(self._before + b"[]," + orjson.dumps(rest)[1:])
+
+    def _chunk(self, delta: Mapping[str, Any], text: str = "", *, has_content: bool = True) -> Chunk:
+        return Chunk(self._delta + orjson.dumps(delta) + b',"logprobs":null,"finish_reason":null}]}', text, has_content)
+
+
+class _Open:
+    """A content block that is still growing. call: the tool's, at this place among the calls. is_answer: its input is the content."""
+
+    def __init__(self, *, call: dict[str, Any] | None = None, place: int = 0, is_answer: bool = False, is_reasoning: bool = False) -> None:
+        self.call = call
+        self.place = place
+        self.is_answer = is_answer
+        self.is_reasoning = is_reasoning
+        self.inputs: list[str] = []
+        self.signature = ""
+        self.redacted = ""
+
+    def close(self, whole: Completion) -> dict[str, Any]:
+        """Put what has come into the completion; a block of reasoning is returned as it goes back to the model."""
+        if self.call is not None:
+            self.call["function"]["arguments"] = "".join(self.inputs) or "{}"
+        if not self.is_reasoning:
+            return {}
+        if self.redacted:
+            block: dict[str, Any] = {"redactedContent": self.redacted}
+        else:
+            text = {"text": "".join(self.inputs)}
+            block = {"reasoningText": text | ({"signature": self.signature} if self.signature else {})}
+        whole.reasoning_blocks.append(block)
+        return block
