@@ -250,7 +250,9 @@ class Ledger:
 
     def _end(self, limit: str, record: LimitRecord, entry: Entry, attempt: Attempt, settlement: Settlement) -> None:
         most = settlement.output_tokens if record.gives_back else attempt.job.max_output_tokens
-        figures = {"inputs": settlement.input_tokens, "output": settlement.output_tokens, "most": most, "cost": settlement.cost}
+        inputs = settlement.input_tokens if record.counts_cached else settlement.input_tokens - settlement.cached_tokens
+        weighed = [-(-figure * record.output_permille // 1000) for figure in (settlement.output_tokens, most)]
+        figures = {"inputs": inputs, "output": weighed[0], "most": weighed[1], "cost": settlement.cost}
         actual = amount_of(record.metric, **figures) if settlement.used else 0
         if settlement.used and not record.gives_back:
             actual = max(actual, entry.amount)
@@ -284,11 +286,12 @@ class Ledger:
     def _check_window(self, use: LimitUse, record: LimitRecord) -> None:
         """No window is over that neither an edit nor an overrun disturbed; the gate counts all that lies in it, and forgets it in time."""
         entries = sorted(((entry.at_ms, entry.amount) for entry in self.entries[use.id]), reverse=True)
-        assert use.used >= self.in_use(use.id), f"{use}: {entries}"
+        used = use.used - use.foreign
+        assert used >= self.in_use(use.id), f"{use}: {entries}"
         if self.disturbed.get(use.id, 0) >= self.now_ms:
             return
         slack = 2 * -(-record.window_ms // record.slices) + 1
-        assert use.used <= sum(amount for at, amount in entries if at > self.now_ms - record.window_ms - record.guard_ms - slack), use
+        assert used <= sum(amount for at, amount in entries if at > self.now_ms - record.window_ms - record.guard_ms - slack), use
         for end in {at for at, _ in entries if at > self.now_ms - record.window_ms}:
             inside = sum(amount for at, amount in entries if end - record.window_ms < at <= end)
             assert inside <= record.amount, f"{use.id} was over in the window that ended at {end}: {entries}"

@@ -22,6 +22,7 @@ from rateguard.engine.gate.contract import (
     Waiting,
 )
 from rateguard.engine.gate.memory import MemoryGate
+from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind
 from tests.contract.gate_ledger import Ledger, amount_of, cost_of, most_for
 from tests.contract.gate_line import Clock
@@ -114,8 +115,13 @@ class Pair:
             assert refused.binding == job.model or self.ledger.limits_on(job.path) is None
         if refused.reason in (Refusal.EXCEEDS_LIMIT, Refusal.BUDGET_EXHAUSTED, Refusal.DOWNGRADE):
             record = self.ledger.limits[refused.binding.partition("@")[0]]
-            left = most_for(record, job.lane) - (self.ledger.spent[refused.binding] if record.kind == Kind.BUDGET else 0)
+            left = self._most(record.id, job.lane) - (self.ledger.spent[refused.binding] if record.kind == Kind.BUDGET else 0)
             assert self.need(job, refused.binding) > left, f"{refused}: {left} are left"
+
+    def _most(self, limit: str, lane: Lane) -> int:
+        """What a lane may use of a limit: as people set it, or less where a provider told less."""
+        state = self.memory._limits.states.get(limit)
+        return min(most_for(self.ledger.limits[limit], lane), state.bound_for(lane) if state else 10**15)
 
     def need(self, job: Waiting, limit: str) -> int:
         """What a job would take of a limit."""

@@ -108,7 +108,7 @@ def _nodes_of_tenant(rnd: random.Random, tenant: str) -> list[ScopeRecord]:
 def _deployments(rnd: random.Random) -> dict[str, DeploymentRecord]:
     patience = {"failures": rnd.choice([1, 2, 5]), "open_ms": rnd.choice([1_000, 30_000]), "probes": rnd.choice([1, 2])}
     rule = BreakerRule(window_ms=10_000, slow_ms=rnd.choice([0, 800]), **patience)
-    limits = {"1": ("d1:r", "a1:t"), "2": ("a1:t", "d2:c"), "3": ("d3:o",), "4": ("d4:t",)}
+    limits = {"1": ("d1:r", "a1:t"), "2": ("a1:t", "d2:c"), "3": ("d3:o", "d3:l"), "4": ("d4:t",)}
     cools = {"1": ("a1", "d1"), "2": ("a1", "d2"), "3": ("a3", "d3"), "4": ("a4", "d4")}
     return {name: DeploymentRecord(name, limits[name], cools[name], 1_000, 3_000 + int(name), rule) for name in limits}
 
@@ -126,8 +126,9 @@ def random_configuration(rnd: random.Random) -> Configuration:
         window("d1:r", Metric.REQUESTS, rnd.choice([5, 50]), rnd.choice([1_000, 60_000]), **kept),
         window("a1:t", Metric.PROVIDER_TOKENS, rnd.choice([5_000, 50_000]), 60_000, burst_permille=rnd.choice([1000, 200]), **kept),
         places("d2:c", rnd.choice([1, 6])),
-        window("d3:o", Metric.OUTPUT_TOKENS, rnd.choice([120, 4_000]), 10_000),
-        bucket("d4:t", rnd.choice([5_000, 50_000]), 60_000, Level.SHARED, Metric.PROVIDER_TOKENS),
+        window("d3:o", Metric.OUTPUT_TOKENS, rnd.choice([120, 4_000]), 10_000, output_permille=rnd.choice([1_000, 2_500])),
+        window("d3:l", Metric.TOKENS, 10**6, 10_000, learns_from=rnd.choice([300, 3_000]), learns_floor=rnd.choice([1, 200])),
+        bucket("d4:t", rnd.choice([5_000, 50_000]), 60_000, Level.SHARED, Metric.PROVIDER_TOKENS, counts_cached=rnd.random() < 0.5),
     ]
     nodes = [ScopeRecord("", ("g:r",), defaults=(("tenant", ("g:t",)),) if rnd.random() < 0.5 else ())]
     for tenant in TENANTS:

@@ -20,6 +20,7 @@ from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.gate.contract import (
     Cooldown,
     Holder,
+    LimitReading,
     Sent,
     Settlement,
     Waiting,
@@ -47,6 +48,15 @@ shapes = st.tuples(
     st.sampled_from((WorkClass.JOB, WorkClass.JOB, WorkClass.SYNC)),
     st.sampled_from(((1, 0, 20), (100, 10, 100), (400, 100, 300), (900, 50, 300), (4_000, 100, 300))),
     st.sampled_from((None, None, 5_000, 60_000)),
+)
+
+readings = st.builds(
+    LimitReading,
+    limit=st.sampled_from(("a1:t", "d1:r", "d3:l", "d3:o", "d4:t", "d2:c", "gone")),
+    told=st.sampled_from((None, None, 3, 400, 6_000, 10**6)),
+    remaining=st.sampled_from((None, 0, 2, 90, 5_000)),
+    reset_ms=st.sampled_from((None, 0, 300, 20_000)),
+    ago_ms=st.sampled_from((0, 0, 2, 40, 5_000, 400_000)),
 )
 
 
@@ -113,19 +123,28 @@ class Gates(RuleBasedStateMachine):
         verdict=st.sampled_from(Verdict),
         latency_ms=st.sampled_from((5, 5_000)),
         counted=st.sampled_from((None, None, 0, 20)),
-        cools=st.sampled_from((None, None, None, Cooldown("a1", 2_000), Cooldown("d3", 50))),
+        cools=st.sampled_from((None, None, None, Cooldown("a1", 2_000), Cooldown("d3", 50), Cooldown("a4", 900, "no money is left"))),
+        told=st.tuples(st.sampled_from((0, 0, 90)), st.lists(readings, max_size=3)),
         want=st.sampled_from((0, 5)),
     )
-    def settle(self, which, figures, verdict, latency_ms, counted, cools, want):
+    def settle(self, which, figures, verdict, latency_ms, counted, cools, told, want):
         self.is_sound = False
-        more, output = figures
+        (more, output), (cached, readings) = figures, told
         settled = []
         for reservation in self.pick(which, self.ledger.open):
             grant = self.ledger.open[reservation].grant
             used = grant.input_tokens + (more if more > 1 else 0), min(output, grant.max_output_tokens)
             cost = min(grant.cost, output * grant.cost // 300)
-            settled.append(Settlement(reservation, True, *used, cost, counted, cools, verdict, latency_ms))
+            settled.append(
+                Settlement(reservation, True, *used, cost, counted, cools, verdict, latency_ms, min(cached, used[0]), tuple(readings))
+            )
         self.end(settled, want)
+
+    @rule(readings=st.lists(readings, max_size=3), lifted=st.lists(st.sampled_from(("a1", "a4", "d3")), max_size=2))
+    def sync(self, readings, lifted):
+        """Somebody asks the providers: what they tell is taken, and cooldowns are lifted."""
+        self.is_sound = False
+        self.pair.both(lambda gate: gate.sync(tuple(lifted), tuple(readings)))
 
     @rule(which=picks)
     def give_back(self, which):

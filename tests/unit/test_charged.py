@@ -5,8 +5,8 @@ import random
 import pytest
 
 from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.edits import new_state
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
-from rateguard.engine.limits.states import new_state
 from rateguard.jobs.upkeep.charged import bucket_use
 
 

@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.edits import edited, new_state
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric
-from rateguard.engine.limits.states import DOWNGRADE, FOREVER, HOUR_MS, NEVER, Budget, LimitState, edited, new_state
+from rateguard.engine.limits.states import DOWNGRADE, FOREVER, HOUR_MS, NEVER, Budget, LimitState
 
 START_MS = 1_790_000_000_000
 LOW, HIGH = Lane.LOW, Lane.HIGH

@@ -8,8 +8,10 @@ import random
 import pytest
 
 from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.edits import edited, new_state
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric, Need
-from rateguard.engine.limits.states import FOREVER, NEVER, Window, edited, new_state
+from rateguard.engine.limits.states import FOREVER, NEVER
+from rateguard.engine.limits.timed import Window
 
 START_MS = 1_790_000_000_000
 

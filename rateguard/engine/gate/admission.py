@@ -307,7 +307,7 @@ class Admission:
     def _wait(self, limit_id: str, limit: LimitState, amount: int, lane: Lane) -> int:
         """As the limit's own wait_ms, but order holds under it: behind a closed or a parked-on limit nobody overtakes in his lane."""
         kind = limit.record.kind
-        if kind not in (Kind.BUDGET, Kind.PAUSE) and amount > limit.record.amount_for(lane):
+        if kind not in (Kind.BUDGET, Kind.PAUSE) and amount > limit.bound_for(lane):
             return NEVER
         closed, closed_lane = self.closed_limits.get(limit_id, (0, NO_LANE))
         if lane >= closed_lane:

@@ -25,6 +25,7 @@ from rateguard.engine.gate.views import (
     NoticeKind,
 )
 from rateguard.engine.lanes import Lane
+from rateguard.engine.limits.told import LimitReading
 
 __all__ = [
     "LAYOUT",
@@ -40,6 +41,7 @@ __all__ = [
     "HeldReservation",
     "Holder",
     "Inspection",
+    "LimitReading",
     "LimitUse",
     "ModelRecord",
     "Notice",
@@ -60,7 +62,7 @@ __all__ = [
 
 MOST_SHOWN = 100
 """Of the nodes that have a limit by a default, so many are shown at most."""
-LAYOUT = 2
+LAYOUT = 3
 """Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
 
 
@@ -121,8 +123,10 @@ class Settlement:
     """An attempt ended. A reservation that is gone already is ignored.
 
     used: False gives everything back (nothing was sent, nothing is counted anywhere).
-    input_tokens, output_tokens, cost (nano-dollars): the actual figures. counted_ago_ms: the age of the latest moment at which the provider
-    can have counted the request, where that is later than the sending; else None. verdict, latency_ms: what it says of its deployment.
+    input_tokens, output_tokens, cost (nano-dollars): the actual figures; cached_tokens: of the input, what came from a cache.
+    counted_ago_ms: the age of the latest moment at which the provider can have counted the request, where that is later than the sending;
+    else None. verdict, latency_ms: what it says of its deployment.
+    readings: what the answer said of the provider's limits; they count although the reservation is gone.
     """
 
     reservation: ReservationId
@@ -134,6 +138,8 @@ class Settlement:
     cooldown: Cooldown | None = None
     verdict: Verdict = Verdict.NONE
     latency_ms: int = 0
+    cached_tokens: int = 0
+    readings: tuple[LimitReading, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -313,6 +319,10 @@ class Gate(Protocol):
 
     def notices(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
         """Forget those acknowledged, and read others, in no order."""
+        ...
+
+    def sync(self, lifted: tuple[str, ...], readings: tuple[LimitReading, ...]) -> None:
+        """Lift the cooldowns of these targets, and take what a provider tells of its limits now."""
         ...
 
     def reset_breaker(self, deployment: str) -> None:

@@ -17,6 +17,7 @@ _ENGINE = Path(__file__).parent.parent
 _LUA = Path(__file__).parent / "lua"
 FRAGMENTS = {
     "windows": _ENGINE / "limits" / "windows.lua",
+    "told": _ENGINE / "limits" / "told.lua",
     "limits": _ENGINE / "limits" / "limits.lua",
     "rules": _ENGINE / "limits" / "rules.lua",
     "edits": _ENGINE / "limits" / "edits.lua",

@@ -18,6 +18,7 @@ from rateguard.engine.gate.contract import (
     HeldReservation,
     Holder,
     Inspection,
+    LimitReading,
     LimitUse,
     Notice,
     Refusal,
@@ -356,6 +357,14 @@ class MemoryGate:
             self._open_epoch()
             return self._notices.read(acknowledged, most)
 
+    def sync(self, lifted: tuple[str, ...], readings: tuple[LimitReading, ...]) -> None:
+        """See contract.Gate."""
+        with self._lock:
+            self._open_epoch()
+            for target in lifted:
+                self._reservations.cooling.pop(target, None)
+            self._reservations.read(readings, self._now())
+
     def reset_breaker(self, deployment: str) -> None:
         """See contract.Gate."""
         with self._lock:
@@ -377,6 +386,7 @@ class MemoryGate:
 
 def _use(limit_id: str, state: LimitState, now_ms: int) -> LimitUse:
     record, wait = state.record, state.wait_ms(1, now_ms, Lane.CRITICAL)
-    amount = record.amount_for(Lane.CRITICAL) if record.kind == Kind.BUCKET else record.amount
+    amount = state.most_for(Lane.CRITICAL) if record.kind == Kind.BUCKET else state.amount
     reserved = state.reserved if isinstance(state, Budget) else 0
-    return LimitUse(limit_id, state.used(now_ms), amount, reserved, wait if NEVER < wait < FOREVER else None)
+    used = state.used(now_ms) + state.foreign
+    return LimitUse(limit_id, used, amount, reserved, wait if NEVER < wait < FOREVER else None, state.foreign)

@@ -22,6 +22,10 @@ class Notices:
         if detail:
             self._add(NoticeKind.BREAKER, deployment, generation, 0, now_ms, detail)
 
+    def cooled(self, target: str, until_ms: int, reason: str, now_ms: int) -> None:
+        """An account or a deployment takes nothing for long."""
+        self._add(NoticeKind.COOLED, target, 0, until_ms, now_ms, reason)
+
     def read(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
         """Forget those acknowledged, read others."""
         for notice in acknowledged:

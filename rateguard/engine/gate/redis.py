@@ -21,6 +21,7 @@ from rateguard.engine.gate.contract import (
     HeldReservation,
     Holder,
     Inspection,
+    LimitReading,
     Notice,
     ReservationId,
     Running,
@@ -177,6 +178,10 @@ class RedisGate:
     def notices(self, acknowledged: tuple[str, ...], most: int) -> tuple[Notice, ...]:
         """See contract.Gate."""
         return wire.notices(self._run("notices", list(acknowledged), most))
+
+    def sync(self, lifted: tuple[str, ...], readings: tuple[LimitReading, ...]) -> None:
+        """See contract.Gate."""
+        self._run("sync", list(lifted), wire.reading_fields(readings))
 
     def reset_breaker(self, deployment: str) -> None:
         """See contract.Gate."""

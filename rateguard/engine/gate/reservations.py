@@ -9,12 +9,12 @@ import dataclasses
 
 from rateguard.engine import scopes
 from rateguard.engine.gate.breakers import Breakers
-from rateguard.engine.gate.contract import ReservationId, Sent, Settlement, WorkClass
+from rateguard.engine.gate.contract import Cooldown, LimitReading, ReservationId, Sent, Settlement, WorkClass
 from rateguard.engine.gate.holders import Holders
 from rateguard.engine.gate.notices import Notices
 from rateguard.engine.gate.room import Room
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.limits.limit import Kind, Need, Spent
 from rateguard.engine.limits.states import Budget, LimitState
 
 
@@ -89,9 +89,8 @@ class Reservations:
 
     def settle(self, settlement: Settlement, now_ms: int) -> None:
         """An attempt ended: what it reserved becomes what it used. One that is gone already changes nothing but a cooldown."""
-        if settlement.cooldown:
-            until = now_ms + settlement.cooldown.for_ms
-            self.cooling[settlement.cooldown.target] = max(until, self.cooling.get(settlement.cooldown.target, 0))
+        self.cool(settlement.cooldown, now_ms)
+        self.read(settlement.readings, now_ms)
         reservation = self.open.pop(settlement.reservation, None)
         if reservation is None:
             return
@@ -103,8 +102,9 @@ class Reservations:
             if limit is not None:
                 actual = _actual(limit, reserved, reservation, settlement)
                 limit.adjust(reserved, actual, reservation.charged_ms, now_ms)
+                is_more = settlement.used and limit.learn(now_ms, is_limited=_is_limited(settlement))
                 self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
-                self._after_adjust(limit_id, limit, now_ms, is_less=actual < reserved)
+                self._after_adjust(limit_id, limit, now_ms, has_more=is_more or actual < reserved)
         self._breakers.end(reservation, settlement, now_ms)
 
     def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
@@ -116,11 +116,29 @@ class Reservations:
         elif reservation.holder in self._holders.running:
             self._holders.running[reservation.holder] -= 1
 
-    def _after_adjust(self, limit_id: str, limit: LimitState, now_ms: int, *, is_less: bool) -> None:
+    def cool(self, cooldown: Cooldown | None, now_ms: int) -> None:
+        """A target takes nothing for a while; people hear of a long one when it begins."""
+        if cooldown is None:
+            return
+        known, until = self.cooling.get(cooldown.target, 0), now_ms + cooldown.for_ms
+        self.cooling[cooldown.target] = max(until, known)
+        if cooldown.reason and known <= now_ms:
+            self._notices.cooled(cooldown.target, until, cooldown.reason, now_ms)
+
+    def read(self, readings: tuple[LimitReading, ...], now_ms: int) -> None:
+        """What a provider tells of its limits."""
+        for reading in readings:
+            limit = self._limits.get(reading.limit, now_ms)
+            if limit is not None and limit.record.window_ms:
+                has_more = limit.read(reading, now_ms)
+                self._limits.keep(reading.limit, limit, "", now_ms)
+                self._after_adjust(reading.limit, limit, now_ms, has_more=has_more)
+
+    def _after_adjust(self, limit_id: str, limit: LimitState, now_ms: int, *, has_more: bool) -> None:
         """There may be room again; a budget may have reached a threshold."""
         if isinstance(limit, Budget):
             self._notices.thresholds(limit_id, limit, now_ms)
-        if limit.has_parked and (is_less or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
+        if limit.has_parked and (has_more or limit.record.kind in (Kind.CONCURRENCY, Kind.BUDGET)):
             limit.opens_at = 0
             self._room.wake_at(limit_id, now_ms)
 
@@ -129,8 +147,12 @@ def _actual(limit: LimitState, reserved: int, reservation: Reservation, settleme
     """What the attempt counts in the end. A limit that gives nothing back keeps what it counted, or more where the input was larger."""
     if not settlement.used:
         return 0
-    if limit.record.gives_back:
-        used = Need(settlement.input_tokens, settlement.output_tokens, settlement.output_tokens, settlement.cost)
-        return used.of(limit.record.metric)
-    counted = Need(settlement.input_tokens, settlement.output_tokens, reservation.need.max_output_tokens, settlement.cost)
-    return max(reserved, counted.of(limit.record.metric))
+    most = settlement.output_tokens if limit.record.gives_back else reservation.need.max_output_tokens
+    spent = Spent(settlement.input_tokens, settlement.output_tokens, most, settlement.cost, settlement.cached_tokens)
+    counted = limit.record.used_by(spent)
+    return counted if limit.record.gives_back else max(reserved, counted)
+
+
+def _is_limited(settlement: Settlement) -> bool:
+    """Whether a passing limit of the provider refused it."""
+    return settlement.cooldown is not None and not settlement.cooldown.reason

@@ -11,10 +11,14 @@ from rateguard.engine.lanes import Lane
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cooldown:
-    """A provider's limit said "not before": the target ("a3" an account, "d7" a deployment) takes nothing for `for_ms`."""
+    """A provider said "not before": the target ("a3" an account, "d7" a deployment) takes nothing for `for_ms`.
+
+    reason: "" a passing limit; else why it takes nothing for long, in words that people are told once.
+    """
 
     target: str
     for_ms: int
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +34,9 @@ class Holder:
 class LimitUse:
     """A limit's state. used: what counts now (budget: settled + reserved). amount: the limit itself, or a bucket's capacity.
 
-    next_ms: how long until one more fits; 0: now; None: not before somebody settles, a period begins or a person acts.
+    A provider's limit counts what others use there too, `foreign`; its amount is what is granted now: what people set, or less where the
+    provider tells less, or what was learned. next_ms: how long until one more fits; 0: now; None: not before somebody settles, a period
+    begins or a person acts.
     """
 
     id: str
@@ -38,6 +44,7 @@ class LimitUse:
     amount: int
     reserved: int = 0
     next_ms: int | None = 0
+    foreign: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,17 +85,19 @@ class NoticeKind(enum.StrEnum):
 
     THRESHOLD: a budget's use reached a share (value: per cent; period: when its period began).
     BREAKER: a transition (value: the generation; detail: `closed>open: 5 of 8 calls failed`).
+    COOLED: an account or a deployment takes nothing for long (period: until when; detail: why).
     """
 
     THRESHOLD = "threshold"
     BREAKER = "breaker"
+    COOLED = "cooled"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notice:
     """Something that people want to hear of. It stays with the gate until it is acknowledged; `id` is the same each time it is read.
 
-    subject: the limit's id (of a default: `b3@user:alice`), or the deployment's.
+    subject: the limit's id (of a default: `b3@user:alice`), the deployment's, or what is cooled ("a3", "d7").
     """
 
     id: str

@@ -22,6 +22,7 @@ from rateguard.engine.gate.contract import (
     HeldReservation,
     Holder,
     Inspection,
+    LimitReading,
     LimitUse,
     ModelRecord,
     Notice,
@@ -84,13 +85,25 @@ def _settlement(settlement: Settlement) -> tuple[Any, ...]:
         int(settlement.used),
         settlement.input_tokens,
         settlement.output_tokens,
+        settlement.cached_tokens,
         settlement.cost,
         counted_ago,
         cooldown.target,
         cooldown.for_ms,
+        cooldown.reason,
         int(settlement.verdict),
         settlement.latency_ms,
+        reading_fields(settlement.readings) if settlement.readings else False,
     )
+
+
+def reading_fields(readings: Iterable[LimitReading]) -> list[Any]:
+    """Flat: limit, told, remaining, reset_ms (-1 for what is not told), ago_ms."""
+    return _flat((one.limit, _or_none(one.told), _or_none(one.remaining), _or_none(one.reset_ms), one.ago_ms) for one in readings)
+
+
+def _or_none(figure: int | None) -> int:
+    return -1 if figure is None else figure
 
 
 def _flat(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -154,7 +167,7 @@ def configuration_fields(configuration: Configuration, *, is_last: bool) -> list
     ]
 
 
-_RECORD = struct.Struct("<BBBBBHBddHHH")
+_RECORD = struct.Struct("<BBBBBHBddHHHHII")
 
 
 def _limit(record: LimitRecord) -> bytes:
@@ -164,7 +177,7 @@ def _limit(record: LimitRecord) -> bytes:
         record.kind,
         record.metric,
         record.level,
-        record.gives_back,
+        record.gives_back + (0 if record.counts_cached else 2),
         record.reserve_lane,
         record.reserve_permille,
         record.on_exhausted,
@@ -173,6 +186,9 @@ def _limit(record: LimitRecord) -> bytes:
         record.burst_permille,
         slices,
         record.ring,
+        record.output_permille,
+        record.learns_from,
+        record.learns_floor,
     )
     return fields + pack([list(record.periods), list(record.thresholds)]) if record.kind == Kind.BUDGET else fields
 
@@ -241,8 +257,8 @@ def _counts(flat: list[Any]) -> tuple[tuple[str, int], ...]:
 
 
 def _use(fields: list[Any]) -> LimitUse:
-    name, used, amount, reserved, next_ms = fields
-    return LimitUse(name.decode(), int(used), int(amount), int(reserved), None if next_ms < 0 else int(next_ms))
+    name, used, amount, reserved, next_ms, foreign = fields
+    return LimitUse(name.decode(), int(used), int(amount), int(reserved), None if next_ms < 0 else int(next_ms), int(foreign))
 
 
 def _breaker(fields: list[Any]) -> BreakerView:

@@ -1,4 +1,4 @@
--- Limits that change and limits that go: table.py.
+-- Limits that change and limits that go: edits.py, table.py.
 
 local WINDOW, BUCKET, BUDGET = limits.WINDOW, limits.BUCKET, limits.BUDGET
 local SWEEP = 200
@@ -34,6 +34,7 @@ end
 -- What is used stays, in the slices of the new window where the length has changed; a window's pace too.
 local function edited(old, packed)
   local new = new_state(old.id, packed)
+  told.carry(old, new)
   if old.kind == WINDOW and new.kind == WINDOW then
     new.pace_us = old.pace_us
     for number = old.head - old.record.ring + 1, old.head do
@@ -45,7 +46,7 @@ local function edited(old, packed)
       end
     end
   elseif new.kind == BUCKET and (old.kind == BUCKET or old.kind == WINDOW) then
-    new.pace_us = now * 1000 + rules.pace_of(new.record, old.kind == BUCKET and rules.taken(old) or old.total)
+    new.pace_us = now * 1000 + told.pace_of(new, old.kind == BUCKET and rules.taken(old) or old.total)
     new.aside = old.kind == BUCKET and old.aside or 0
   elseif old.kind == BUCKET and new.kind == WINDOW then
     windows.add(new, new.head, rules.used(old))

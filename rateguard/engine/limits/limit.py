@@ -23,7 +23,7 @@ class Kind(enum.IntEnum):
 
 
 class Metric(enum.IntEnum):
-    """What a limit counts of an attempt."""
+    """What a limit counts of an attempt, at its grant. At its end what was used counts: see LimitRecord.used_by."""
 
     REQUESTS = 1
     TOKENS = 2
@@ -74,6 +74,9 @@ class LimitRecord:
     window_ms: length of a WINDOW or BUCKET, else 0. burst_permille: the share of the amount that may come at once; 1000 = all of it.
     guard_ms: how long a request may take from the grant's report of sending to the place where it is counted.
     gives_back: whether the unused part of a reservation returns at the end (ours: yes; a provider's: what that provider does).
+    counts_cached: whether input that was read from a cache counts in the end. output_permille: what a token of output counts in the end,
+    in thousandths of a token.
+    learns_from: of a limit that nobody knows, what it starts from (see learning); 0: it is known. learns_floor: it never goes below that.
     reserve_permille: the share that is kept for `reserve_lane` and the lanes above it.
     on_exhausted, periods, thresholds: of a BUDGET. periods: when it begins anew, ms, ascending, known ahead for a while.
     thresholds: per cent of the amount, ascending, at which a notice is given once a period.
@@ -88,6 +91,10 @@ class LimitRecord:
     burst_permille: int = 1000
     guard_ms: int = 0
     gives_back: bool = True
+    counts_cached: bool = True
+    output_permille: int = 1000
+    learns_from: int = 0
+    learns_floor: int = 1
     reserve_permille: int = 0
     reserve_lane: int = 0
     on_exhausted: Exhausted = Exhausted.REJECT
@@ -108,13 +115,21 @@ class LimitRecord:
 
     @property
     def is_settled(self) -> bool:
-        """Whether an attempt counts in the end what it counted at the grant: a request is a request."""
-        return self.metric == Metric.REQUESTS and self.kind in (Kind.WINDOW, Kind.BUCKET)
+        """Whether an attempt's end changes nothing: a request is a request, where nothing is to be learned from it."""
+        return self.metric == Metric.REQUESTS and self.kind in (Kind.WINDOW, Kind.BUCKET) and not self.learns_from
 
-    def amount_for(self, lane: Lane) -> int:
-        """What a lane may use of the amount; for a BUCKET, of its capacity."""
-        most = self.amount * self.burst_permille // 1000 if self.kind == Kind.BUCKET else self.amount
+    def amount_for(self, lane: Lane, amount: int | None = None) -> int:
+        """What a lane may use of the amount (the limit's, where none is given); for a BUCKET, of its capacity."""
+        whole = self.amount if amount is None else amount
+        most = whole * self.burst_permille // 1000 if self.kind == Kind.BUCKET else whole
         return most if lane <= self.reserve_lane else most - most * self.reserve_permille // 1000
+
+    def used_by(self, spent: Spent) -> int:
+        """What an attempt counts in the end, by its figures."""
+        inputs = spent.input_tokens - (0 if self.counts_cached else spent.cached_tokens)
+        output = -(-spent.output_tokens * self.output_permille // 1000)
+        most = -(-spent.max_output_tokens * self.output_permille // 1000)
+        return Need(inputs, output, most, spent.cost).of(self.metric)
 
     def period_began_ms(self, now_ms: int) -> int:
         """When the current period of a budget began; 0 where it has none."""
@@ -130,6 +145,17 @@ class LimitRecord:
             return True
         kept = all(self.amount - self.amount_for(lane) == other.amount - other.amount_for(lane) for lane in Lane)
         return self.kind == other.kind and kept
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spent:
+    """What an attempt used in the end. cached_tokens: part of input_tokens. max_output_tokens: what counts where it all stays."""
+
+    input_tokens: int
+    output_tokens: int
+    max_output_tokens: int
+    cost: int
+    cached_tokens: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

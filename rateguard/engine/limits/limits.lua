@@ -1,13 +1,14 @@
 -- All limits: what they are and what is used of them. Twin: table.py.
 -- A limit is one packed string: what is used of it, what it is, and for windows the few slots that are not zero; a call loads those that it
 -- needs by one MGET and writes what changed by one MSET. A busy window has a ring of u32 beside it instead, of which the string holds the
--- head's slot: the ring is read and written only when the head moves on, or when something older changes.
+-- head's slot: the ring is read and written only when the head moves on, or when something older changes. Of a provider's limit, what is known
+-- of it stands between what is used and what it is.
 -- A limit that a node has by a default holds only what is used; what it is is the default's, which this interpreter keeps between calls.
 
 local NEVER, DOWNGRADE, FOREVER = -1, -2, 2 ^ 50
 local WINDOW, BUCKET, CONCURRENCY, BUDGET, PAUSE = 1, 2, 3, 4, 5
 local HEADER, HEADER_BYTES = '<Bddddd', 41
-local RECORD, RECORD_BYTES, MOST_RECORDS = '<BBBBBHBddHHH', 30, 20000
+local RECORD, RECORD_BYTES, MOST_RECORDS = '<BBBBBHBddHHHHI4I4', 40, 20000
 local SECOND_MS, HOUR_MS = 1000, 3600000
 
 local loaded, dirty, births -- this call's states by id; those to write; by tenant, the default states that come to life
@@ -22,8 +23,9 @@ local function record_of(packed)
   if r then return r end
   if records_size > MOST_RECORDS then records, records_size = {}, 0 end
   r = {packed = packed}
-  r.kind, r.metric, r.level, r.gives_back, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms, r.burst, r.slices, r.ring =
-    struct.unpack(RECORD, packed)
+  r.kind, r.metric, r.level, r.returns, r.reserve_lane, r.reserve, r.on_exhausted, r.amount, r.window_ms, r.burst, r.slices, r.ring, r.output,
+    r.learns_from, r.learns_floor = struct.unpack(RECORD, packed)
+  r.gives_back, r.skips_cached = r.returns % 2, r.returns >= 2
   if r.kind == BUDGET then
     local tail = cmsgpack.unpack(string.sub(packed, RECORD_BYTES + 1))
     r.periods, r.thresholds = tail[1], tail[2]
@@ -71,15 +73,17 @@ local function unpack_state(id, raw, default, key)
   local flags, total, head, pace_us, opens_at, aside = 0, 0, 0, 0, 0, 0
   if raw then flags, total, head, pace_us, opens_at, aside = struct.unpack(HEADER, raw) end
   local record, slots_at = default, HEADER_BYTES
+  if flags >= 4 then slots_at = HEADER_BYTES + told.BYTES end
   if not default then
-    local is_budget = string.byte(raw, HEADER_BYTES + 1) == BUDGET
-    record = record_of(string.sub(raw, HEADER_BYTES + 1, not is_budget and HEADER_BYTES + RECORD_BYTES or -1))
-    slots_at = HEADER_BYTES + RECORD_BYTES
+    local is_budget = string.byte(raw, slots_at + 1) == BUDGET
+    record = record_of(string.sub(raw, slots_at + 1, not is_budget and slots_at + RECORD_BYTES or -1))
+    slots_at = slots_at + RECORD_BYTES
   end
   -- made at its size: a table that grows costs more
   local l = {id = id, record = record, kind = record.kind, changed = {}, exists = raw and true, is_default = default and true, total = total,
-    head = head, pace_us = pace_us, opens_at = opens_at, aside = aside, has_parked = flags % 2, has_ring = flags >= 2, written = head,
-    dirty = false, key = key or P .. K.limit .. id}
+    head = head, pace_us = pace_us, opens_at = opens_at, aside = aside, has_parked = flags % 2, has_ring = flags % 4 >= 2, written = head,
+    dirty = false, key = key or P .. K.limit .. id, amount = record.amount, told = nil}
+  if flags >= 4 or record.learns_from > 0 then told.load(l, raw, flags >= 4 and HEADER_BYTES + 1 or nil) end
   if l.kind == WINDOW then windows.advance(l, raw, slots_at) elseif l.kind == BUDGET then advance_budget(l) end
   return l
 end
@@ -155,7 +159,9 @@ end
 -- ---- writing
 
 local function packed_state(l, slots)
-  local header = struct.pack(HEADER, l.has_parked + (l.has_ring and 2 or 0), l.total, l.head, l.pace_us, l.opens_at, l.aside)
+  local flags = l.has_parked + (l.has_ring and 2 or 0) + (l.told and 4 or 0)
+  local header = struct.pack(HEADER, flags, l.total, l.head, l.pace_us, l.opens_at, l.aside)
+  if l.told then header = header .. told.pack(l.told) end
   if l.is_default then return header .. slots end
   return header .. l.record.packed .. slots
 end

@@ -1,4 +1,4 @@
-"""The state and the rule of each kind of limit. limits.lua is the same, name by name.
+"""The state of a limit, and the rule of those that do not count by time; timed.py has windows and buckets. rules.lua is the same.
 
 Time is an argument (`now_ms`, whole milliseconds). Every figure is an integer below 2**53, so that Lua's doubles agree.
 `wait_ms` answers 0 (room), a positive number of milliseconds, FOREVER (room only when somebody settles or acts), NEVER (more than the
@@ -7,10 +7,9 @@ limit itself, or than a budget will have again), or DOWNGRADE (not from this bud
 
 from __future__ import annotations
 
-import math
-
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Exhausted, Kind, LimitRecord
+from rateguard.engine.limits.limit import Exhausted, LimitRecord
+from rateguard.engine.limits.told import LimitReading, Told
 
 NEVER = -1
 DOWNGRADE = -2
@@ -20,16 +19,50 @@ SECOND_MS, HOUR_MS = 1_000, 3_600_000
 
 
 class LimitState:
-    """What all kinds share: the record, how much is taken, and when the first parked node fits."""
+    """What all kinds share: the record, how much is taken, when the first parked node fits, and what a provider's limit is known to be.
+
+    told: None where nothing is known of it but its amount.
+    """
 
     def __init__(self, record: LimitRecord) -> None:
         self.record = record
         self.total = 0
         self.opens_at = 0
         self.has_parked = False
+        self.told: Told | None = None
+
+    @property
+    def amount(self) -> int:
+        """What the limit is now."""
+        return self.told.amount(self.record) if self.told else self.record.amount
+
+    @property
+    def foreign(self) -> int:
+        """What others use of it."""
+        return self.told.foreign if self.told else 0
+
+    def most_for(self, lane: Lane) -> int:
+        """What a lane may use of it now."""
+        return self.record.amount_for(lane, self.amount)
+
+    def bound_for(self, lane: Lane) -> int:
+        """What a lane could use of it at most, were nothing to be learned: what needs more never fits."""
+        return self.record.amount_for(lane, self.told.bound(self.record)) if self.told else self.record.amount_for(lane)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: what left the window is free again."""
+
+    def ours_at(self, ago_ms: int, now_ms: int) -> int | None:
+        """The most of our use that a provider can have counted so long ago; None where nobody knows any more."""
+        return None
+
+    def read(self, reading: LimitReading, now_ms: int) -> bool:
+        """An answer tells of a provider's limit. Returns whether there may be more room than before."""
+        return False
+
+    def learn(self, now_ms: int, *, is_limited: bool) -> bool:
+        """An attempt that was charged to it ended. Returns whether there may be more room than before."""
+        return False
 
     def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
         """How long until `amount` fits, in this lane."""
@@ -62,146 +95,6 @@ class LimitState:
     def look_again_ms(self) -> int:
         """How long an untouched state may live before somebody asks whether it is void."""
         return max(SECOND_MS, self.record.window_ms)
-
-
-class Window(LimitState):
-    """At most `amount` in any `window_ms`: a ring of slices with a running total, and a pace (GCRA, in microseconds)."""
-
-    def __init__(self, record: LimitRecord) -> None:
-        super().__init__(record)
-        self.head = 0
-        self.ring = [0] * record.ring
-        self.pace_us = 0
-
-    def slice_at(self, at_ms: int) -> int:
-        """The number of the slice that holds a moment."""
-        return at_ms * self.record.slices // self.record.window_ms
-
-    def advance(self, now_ms: int) -> None:
-        """See LimitState."""
-        current = self.slice_at(now_ms)
-        if current - self.head >= len(self.ring):
-            self.ring = [0] * len(self.ring)
-            self.total = 0
-        else:
-            for number in range(self.head + 1, current + 1):
-                self.total -= self.ring[number % len(self.ring)]
-                self.ring[number % len(self.ring)] = 0
-        self.head = max(self.head, current)
-
-    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
-        """See LimitState."""
-        most = self.record.amount_for(lane)
-        if amount > most:
-            return NEVER
-        return max(self._room_ms(amount, most, now_ms), self._pace_ms(amount, now_ms))
-
-    def _room_ms(self, amount: int, most: int, now_ms: int) -> int:
-        over = self.total + amount - most
-        if over <= 0:
-            return 0
-        freed = 0
-        for number in range(self.head - len(self.ring) + 1, self.head + 1):
-            freed += self.ring[number % len(self.ring)]
-            if freed >= over:
-                leaves_at = math.ceil((number + len(self.ring)) * self.record.window_ms / self.record.slices)
-                return max(1, leaves_at - now_ms)
-        return self.record.window_ms
-
-    def _pace_ms(self, amount: int, now_ms: int) -> int:
-        if self.record.burst_permille == 1000:
-            return 0
-        burst_us = self.record.window_ms * self.record.burst_permille
-        ahead_us = max(self.pace_us, now_ms * 1000) - now_ms * 1000 + min(pace_of(self.record, amount), burst_us)
-        return max(0, math.ceil((ahead_us - burst_us) / 1000))
-
-    def take(self, amount: int, now_ms: int) -> None:
-        """See LimitState."""
-        self.total += amount
-        self.ring[self.head % len(self.ring)] += amount
-        if self.record.burst_permille < 1000:
-            self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, amount)
-
-    def recall(self, amount: int, at_ms: int) -> None:
-        """See LimitState."""
-        self._add(min(self.head, self.slice_at(at_ms)), amount)
-
-    def move(self, amount: int, from_ms: int, to_ms: int) -> bool:
-        """See LimitState."""
-        old, new = self.slice_at(from_ms), min(self.head, self.slice_at(to_ms))
-        if new > old:
-            self._add(old, -amount)
-            self._add(new, amount)
-        return new > old
-
-    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
-        """See LimitState."""
-        self._add(self.slice_at(charged_ms), actual - reserved)
-        if actual < reserved and self.record.burst_permille < 1000:
-            self.pace_us -= pace_of(self.record, reserved - actual)
-
-    def is_void(self, now_ms: int) -> bool:
-        """See LimitState."""
-        return super().is_void(now_ms) and self.pace_us <= now_ms * 1000
-
-    def _add(self, number: int, amount: int) -> None:
-        """Change a slice that still lives, never below zero."""
-        if number <= self.head - len(self.ring):
-            return
-        place = number % len(self.ring)
-        change = max(amount, -self.ring[place])
-        self.ring[place] += change
-        self.total += change
-
-
-class Bucket(LimitState):
-    """Refilled without a break, `amount` in `window_ms`; holds `burst_permille` of the amount. Kept as the moment at which it is full.
-
-    busy_ms: the last charge of a full bucket. Since then, never more is used than the bucket holds and what has flowed in.
-    """
-
-    def __init__(self, record: LimitRecord) -> None:
-        super().__init__(record)
-        self.pace_us = 0
-        self.busy_ms = 0
-
-    def wait_ms(self, amount: int, now_ms: int, lane: Lane) -> int:
-        """See LimitState. Less than a millisecond ahead counts as room: it is what rounding adds."""
-        most = self.record.amount_for(lane)
-        if amount > most:
-            return NEVER
-        ahead_us = max(self.pace_us, now_ms * 1000) - now_ms * 1000 + pace_of(self.record, amount)
-        return max(0, (ahead_us - pace_of(self.record, most)) // 1000)
-
-    def take(self, amount: int, now_ms: int) -> None:
-        """See LimitState."""
-        if self.pace_us <= now_ms * 1000:
-            self.busy_ms = now_ms
-        self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, amount)
-
-    def recall(self, amount: int, at_ms: int) -> None:
-        """See LimitState."""
-        self.take(amount, at_ms)
-
-    def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
-        """See LimitState. A charge from before the bucket was last full has been refilled: it does not come back a second time."""
-        if actual > reserved:
-            self.pace_us = max(self.pace_us, now_ms * 1000) + pace_of(self.record, actual - reserved)
-        elif charged_ms >= self.busy_ms:
-            self.pace_us -= pace_of(self.record, reserved - actual)
-
-    def used(self, now_ms: int) -> int:
-        """See LimitState."""
-        return math.ceil(self.taken(now_ms))
-
-    def taken(self, now_ms: int) -> float:
-        """What is not refilled yet, with the part that is on its way."""
-        ahead_us = max(0, self.pace_us - now_ms * 1000)
-        return ahead_us * (self.record.amount / (self.record.window_ms * 1000))
-
-    def is_void(self, now_ms: int) -> bool:
-        """See LimitState."""
-        return self.pace_us <= now_ms * 1000 and not self.has_parked
 
 
 class Concurrency(LimitState):
@@ -285,53 +178,3 @@ class Pause(LimitState):
 
     def adjust(self, reserved: int, actual: int, charged_ms: int, now_ms: int) -> None:
         """See LimitState."""
-
-
-def pace_of(record: LimitRecord, amount: float) -> int:
-    """How long `amount` takes at the even pace of a limit, microseconds."""
-    return math.ceil(amount * (record.window_ms * 1000 / record.amount))
-
-
-_STATES: dict[Kind, type[LimitState]] = {
-    Kind.WINDOW: Window,
-    Kind.BUCKET: Bucket,
-    Kind.CONCURRENCY: Concurrency,
-    Kind.BUDGET: Budget,
-    Kind.PAUSE: Pause,
-}
-
-
-def new_state(record: LimitRecord) -> LimitState:
-    """The empty state of a limit."""
-    return _STATES[record.kind](record)
-
-
-def edited(old: LimitState, record: LimitRecord, now_ms: int) -> LimitState:
-    """A limit after an edit: what is used stays, in the slices of the new window where the length has changed; a window's pace too."""
-    new = new_state(record)
-    old.advance(now_ms)
-    if isinstance(old, Window) and isinstance(new, Window):
-        new.advance(now_ms)
-        new.pace_us = old.pace_us
-        _carry_ring(old, new)
-    elif isinstance(old, Bucket | Window) and isinstance(new, Bucket):
-        new.pace_us = now_ms * 1000 + pace_of(record, old.taken(now_ms) if isinstance(old, Bucket) else old.total)
-        new.busy_ms = old.busy_ms if isinstance(old, Bucket) else 0
-    elif isinstance(old, Bucket) and isinstance(new, Window):
-        new.advance(now_ms)
-        new.recall(old.used(now_ms), now_ms)
-    elif type(old) is type(new):
-        new.total = old.total
-        if isinstance(old, Budget) and isinstance(new, Budget):
-            new.reserved, new.period, new.noticed = old.reserved, old.period, old.noticed
-    new.has_parked = old.has_parked
-    return new
-
-
-def _carry_ring(old: Window, new: Window) -> None:
-    """A charge of an old slice can have come in that slice's last millisecond."""
-    for number in range(old.head - len(old.ring) + 1, old.head + 1):
-        amount = old.ring[number % len(old.ring)]
-        if amount:
-            last_ms = math.ceil((number + 1) * old.record.window_ms / old.record.slices) - 1
-            new.recall(amount, last_ms)

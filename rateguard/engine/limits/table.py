@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from rateguard.engine.limits.edits import edited, new_state
 from rateguard.engine.limits.limit import Kind, LimitRecord
-from rateguard.engine.limits.states import LimitState, edited, new_state
+from rateguard.engine.limits.states import LimitState
 
 SWEEP = 200
 """States looked at in one sweep."""

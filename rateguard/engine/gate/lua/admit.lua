@@ -112,7 +112,7 @@ local function ordered_wait(l, amount, lane)
   local closed = closed_limits[l.id]
   local is_closed = closed and lane >= closed[2]
   if is_closed or l.opens_at > now and l.has_parked == 1 then
-    if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.amount_for(l.record, lane) then return NEVER end
+    if l.kind ~= BUDGET and l.kind ~= PAUSE and amount > rules.bound_for(l, lane) then return NEVER end
     if is_closed then return closed[1] end
     if lane >= parking.first_parked_lane(l) then return l.opens_at - now end
   end

@@ -22,8 +22,9 @@ end
 
 local function use_of(l)
   local wait = rules.wait_ms(l, 1, 1)
-  local shown = l.record.kind == limits.BUCKET and rules.amount_for(l.record, 1) or l.record.amount
-  return {l.id, rules.used(l), shown, l.kind == limits.BUDGET and l.aside or 0, wait >= 0 and wait < limits.FOREVER and wait or -1}
+  local shown, others = l.kind == limits.BUCKET and rules.most_for(l, 1) or l.amount, l.told and l.told.foreign or 0
+  local reserved, next_ms = l.kind == limits.BUDGET and l.aside or 0, wait >= 0 and wait < limits.FOREVER and wait or -1
+  return {l.id, rules.used(l) + others, shown, reserved, next_ms, others}
 end
 
 local function uses_of(ids)
@@ -62,7 +63,7 @@ local function sum_of(counts)
 end
 
 -- ARGV[1] msgpack [now|false, [limit ids]|false]; false: all that are configured.
--- Returns msgpack [now, [[id, used, amount, reserved, next_ms|-1], …], waiting, reservations, unsent, [[holder, slots, [lanes]], …],
+-- Returns msgpack [now, [[id, used, amount, reserved, next_ms|-1, foreign], …], waiting, reservations, unsent, [[holder, slots, [lanes]], …],
 --   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count,
 --   defaults: flat id, count].
 operation('inspect', function()
@@ -92,6 +93,14 @@ operation('notices', function()
   table.sort(ids)
   for i = 1, math.min(#ids, args[3]) do rows[i] = {ids[i], unpack(cmsgpack.unpack(call('HGET', P .. K.notices, ids[i])))} end
   return cmsgpack.pack(rows)
+end)
+
+-- Lift cooldowns, take what a provider tells. ARGV[1] msgpack [now|false, targets, readings (as in step.lua)]. Returns 1.
+operation('sync', function()
+  call_many('HDEL', P .. K.cooling, args[2])
+  reservations.read(args[3])
+  limits.flush()
+  return 1
 end)
 
 -- A person closes a breaker. ARGV[1] msgpack [now|false, deployment]. Returns 1.

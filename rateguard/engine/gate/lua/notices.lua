@@ -19,4 +19,7 @@ local function transition(deployment, generation, detail)
   if detail ~= '' then add('breaker', deployment, generation, 0, detail) end
 end
 
-return {thresholds = thresholds, transition = transition}
+-- An account or a deployment takes nothing for long.
+local function cooled(target, until_ms, reason) add('cooled', target, 0, until_ms, reason) end
+
+return {thresholds = thresholds, transition = transition, cooled = cooled}

@@ -118,13 +118,42 @@ end
 
 local function actual_of(l, reserved, record, s)
   if not s.used then return 0 end
-  if l.record.gives_back == 1 then return need_of(l.record.metric, s.settled) end
-  return math.max(reserved, need_of(l.record.metric, {input = s.settled.input, output = s.settled.output, max_output = record[5], cost = s.settled.cost}))
+  if l.record.gives_back == 1 then return rules.used_by(l.record, s.settled) end
+  local figures = s.settled
+  return math.max(reserved, rules.used_by(l.record, {input = figures.input, output = figures.output, max_output = record[5], cost = figures.cost,
+    cached = figures.cached}))
 end
 
-local function cool(target, cool_ms)
+-- A target takes nothing for a while; people hear of a long one when it begins.
+local function cool(target, cool_ms, reason)
   local known = tonumber(call('HGET', P .. K.cooling, target) or 0)
-  call('HSET', P .. K.cooling, target, whole(math.max(known, now + cool_ms)))
+  local until_ms = now + cool_ms
+  call('HSET', P .. K.cooling, target, whole(math.max(known, until_ms)))
+  if reason ~= '' and known <= now then notices.cooled(target, until_ms, reason) end
+end
+
+-- There may be room again.
+local function after_adjust(l, has_more)
+  if l.kind == limits.BUDGET then notices.thresholds(l, false) end
+  if l.has_parked == 1 and (has_more or l.kind == limits.BUDGET or l.kind == limits.CONCURRENCY) then
+    l.opens_at = 0
+    parking.wake_at(l.id, now)
+  end
+end
+
+-- What a provider tells of its limits. readings: flat limit, told|-1, remaining|-1, reset_ms|-1, ago_ms.
+local function read(readings)
+  local ids = {}
+  for i = 1, #readings, 5 do ids[#ids + 1] = readings[i] end
+  limits.load(ids)
+  for i = 1, #readings, 5 do
+    local l = limits.of(readings[i])
+    if l and l.record.window_ms > 0 then
+      local has_more = told.read(l, readings[i + 1], readings[i + 2], readings[i + 3], readings[i + 4])
+      limits.keep(l)
+      after_adjust(l, has_more)
+    end
+  end
 end
 
 local function settle_limits(ids, amounts, record, s)
@@ -135,16 +164,13 @@ local function settle_limits(ids, amounts, record, s)
     if l then
       local actual = actual_of(l, reserved, record, s)
       rules.adjust(l, reserved, actual, record[7], tenant)
-      if l.kind == limits.BUDGET then notices.thresholds(l, false) end
-      if l.has_parked == 1 and (actual < reserved or l.kind == limits.BUDGET or l.kind == limits.CONCURRENCY) then
-        l.opens_at = 0
-        parking.wake_at(l.id, now)
-      end
+      local is_more = s.used and l.record.learns_from > 0 and told.learn(l, s.is_limited, rules.used(l))
+      after_adjust(l, is_more or actual < reserved)
     end
   end
 end
 
--- s: {used, settled = {input, output, max_output, cost}, counted_ago, verdict, latency_ms}
+-- s: {used, is_limited, settled = {input, output, max_output, cost, cached}, counted_ago, verdict, latency_ms}
 local function settle(rid, s)
   local record = reservation_of(rid)
   if not record then return end
@@ -183,5 +209,5 @@ end
 
 return {
   of = reservation_of, load = load_reservations, not_reserved = not_reserved, reserve = reserve, claim = claim, note_sent = note_sent,
-  settle = settle, cool = cool, flush = flush_reservations, RESTORED = RESTORED,
+  settle = settle, cool = cool, read = read, flush = flush_reservations, RESTORED = RESTORED,
 }

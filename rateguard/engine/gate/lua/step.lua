@@ -1,7 +1,8 @@
 -- One round trip: what was sent, what ended, who withdraws, who comes in; then admit up to `want`.
 -- ARGV[1] msgpack [now|false, channel, number, want, sent, settle, withdraw, enqueue, settings]
 --   sent     flat: reservation, holder, ago_ms
---   settle   flat: reservation, used 0|1, input, output, cost, counted_ago_ms|-1, cooling target|'', for_ms, verdict, latency_ms
+--   settle   flat: reservation, used 0|1, input, output, cached, cost, counted_ago_ms|-1, cooling target|'', for_ms, reason, verdict,
+--            latency_ms, readings false or flat: limit, told|-1, remaining|-1, reset_ms|-1, ago_ms
 --   withdraw flat: tree, path, member
 --   enqueue  flat: tree, path, member, order
 --   settings [send_by_ms, dead_after_ms, unsent_per_worker, most_nodes]
@@ -10,6 +11,19 @@
 --   refused  flat: job, attempt, reason, binding
 -- The same (channel, number) gets the same reply; an older number gets the newest reply and changes nothing.
 -- Cost: see docs/performance.md.
+local SETTLED = 13
+
+local function settle(settled, i)
+  local target, output = settled[i + 7], settled[i + 3]
+  if target ~= '' then reservations.cool(target, settled[i + 8], settled[i + 9]) end
+  if settled[i + 12] then reservations.read(settled[i + 12]) end
+  reservations.settle(settled[i], {
+    used = settled[i + 1] == 1, is_limited = target ~= '' and settled[i + 9] == '',
+    settled = {input = settled[i + 2], output = output, max_output = output, cost = settled[i + 5], cached = settled[i + 4]},
+    counted_ago = settled[i + 6], verdict = settled[i + 10], latency_ms = settled[i + 11],
+  })
+end
+
 operation('step', function()
   settings = args[9]
   if known_reply then
@@ -19,15 +33,10 @@ operation('step', function()
   local sent, settled, withdrawn = args[5], args[6], args[7]
   local rids = {}
   for i = 1, #sent, 3 do rids[#rids + 1] = sent[i] end
-  for i = 1, #settled, 10 do rids[#rids + 1] = settled[i] end
+  for i = 1, #settled, SETTLED do rids[#rids + 1] = settled[i] end
   reservations.load(rids)
   for i = 1, #sent, 3 do reservations.note_sent(sent[i], sent[i + 1], sent[i + 2]) end
-  for i = 1, #settled, 10 do
-    if settled[i + 6] ~= '' then reservations.cool(settled[i + 6], settled[i + 7]) end
-    local input, output = settled[i + 2], settled[i + 3]
-    reservations.settle(settled[i], {used = settled[i + 1] == 1, settled = {input = input, output = output, max_output = output, cost = settled[i + 4]},
-      counted_ago = settled[i + 5], verdict = settled[i + 8], latency_ms = settled[i + 9]})
-  end
+  for i = 1, #settled, SETTLED do settle(settled, i) end
   for i = 1, #withdrawn, 3 do
     room.withdraw(withdrawn[i], withdrawn[i + 1], withdrawn[i + 2])
     parking.look_again(withdrawn[i], withdrawn[i + 1])
