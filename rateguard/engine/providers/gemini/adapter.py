@@ -14,9 +14,11 @@ from rateguard.engine.providers.gemini.answer import read
 from rateguard.engine.providers.gemini.counting import read_count, write_count
 from rateguard.engine.providers.gemini.embeddings import read_embeddings
 from rateguard.engine.providers.gemini.errors import error_from_reply, error_in_answer
-from rateguard.engine.providers.gemini.request import write
+from rateguard.engine.providers.gemini.listed import names_of
+from rateguard.engine.providers.gemini.request import base_of, headers_for, write
 from rateguard.engine.providers.gemini.stream import GeminiReader
 from rateguard.engine.providers.http import Reply
+from rateguard.engine.providers.probe import Probe
 from rateguard.engine.providers.provider import Provider, Reader
 from rateguard.engine.readings import Reading
 
@@ -27,7 +29,8 @@ FEATURES = EVERYTHING - {Feature.PARALLEL_TOOL_CALLS, Feature.LOGIT_BIAS, Featur
 class GeminiProvider(Provider):
     """Chats, streams and embeddings. Up to five stop sequences, by the API's reference.
 
-    shares_capacity: a limit that names no quota of ours is that of all customers.
+    Options of an account or a deployment: `api_version`, `generation` (of a model whose name does not say it), `safety_settings`,
+    `task_type` (of embeddings). shares_capacity: a limit that names no quota of ours is that of all customers.
     """
 
     name = "gemini"
@@ -65,6 +68,10 @@ class GeminiProvider(Provider):
         """The question how many tokens a chat's input has."""
         return write_count(target, request)
 
-    def read_count(self, body: bytes) -> int:
+    def read_count(self, target: Target, reply: Reply) -> int:
         """Its answer, in tokens."""
-        return read_count(body)
+        return read_count(reply)
+
+    def probe(self, target: Target) -> Probe | None:
+        """The models that the key may use (at most 1,000): free of charge."""
+        return Probe(f"{base_of(target)}/models?pageSize=1000", headers_for(target), names_of)

@@ -8,6 +8,7 @@ import orjson
 
 from rateguard.engine.providers.base import Request, Target, Wire
 from rateguard.engine.providers.gemini.request import headers_for, model_path, url_of, write_body
+from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 
 
@@ -22,9 +23,9 @@ def counted_part(body: dict[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in ("contents", "systemInstruction", "tools", "generationConfig") if name in body}
 
 
-def read_count(body: bytes) -> int:
+def read_count(reply: Reply) -> int:
     """Its answer: tokens of input, with what the cache holds. Raises ProviderError (SERVER) where it is none."""
-    told = parse_object(body).get("totalTokens")
+    told = parse_object(reply.body).get("totalTokens")
     if not isinstance(told, int):
         raise malformed_answer("the answer has no totalTokens")
     return told

@@ -93,11 +93,18 @@ def tier_of(body: Mapping[str, Any]) -> str:
 
 
 def url_of(target: Target, what: str) -> str:
-    """An address at the account's base URL. One that ends in a version keeps it."""
-    base = target.base_url.rstrip("/")
-    if not base.rpartition("/")[2].startswith("v1"):
-        base = f"{base}/{target.options.get('api_version') or DEFAULT_VERSION}"
-    return f"{base}/{model_path(target)}:{what}"
+    """Where something is asked of the model."""
+    return f"{base_of(target)}/{model_path(target)}:{what}"
+
+
+def base_of(target: Target) -> str:
+    """The account's base URL with the API's version; one that ends in a version keeps it."""
+    return versioned(target.base_url.rstrip("/"), str(target.options.get("api_version") or DEFAULT_VERSION))
+
+
+def versioned(base: str, version: str) -> str:
+    """A base URL that ends in a version: its own, or this one."""
+    return base if base.rpartition("/")[2].startswith("v1") else f"{base}/{version}"
 
 
 def model_path(target: Target) -> str:

@@ -11,6 +11,7 @@ import urllib.parse
 
 from rateguard.engine.errors import ConfigurationError
 from rateguard.engine.providers.base import Target
+from rateguard.engine.providers.gemini.request import versioned
 from rateguard.engine.providers.vertex.secrets import Kind, parse
 
 SERVICE = "aiplatform.googleapis.com"
@@ -60,8 +61,16 @@ def address_of(target: Target, what: str, *, publisher: str = "google", version:
     project = project_of(target)
     if project and not path.startswith("projects/"):
         path = f"projects/{urllib.parse.quote(project, safe=':')}/locations/{location_of(target)}/{path}"
-    version = str(target.options.get("api_version") or version or DEFAULT_VERSION)
-    return f"{host_of(target)}/{version}/{path}:{what}"
+    return f"{_base_of(target, version)}/{path}:{what}"
+
+
+def models_page(target: Target) -> str:
+    """The list of Google's models. Source: google-genai 3.4."""
+    return f"{_base_of(target)}/publishers/google/models?pageSize=1000"
+
+
+def _base_of(target: Target, version: str = "") -> str:
+    return versioned(host_of(target), str(target.options.get("api_version") or version or DEFAULT_VERSION))
 
 
 def project_of(target: Target) -> str:
