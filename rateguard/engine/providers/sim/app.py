@@ -40,7 +40,7 @@ class SimApp:
         exchange.identity, exchange.request_id = voice.identity, voice.request_id(exchange.number)
         try:
             if place is None:
-                await exchange.reply(*voice.wrong(Wrong.ADDRESS, f"{exchange.method} {exchange.path}"))
+                await exchange.reply(*voice.wrong(Wrong.ADDRESS, f"{exchange.method} {exchange.path}", exchange.request_id))
             elif place.kind is Kind.MODELS:
                 await self._list(exchange, voice)
             else:
@@ -54,7 +54,7 @@ class SimApp:
     async def _list(self, exchange: Exchange, voice: Voice) -> None:
         """The models, to whoever has a key."""
         if not self._knows(exchange):
-            await exchange.reply(*voice.wrong(Wrong.KEY))
+            await exchange.reply(*voice.wrong(Wrong.KEY, request_id=exchange.request_id))
             return
         names = set(self._state.config.models) | set(self._state.config.prices) - {"*"}
         headers, body = voice.models(sorted(names), _STARTED_S)
@@ -68,10 +68,10 @@ class SimApp:
                 await exchange.reply(200, *voice.token(raw))
                 return
             if not self._knows(exchange):
-                raise Refused(voice.wrong(Wrong.KEY))  # noqa: TRY301 - all refusals are answered in one place
-            asked = voice.parse(place, exchange, raw)
+                raise Refused(voice.wrong(Wrong.KEY, request_id=exchange.request_id))  # noqa: TRY301 - all refusals are answered in one place
+            asked = _understood(voice, place, exchange, raw)
             if models and asked.model not in models:
-                raise Refused(voice.wrong(Wrong.MODEL, asked.model))  # noqa: TRY301 - likewise
+                raise Refused(voice.wrong(Wrong.MODEL, asked.model, exchange.request_id))  # noqa: TRY301 - likewise
         except Refused as refused:
             await exchange.reply(*refused.answer)
             return
@@ -82,6 +82,9 @@ class SimApp:
         state, model = self._state, asked.model
         input_tokens = await count_input_async(asked.countable, model)
         exchange.counted_ms = now_ms()
+        if asked.place.kind is Kind.COUNT:
+            await exchange.reply(200, *voice.counted(asked, input_tokens))
+            return
         cached = self._look(exchange, voice, asked, input_tokens)
         used = voice.input_used(asked, input_tokens, cached)
         most = voice.most_tokens(asked, state.config.output) if asked.place.kind is Kind.CHAT else 0
@@ -96,10 +99,6 @@ class SimApp:
             await exchange.reply(status, [*headers, *limits], body)
             return
         state.cache.keep(cached, exchange.counted_ms)
-        if asked.place.kind is Kind.COUNT:
-            headers, body = voice.counted(asked, input_tokens)
-            await exchange.reply(200, [*headers, *limits], body)
-            return
         call = make_call(exchange, voice, asked, raw, used, limits, fault, state.config)
         await self._answer(call, claim)
 
@@ -168,3 +167,11 @@ class SimApp:
             self._state.settle(call.exchange, claim, call.voice.settled_tokens(call.words.asked, used))
             line = self._state.bill(call.exchange, call.words.model, used)
             line.aborted = stream.produced < call.words.said.tokens
+
+
+def _understood(voice: Voice, place: Place, exchange: Exchange, raw: bytes) -> Asked:
+    """What is asked for; a body whose parts are not of the types that they should be is refused like one that is no JSON."""
+    try:
+        return voice.parse(place, exchange, raw)
+    except (AttributeError, TypeError, ValueError, KeyError):
+        raise Refused(voice.wrong(Wrong.BODY, request_id=exchange.request_id)) from None

@@ -63,6 +63,7 @@ class ModelPrice:
     cache_write: int | None = None
     cache_write_long: int | None = None
     flex_permille: int = 500
+    fast_permille: int = 2_000
     priority_permille: int = 2_000
 
 

@@ -77,7 +77,7 @@ def bill_nano_usd(
     for tokens, own in ((cached, price.cached), (written, price.cache_write), (written_long, price.cache_write_long)):
         if tokens and own is not None:
             thousandths += tokens * (own - price.input)
-    permille = {"flex": price.flex_permille, "priority": price.priority_permille}.get(tier, 1_000)
+    permille = {"flex": price.flex_permille, "priority": price.priority_permille, "fast": price.fast_permille}.get(tier, 1_000)
     return (thousandths * permille + 500_000) // 1_000_000
 
 

@@ -18,12 +18,15 @@ _MOST = 50_000
 """Prefixes that are remembered; then all are forgotten."""
 
 
+SHORT, LONG = "short", "long"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a prompt. mark_ms: it ends with the caller's mark, to be kept so long; 0: without one."""
+    """A part of a prompt. mark: it ends with the caller's mark, to be kept for the common time (SHORT) or for the long one (LONG)."""
 
     data: bytes
-    mark_ms: int = 0
+    mark: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class PromptCache:
 
     def look_marked(self, whose: str, parts: Sequence[Part], tokens: int, rule: Caching, now_ms: float) -> Cached:
         """What a provider that caches where it is told to has of this prompt: it reads to the last part known, and writes to each mark."""
-        last = max((place for place, part in enumerate(parts) if part.mark_ms), default=-1)
+        last = max((place for place, part in enumerate(parts) if part.mark), default=-1)
         size = sum(len(part.data) for part in parts)
         digest = hashlib.blake2b(whose.encode(), digest_size=16)
         read, ends, keep, done = 0, [0, 0], [], 0
@@ -78,9 +81,9 @@ class PromptCache:
             reached = tokens * done // size
             if reached >= rule.least_tokens and self._knows(digest.digest(), now_ms):
                 read = reached
-            if reached >= rule.least_tokens and part.mark_ms:
-                keep.append((digest.digest(), part.mark_ms))
-                ends[part.mark_ms > rule.ttl_ms] = reached
+            if reached >= rule.least_tokens and part.mark:
+                keep.append((digest.digest(), rule.long_ttl_ms if part.mark == LONG else rule.ttl_ms))
+                ends[part.mark == LONG] = reached
         long_end, end = max(ends[1], read), max(*ends, read)
         return Cached(read, end - long_end, long_end - read, keep)
 

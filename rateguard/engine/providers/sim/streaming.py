@@ -60,6 +60,6 @@ class Stream:
         if call.fault is FaultKind.RESET_STREAM:
             await call.exchange.reset()
             return
-        if self.is_cut and call.fault is not None and (last := call.voice.broken(call.fault)):
+        if self.is_cut and call.fault is not None and (last := call.voice.broken(call.fault, call.words.asked)):
             await call.exchange.write(last)
         await call.exchange.end()

@@ -68,6 +68,7 @@ class Asked:
 
     countable: in the shape that the token counter knows. max_tokens: what it says, None where it does not. must_call: a tool has to be
     called, one of `tools`. schema: JSON is wanted, of this shape ({}: any object). thinks: reasoning is wanted. tier: flex, priority or "".
+    request_id: of the request, where the dialect says it in bodies too.
     texts: what is to be embedded, each as bytes that tell it apart. dimensions: of an embedding; 0: as many as the model has.
     """
 
@@ -84,6 +85,7 @@ class Asked:
     tier: str = ""
     texts: Sequence[bytes] = ()
     dimensions: int = 0
+    request_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from rateguard.engine.providers.sim.voices.anthropic.voice import AnthropicVoice
 from rateguard.engine.providers.sim.voices.asked import Kind, Place
 from rateguard.engine.providers.sim.voices.openai.voice import OpenAIVoice
 from rateguard.engine.providers.sim.voices.voice import Voice
 from rateguard.engine.providers.sim.wire import Exchange
 
 OPENAI = OpenAIVoice()
+ANTHROPIC = AnthropicVoice()
+MODELS = Place(Kind.MODELS)
 
 _EXACT: dict[tuple[str, str], tuple[Voice, Place]] = {
     ("POST", "/v1/chat/completions"): (OPENAI, Place(Kind.CHAT)),
     ("POST", "/v1/embeddings"): (OPENAI, Place(Kind.EMBEDDINGS)),
-    ("GET", "/v1/models"): (OPENAI, Place(Kind.MODELS)),
+    ("POST", "/v1/messages"): (ANTHROPIC, Place(Kind.CHAT)),
+    ("POST", "/v1/messages/count_tokens"): (ANTHROPIC, Place(Kind.COUNT)),
 }
 
 
 def find(exchange: Exchange) -> tuple[Voice, Place | None]:
     """Who speaks here, and of what; no place: it knows no such address."""
-    return _EXACT.get((exchange.method, exchange.path)) or (OPENAI, None)
+    exact = _EXACT.get((exchange.method, exchange.path))
+    if exact is not None:
+        return exact
+    is_anthropic = bool(exchange.header(b"anthropic-version"))
+    if exchange.method == "GET" and exchange.path == "/v1/models":
+        return (ANTHROPIC if is_anthropic else OPENAI), MODELS
+    return (ANTHROPIC if is_anthropic or exchange.path.startswith("/v1/messages") else OPENAI), None

@@ -95,9 +95,9 @@ class Voice(abc.ABC):
     def events(self, words: Words) -> Iterator[Piece]:
         """A stream, with its terminal event."""
 
-    @abc.abstractmethod
     def embeddings(self, words: Words, vectors: Iterable[Sequence[float]]) -> tuple[Headers, bytes]:
-        """An answer with vectors."""
+        """An answer with vectors, where the dialect has one."""
+        raise NotImplementedError
 
     def counted(self, asked: Asked, tokens: int) -> tuple[Headers, bytes]:
         """What a counting address answers, where the dialect has one."""
@@ -114,7 +114,7 @@ class Voice(abc.ABC):
     # ---- what goes wrong
 
     @abc.abstractmethod
-    def wrong(self, wrong: Wrong, detail: str = "") -> Refusal:
+    def wrong(self, wrong: Wrong, detail: str = "", request_id: str = "") -> Refusal:
         """The refusal of a request that makes no sense."""
 
     @abc.abstractmethod
@@ -122,5 +122,5 @@ class Voice(abc.ABC):
         """What a scripted fault answers instead of working; None for one that lets the request in."""
 
     @abc.abstractmethod
-    def broken(self, kind: FaultKind) -> bytes:
+    def broken(self, kind: FaultKind, asked: Asked) -> bytes:
         """What a broken stream ends with."""

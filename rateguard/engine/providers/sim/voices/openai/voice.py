@@ -82,7 +82,7 @@ class OpenAIVoice(Voice):
         """The list of models."""
         return [JSON], answer.models(names, created)
 
-    def wrong(self, wrong: Wrong, detail: str = "") -> Refusal:
+    def wrong(self, wrong: Wrong, detail: str = "", request_id: str = "") -> Refusal:
         """An invalid_request_error."""
         return refusals.wrong(wrong, detail)
 
@@ -90,6 +90,6 @@ class OpenAIVoice(Voice):
         """In OpenAI's words."""
         return refusals.fault_refusal(fault, asked.model)
 
-    def broken(self, kind: FaultKind) -> bytes:
+    def broken(self, kind: FaultKind, asked: Asked) -> bytes:
         """An event, or half of one."""
         return refusals.BREAKS.get(kind, b"")
