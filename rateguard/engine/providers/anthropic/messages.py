@@ -27,7 +27,8 @@ class Talk:
         self.system: list[Block] = []
         self.turns: list[dict[str, Any]] = []
         self.called: dict[str, None] = {}
-        self._open: dict[str, str] = {}
+        self._open: dict[str, tuple[str, str]] = {}
+        self._ids: set[str] = set()
         self._results = 0
         for number, message in enumerate(messages):
             self._take(message, f"/messages/{number}")
@@ -64,19 +65,30 @@ class Talk:
         if isinstance(message.get("refusal"), str):
             texts += blocks_of(message["refusal"], pointer)
         calls = calls_of(message.get("tool_calls"), f"{pointer}/tool_calls")
-        self._say("assistant", with_cache_control(arranged(message, texts, calls, pointer), message, pointer))
         for number, call in enumerate(calls):
-            if call["id"] in self._open:
-                raise malformed("two calls have the same id", f"{pointer}/tool_calls/{number}/id")
-            self._open[call["id"]] = f"{pointer}/tool_calls/{number}"
-            self.called[call["name"]] = None
+            self._call(call, f"{pointer}/tool_calls/{number}")
+        self._say("assistant", with_cache_control(arranged(message, texts, calls, pointer), message, pointer))
+
+    def _call(self, call: Block, pointer: str) -> None:
+        """Note who waits for a result. An id of an earlier turn is another one here: Anthropic wants them all different (not verified)."""
+        told = call["id"]
+        if told in self._open:
+            raise malformed("two calls have the same id", f"{pointer}/id")
+        count = 1
+        while call["id"] in self._ids:
+            count += 1
+            call["id"] = f"{told}_{count}"
+        self._ids.add(call["id"])
+        self._open[told] = (call["id"], pointer)
+        self.called[call["name"]] = None
 
     def _result(self, message: Mapping[str, Any], pointer: str) -> None:
         """The result of a call goes in front of what else the user's turn says."""
         called = call_id_of(message.get("tool_call_id"), f"{pointer}/tool_call_id")
-        if self._open.pop(called, None) is None:
+        if called not in self._open:
             raise malformed("no call right before has this id, or it has a result already", f"{pointer}/tool_call_id")
-        block: Block = {"type": "tool_result", "tool_use_id": called}
+        written, _ = self._open.pop(called)
+        block: Block = {"type": "tool_result", "tool_use_id": written}
         content = blocks_of(message.get("content"), f"{pointer}/content")
         if any(one["type"] not in _RESULTS for one in content):
             raise unsupported("takes texts, images and documents as a result", f"{pointer}/content")
@@ -103,5 +115,5 @@ class Talk:
 
     def _close(self) -> None:
         """Before the assistant goes on, and at the end, every call has its result."""
-        for pointer in self._open.values():
+        for _, pointer in self._open.values():
             raise malformed("this call has no result: put a message with role tool behind it", pointer)
