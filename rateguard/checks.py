@@ -3,7 +3,7 @@
 | id | when | what |
 |---|---|---|
 | rateguard.E001 | always | RATEGUARD has an unknown key, a wrong type or a value out of range |
-| rateguard.E003 | always | a function or an exception that RATEGUARD names by its path cannot be imported |
+| rateguard.E003 | always | what RATEGUARD names by its path cannot be imported, or is not what it should be |
 | rateguard.E002 | always, and each start | a foreign package takes the name of one that we need |
 | rateguard.W003 | always | Celery's broker options let the Redis client mend broken connections by itself |
 | rateguard.W004 | always | a foreign package takes the name of one that we can do without: ours is left out |
@@ -25,6 +25,7 @@ from django.utils.module_loading import import_string
 from rateguard.conf import conf, is_production
 from rateguard.embedding import NEEDED, OPTIONAL, ROOT, is_shadowed
 from rateguard.engine.errors import ConfigurationError
+from rateguard.screening.chain import is_middleware, made
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,10 +107,12 @@ def refuse_shadowed_packages() -> None:
 
 
 def refuse_at_start() -> None:
-    """Raise ConfigurationError if RATEGUARD is wrong or a rule of each start, or in production one of production's, is broken."""
+    """Raise ConfigurationError if RATEGUARD, a middleware or a rule of each start is broken, or in production one of production's."""
     from rateguard.hosting import RULES_AT_START  # noqa: PLC0415 -- it takes its rules from here
 
     conf()
+    if broken := _misnamed_middleware():  # a process that cannot redact must not run
+        raise ConfigurationError("\n".join(str(one.msg) for one in broken))
     _refuse("rateguard cannot run with these settings", RULES_AT_START)
     if is_production() and hasattr(settings, "RATEGUARD_ENV"):
         _refuse("these settings are not fit for production", PRODUCTION_RULES)
@@ -132,7 +135,7 @@ def check_settings(**_: object) -> list[checks.CheckMessage]:
 
 
 def check_named_paths(**_: object) -> list[checks.CheckMessage]:
-    """What the retries' settings name by its path is there, and of its kind."""
+    """What settings name by its path is there, and of its kind."""
     try:
         settings_ = conf()
     except ConfigurationError:
@@ -142,22 +145,37 @@ def check_named_paths(**_: object) -> list[checks.CheckMessage]:
     ]
     if settings_.retry_policy:
         named.append(("RETRY_POLICY", settings_.retry_policy, callable))
-    return [finding for key, path, fits in named if (finding := _unlike(key, path, fits)) is not None]
+    return [finding for key, path, fits in named if (finding := _unlike(key, path, fits)) is not None] + _misnamed_middleware()
+
+
+def _misnamed_middleware() -> list[checks.CheckMessage]:
+    return [finding for path in conf().middleware if (finding := _unlike("MIDDLEWARE", path, _is_middleware)) is not None]
 
 
 def _unlike(key: str, path: str, fits: Callable[[object], bool]) -> checks.CheckMessage | None:
     try:
-        found = import_string(path)
+        is_fit = fits(import_string(path))
     except Exception as error:  # noqa: BLE001 - whatever a module of the project's raises
         return checks.Error(f'RATEGUARD["{key}"] names {path}, which cannot be imported: {error}', id="rateguard.E003")
-    if fits(found):
+    if is_fit:
         return None
-    wanted = "a function" if fits is callable else "a class of exceptions"
-    return checks.Error(f'RATEGUARD["{key}"] names {path}, which is not {wanted}', id="rateguard.E003")
+    return checks.Error(f'RATEGUARD["{key}"] names {path}, which is not {_WANTED[fits]}', id="rateguard.E003")
 
 
 def _is_exception(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, Exception)
+
+
+def _is_middleware(found: object) -> bool:
+    """What is a class is made, as its process would."""
+    return is_middleware(made(found))
+
+
+_WANTED: dict[Callable[[object], bool], str] = {
+    callable: "a function",
+    _is_exception: "a class of exceptions",
+    _is_middleware: "a class or an object with `before` or `after`",
+}
 
 
 def check_shadowed_packages(**_: object) -> list[checks.CheckMessage]:

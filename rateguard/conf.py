@@ -191,6 +191,8 @@ class Conf:
     """A function in place of the retry policy: see `rateguard.engine.retry.decide`, whose arguments and result are its own."""
     retryable_errors: tuple[str, ...] = _words(_DOTTED, "dotted paths of exception classes")
     """Exceptions of a provider of your own that a retry may help, beside those of the retry policy."""
+    middleware: tuple[str, ...] = _words(_DOTTED, "dotted paths of middleware")
+    """What may change, refuse or redact requests and answers, in this order: see [middleware.md](middleware.md)."""
     retry_budget_percent: int = _whole(10, 0, 1_000, "percent")
     """Retries of all jobs together are at most so many for each hundred calls; the others wait."""
     connect_timeout_s: int = _whole(5, 1, 3_600, "seconds")

@@ -16,6 +16,7 @@ MODULES = sorted(path for package in PACKAGES for path in (PROJECT / package).rg
 ROWS = [
     ["rateguard.engine"],
     ["rateguard.conf", "rateguard.telemetry", "rateguard.embedding", "rateguard.secret_files", "rateguard.signals"],
+    ["rateguard.screening"],
     ["tenants"],
     ["rateguard.wiring"],
     ["rateguard.jobs"],
@@ -38,7 +39,7 @@ ROWS = [
 ]
 ENGINE_ROWS = [
     ["money", "readings"],
-    ["errors"],
+    ["errors", "asked"],
     ["lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],

@@ -28,6 +28,7 @@ from rateguard.api.limit_headers import limit_headers
 from rateguard.engine.errors import GateError, InvalidRequest, LimitInTheWay, NotAllowed, SecretUnreadable
 from rateguard.jobs.batches.asked import LinesRefused
 from rateguard.jobs.faults import escaped
+from rateguard.screening.contract import MiddlewareBroke
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,8 @@ def _of_others(error: Exception) -> Problem:
         return Problem(503, _CODES[503][0], GATE_IS_AWAY, headers={"Retry-After": str(RETRY_AFTER_S)})
     if isinstance(error, SecretUnreadable):
         return Problem(_STATUSES[error.code], error.code, BODY_IS_SEALED)
+    if isinstance(error, MiddlewareBroke):
+        return Problem(500, error.code, str(error))
     for kind, status in _FOREIGN:
         if isinstance(error, kind):
             return Problem.of_status(status, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {})

@@ -26,6 +26,7 @@ from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import Refusal
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
+from rateguard.screening.contract import MiddlewareBroke, Refused
 from tenants.access import POWERS, Power
 from tenants.keys import issue_key
 from tenants.models import Deployment, ModelRoute, Price, ProviderAccount, RouteTarget, Tenant
@@ -232,7 +233,8 @@ def codes_in_the_code():
     statuses = {problems.Problem.of_status(status).code for status in problems._CODES}
     written = (Refusal.EXCEEDS_LIMIT, Refusal.BUDGET_EXHAUSTED, Refusal.TOO_MANY_NODES)  # the others are never written into a job
     refusals = {refusal.value for refusal in written}
-    return said | statuses | set(problems._STATUSES) | {kind.value for kind in ErrorKind} | refusals
+    of_middleware = {Refused.code, MiddlewareBroke.code}
+    return said | statuses | set(problems._STATUSES) | {kind.value for kind in ErrorKind} | refusals | of_middleware
 
 
 def test_every_code_has_its_place_in_the_docs_and_no_other():

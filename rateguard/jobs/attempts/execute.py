@@ -30,12 +30,14 @@ from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.event_writer import AttemptEvents, EventWriter
 from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
+from rateguard.jobs.attempts.screened import screened
 from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.attempts.unheard import AWAY, UNHEARD_PAUSE_S, given_back, opened_unheard
 from rateguard.jobs.bodies import opened
 from rateguard.jobs.line.publisher import Entry
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Delivery
+from rateguard.screening.chain import chain
 from tenants.directory import Place
 
 logger = logging.getLogger(__name__)
@@ -83,8 +85,8 @@ class _Call:
         return ReservationId(self.claimed.job, self.claimed.attempt)
 
     async def take(self, chunk: Chunk) -> None:
-        """A piece of a streamed answer goes to whoever listens."""
-        if self.events is not None:
+        """A piece of a streamed answer goes to whoever listens; but where middlewares are to see the whole first, they hear it then."""
+        if self.events is not None and not chain().has_after:
             self.events.chunk(chunk.data.decode())
 
 
@@ -204,7 +206,7 @@ class Executor:
         inherit.begin_in(claimed.run)  # this asyncio task is the attempt's alone
         try:
             outcome = await self._send(call)
-            finished = succeeded(claimed, call.place, outcome, _latency_ms(call))
+            finished = await screened(claimed, call.place, succeeded(claimed, call.place, outcome, _latency_ms(call)))
         except ProviderError as error:
             logger.info("attempt failed at %s: %s: %s", call.place.name, error.code, error)
             finished = _failed(call, error)

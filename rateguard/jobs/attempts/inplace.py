@@ -27,6 +27,7 @@ from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.outcome import Finished, failed, succeeded
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
+from rateguard.jobs.attempts.screened import screened_here
 from rateguard.jobs.attempts.settle import settle
 from rateguard.jobs.bodies import opened
 from rateguard.jobs.ends import outbox
@@ -142,7 +143,7 @@ def _claim(job: Job, number: int) -> tuple[Place, Claimed | None]:
     """Open the next attempt at the next of the model's deployments."""
     places = places_of(job.model, job.tenant_id)
     place = places[number % len(places)]
-    cost = most_nano_usd(place.price, job.input_tokens, job.max_output_tokens)
+    cost = most_nano_usd(place.price, job.input_tokens, job.max_output_tokens, terms=job.price_words.split())
     epoch, _ = GateEpoch.objects.get_or_create(pk=1)
     entry = [job.pk.hex, job.attempt + 1, place.id, cost, 0]
     found = claim([entry], epoch.number, f"here-{os.getpid()}", {place.id: place.name})
@@ -161,7 +162,7 @@ def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller) -> Finished:
         first_token_timeout_s=claimed.first_token_timeout_s or claimed.timeout_s,
     )
     try:
-        finished = succeeded(claimed, place, by.call(place, request, job), _since_ms(began_s))
+        finished = screened_here(claimed, place, succeeded(claimed, place, by.call(place, request, job), _since_ms(began_s)))
     except ProviderError as error:
         finished = _failed(claimed, place, error, began_s)
     except BaseException as error:

@@ -12,6 +12,7 @@ import orjson
 
 from rateguard import wiring
 from rateguard.conf import conf
+from rateguard.engine.asked import price_words
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
@@ -24,6 +25,7 @@ from rateguard.jobs.intake.allowed import under_key
 from rateguard.jobs.intake.bodies import length_of
 from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.hearing import tells_of
+from rateguard.jobs.intake.screened import screened
 from rateguard.jobs.intake.submission import NAMES, Submission, fingerprint
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
@@ -33,9 +35,14 @@ from tenants.directory import Place, tell_unpriced
 
 
 def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Lineage] | None = None) -> Job:
-    """The row of a checked submission, not yet inserted. known: runs that this call has read already. Raises InvalidRequest, NotAllowed."""
+    """The row of a checked submission, not yet inserted. known: runs that this call has read already.
+
+    Raises InvalidRequest, NotAllowed, MiddlewareBroke.
+    """
     request_hash = "" if submission.idempotency_key is None else fingerprint(submission)
     submission, lane = under_key(submission)
+    if (passed := screened(submission)) is not submission:
+        submission, lane = under_key(passed)  # a middleware may have named another model
     model = str(submission.body["model"])
     places = places_for_work(model, submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
@@ -62,6 +69,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         is_stored=submission.store,
         batch_id=submission.batch,
         request_hash=request_hash,
+        price_words=" ".join(price_words(body)),
         **_carried(submission),
     )
     row.tenant = submission.tenant
