@@ -16,7 +16,7 @@ from rateguard.engine.providers.sim.streaming import Stream
 from rateguard.engine.providers.sim.voices.asked import Asked, Headers, Kind, Need, Place, Wrong
 from rateguard.engine.providers.sim.voices.routes import find
 from rateguard.engine.providers.sim.voices.voice import Refused, Voice
-from rateguard.engine.providers.sim.wire import Exchange, Receive, Scope, Send, now_ms
+from rateguard.engine.providers.sim.wire import Exchange, Receive, Scope, Send
 from rateguard.engine.providers.sim.words import make_vector
 from rateguard.engine.tokens import count_input_async
 
@@ -81,7 +81,7 @@ class SimApp:
         """Count the request; refuse it by a fault or by a limit; or accept it."""
         state, model = self._state, asked.model
         input_tokens = await count_input_async(asked.countable, model)
-        exchange.counted_ms = now_ms()
+        exchange.count()
         if asked.place.kind is Kind.COUNT:
             await exchange.reply(200, *voice.counted(asked, input_tokens))
             return

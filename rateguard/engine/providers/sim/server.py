@@ -23,7 +23,7 @@ from rateguard.engine.providers.sim.app import SimApp
 from rateguard.engine.providers.sim.config import SimConfig
 from rateguard.engine.providers.sim.log_file import LogFile
 from rateguard.engine.providers.sim.state import SimState
-from rateguard.engine.providers.sim.wire import TRANSPORT
+from rateguard.engine.providers.sim.wire import ARRIVED_MS, TRANSPORT, now_ms
 
 CONTROL_TOKEN_VARIABLE = "RATEGUARD_SIM_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 KEEPALIVE_S = 10
@@ -31,11 +31,15 @@ BACKLOG = 4_096
 
 
 class _Protocol(HttpToolsProtocol):
-    """Hands the connection to the application, which must be able to reset it."""
+    """Hands the connection to the application, which must be able to reset it, and the moment at which a request was here whole."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"][TRANSPORT] = self.transport
+
+    def on_message_complete(self) -> None:
+        self.scope["state"][ARRIVED_MS] = now_ms()
+        super().on_message_complete()
 
 
 class _Server(uvicorn.Server):

@@ -27,6 +27,9 @@ Identity = Callable[[str, int, bytes], Headers]
 """The headers that every answer of a dialect has, from the request's id, the time that it took in ms, and the date."""
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
+ARRIVED_MS = "arrived_ms"
+"""Likewise when the request was here whole, by `now_ms`: a provider counts at its edge, however long its own queue is."""
+
 _EPOCH_OFFSET_MS = time.time() * 1_000 - time.monotonic() * 1_000
 """Set once: a machine whose clock is moved does not move the provider's."""
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
@@ -83,7 +86,8 @@ class Exchange:
         self.is_there = False
         self._receive = receive
         self._send = send
-        self._transport: asyncio.Transport = scope["state"][TRANSPORT]
+        self._connection: MutableMapping[str, Any] = scope["state"]
+        self._transport: asyncio.Transport = self._connection[TRANSPORT]
         self.identity: Identity | None = None
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         for name, value in self._headers:
@@ -102,6 +106,10 @@ class Exchange:
     def is_gone(self) -> bool:
         """Whether the caller has left."""
         return self._transport.is_closing()
+
+    def count(self) -> None:
+        """The provider counts the request as of the moment at which it was here whole."""
+        self.counted_ms = self._connection[ARRIVED_MS]
 
     async def read_body(self) -> bytes:
         """The whole body."""
