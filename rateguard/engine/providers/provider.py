@@ -135,7 +135,7 @@ class Provider(abc.ABC):
                 return await self._outcome(target, request, reader.answer(), reply)
         except ProviderError as error:
             if reader is not None and error.may_be_billed:
-                error.usage = await _usage(reader.answer(), target, request, is_partial=True)
+                error.usage = await usage_of(reader.answer(), target, request, is_partial=True)
             raise
 
     async def _prepare(self, target: Target, request: Request, *, is_streamed: bool) -> Wire:
@@ -150,7 +150,7 @@ class Provider(abc.ABC):
     async def _outcome(self, target: Target, request: Request, answer: Answer, reply: Reply | OpenReply) -> Outcome:
         return Outcome(
             body=answer.body,
-            usage=await _usage(answer, target, request),
+            usage=await usage_of(answer, target, request),
             finish_reason=answer.finish_reason,
             provider_request_id=self.request_id(reply.headers),
             sent_at=reply.sent_at,
@@ -187,7 +187,7 @@ def _first(on_sent: OnSent | None, patience: Patience) -> OnSent:
     return tell
 
 
-async def _usage(answer: Answer, target: Target, request: Request, *, is_partial: bool = False) -> Usage:
+async def usage_of(answer: Answer, target: Target, request: Request, *, is_partial: bool = False) -> Usage:
     """As the provider billed; else our own count. Of a part: what the provider said so far, and our count of what came."""
     model = target.upstream_model
     if answer.usage is not None and not is_partial:
