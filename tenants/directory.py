@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from django.utils import timezone
 
@@ -31,6 +32,38 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DearerWork:
+    """What makes requests of a model dearer: words that they ask for, and more input than `long_above`, tokens; None: no input does."""
+
+    words: frozenset[str]
+    long_above: int | None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything does."""
+        return bool(self.words) or self.long_above is not None
+
+    def of(self, words: Iterable[str], input_tokens: int) -> str:
+        """What of it holds for a request, as the end of a list's name; "" for nothing."""
+        found = self.words.intersection(words)
+        if self.long_above is not None and input_tokens > self.long_above:
+            found |= {LONG}
+        return f"{DEARER}{'+'.join(sorted(found))}" if found else ""
+
+    def each(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Every end that a list may have, and its words."""
+        all_words = sorted(self.words if self.long_above is None else self.words | {LONG})
+        for count in range(1, len(all_words) + 1):
+            for words in itertools.combinations(all_words, count):
+                yield f"{DEARER}{'+'.join(words)}", words
+
+
+LONG = "long"
+DEARER = "~"
+"""Between a list's name and the words of its dearer work; no model's name has it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ModelRetry:
     """What a model says of its jobs' retries; None: as the settings say."""
 
@@ -41,31 +74,54 @@ class ModelRetry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Directory:
-    """Routes by public name and places by deployment id, as of `version` of the configuration. retries: of models that say something."""
+    """Routes by public name and places by deployment id, as of `version` of the configuration.
+
+    retries: of models that say something; dearer: of models whose price depends on the request.
+    """
 
     version: int
     routes: dict[str, tuple[Place, ...]]
     places: dict[int, Place]
     retries: dict[str, ModelRetry]
+    dearer: dict[str, DearerWork] = dataclasses.field(default_factory=dict)
 
     def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...] | None:
         """The deployments of a model that a tenant may use, in order of preference; None: there is no such model."""
         places = self.routes.get(model)
         return None if places is None else tuple(place for place in places if place.tenant_id in (None, tenant_id))
 
-    def gate_model(self, model: str, tenant_id: int) -> str:
-        """What the gate calls the model: a tenant with deployments of its own has a list of its own."""
+    def gate_model(self, model: str, tenant_id: int, words: Iterable[str] = (), input_tokens: int = 0) -> str:
+        """What the gate calls the model: a tenant with deployments of its own has a list of its own, and so has work that is dearer.
+
+        words: what the request asks for, as `engine.asked` reads it; input_tokens: its input as it is counted.
+        """
         is_own = any(place.tenant_id == tenant_id for place in self.routes.get(model, ()))
-        return f"{model}@{tenant_id}" if is_own else model
+        dearer = self.dearer.get(model)
+        end = "" if dearer is None else dearer.of(words, input_tokens)
+        return f"{model}@{tenant_id}{end}" if is_own else f"{model}{end}"
+
+    def public_name(self, gate_model: str) -> str:
+        """The model of a list: `m` of `m@5~long`, which is the list of tenant 5 for its long requests."""
+        name = gate_model.partition(DEARER)[0]
+        return name if name in self.routes else name.rpartition("@")[0]
 
     def gate_models(self) -> dict[str, tuple[Place, ...]]:
-        """All lists of deployments by what the gate calls them."""
+        """All lists of deployments by what the gate calls them, but those of dearer work."""
         found: dict[str, tuple[Place, ...]] = {}
         for model, places in self.routes.items():
             found[model] = tuple(place for place in places if place.tenant_id is None)
             for owner in {place.tenant_id for place in places if place.tenant_id is not None}:
                 found[self.gate_model(model, owner)] = self.places_for(model, owner) or ()
         return found
+
+    def dearer_models(self) -> dict[str, tuple[Place, ...]]:
+        """The lists of dearer work: the same deployments, at the most that such work costs there."""
+        return {
+            f"{name}{end}": tuple(_at_the_most(place, words) for place in places)
+            for name, places in self.gate_models().items()
+            if (dearer := self.dearer.get(self.public_name(name))) is not None
+            for end, words in dearer.each()
+        }
 
 
 def read_directory() -> Directory:
@@ -83,7 +139,27 @@ def read_directory() -> Directory:
     for target in RouteTarget.objects.filter(route__is_enabled=True).select_related("route").order_by("route", "position"):
         if target.deployment_id in places:
             routes[target.route.name].append(places[target.deployment_id])
-    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries)
+    dearer = {name: work for name, found in routes.items() if (work := dearer_work(found)).is_any}
+    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer)
+
+
+def dearer_work(places: Iterable[Place]) -> DearerWork:
+    """What makes requests at one of these dearer."""
+    prices = [place.price for place in places]
+    words = {money.PRIORITY for price in prices if any(name == money.PRIORITY for name, _ in price.tiers)}
+    words |= {name for price in prices for name, permille in price.terms if permille > money.WHOLE_PERMILLE}
+    long_above = min((one.above_input_tokens for price in prices for one in price.long_contexts), default=None)
+    return DearerWork(frozenset(words), long_above)
+
+
+def _at_the_most(place: Place, words: Iterable[str]) -> Place:
+    """A place at one price, the most that work with these words costs there."""
+    input_tokens = _ANY_LENGTH if LONG in words else 0
+    input_pico, output_pico = place.price.dearest_at(words, input_tokens)
+    return dataclasses.replace(place, price=money.Price(input_pico, output_pico=output_pico))
+
+
+_ANY_LENGTH = 2**62
 
 
 def tell_unpriced(places: Iterable[Place]) -> None:

@@ -39,7 +39,7 @@ ROWS = [
 ]
 ENGINE_ROWS = [
     ["money", "readings"],
-    ["errors"],
+    ["errors", "asked"],
     ["lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rateguard import wiring
 from rateguard.engine.errors import InvalidRequest
@@ -20,7 +20,12 @@ def places_of(model: str, tenant_id: int, pointer: str = "") -> tuple[Place, ...
     return places
 
 
-def need_at(places: Iterable[Place], input_tokens: int, output_tokens: int, max_output_tokens: int) -> Need:
-    """The most that a request takes of each metric at these deployments: of money, what the dearest may ask."""
-    cost = max((most_nano_usd(place.price, input_tokens, max_output_tokens) for place in places), default=0)
+def need_at(
+    places: Iterable[Place], input_tokens: int, output_tokens: int, max_output_tokens: int, price_words: Collection[str] = ()
+) -> Need:
+    """The most that a request takes of each metric at these deployments: of money, what the dearest may ask.
+
+    price_words: what it asks for that changes its price.
+    """
+    cost = max((most_nano_usd(place.price, input_tokens, max_output_tokens, terms=price_words) for place in places), default=0)
     return Need(input_tokens, output_tokens, max_output_tokens, cost)

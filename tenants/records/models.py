@@ -11,7 +11,7 @@ from rateguard.engine.breaker.rule import BreakerRule, Forced
 from rateguard.engine.gate.contract import DeploymentRecord, ModelRecord, PausedLane
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.limits.limit import Level, LimitRecord
-from tenants.directory import Directory, Place
+from tenants.directory import DEARER, Directory, Place, dearer_work
 from tenants.models import Deployment, ForcedBreaker, Limit, ModelRoute, Pause, PauseKind
 from tenants.records.limits import gate_id, limit_record, pause_record, until_ms
 
@@ -40,7 +40,7 @@ class _AtDeployments:
         limits = (*self.on[account], *self.on[own], *self.on[PauseKind.MODEL, model])
         cools = (account_target(place.account_id), deployment_target(place.id))
         rule = self.rules.get(place.id) or conf().breaker
-        return DeploymentRecord(str(place.id), limits, cools, place.price.dearest_input_pico, place.price.output_pico, rule)
+        return DeploymentRecord(str(place.id), limits, cools, *place.price.dearest_at((), 0), rule)
 
 
 def model_records(found: Directory) -> ModelRecords:
@@ -57,16 +57,11 @@ def model_records(found: Directory) -> ModelRecords:
     there = _AtDeployments(on, {row.pk: breaker_rule(row) for row in Deployment.objects.all()})
     pools = _pools(found)
     models = (
-        ModelRecord(name, pools[name], tuple(there.record(_public_name(found, name), place) for place in places))
-        for name, places in found.gate_models().items()
+        ModelRecord(name, pools[name.partition(DEARER)[0]], tuple(there.record(found.public_name(name), place) for place in places))
+        for name, places in {**found.gate_models(), **found.dearer_models()}.items()
     )
     limits = (*map(limit_record, rows), *(pause_record(pause, Level.SHARED) for pause in pauses))
-    return ModelRecords(limits, (*models, *_closed_models()))
-
-
-def _public_name(found: Directory, name: str) -> str:
-    """The model of a list: `m` of `m@5`, which is the list of tenant 5."""
-    return name if name in found.routes else name.rpartition("@")[0]
+    return ModelRecords(limits, (*models, *_closed_models(found)))
 
 
 def breaker_rule(row: Deployment) -> BreakerRule:
@@ -76,13 +71,15 @@ def breaker_rule(row: Deployment) -> BreakerRule:
     return dataclasses.replace(conf().breaker, forced=FORCED[ForcedBreaker(row.breaker_forced)], **given)
 
 
-def _closed_models() -> Iterator[ModelRecord]:
+def _closed_models(found: Directory) -> Iterator[ModelRecord]:
     """Disabled models have no deployments: their jobs wait until they are enabled, cancelled or too late."""
+    ends = ["", *(end for end, _ in dearer_work(found.places.values()).each())]
     routes = ModelRoute.objects.filter(is_enabled=False).values_list("name", "targets__deployment__account__tenant")
     for name, owner in routes:
-        yield closed_model(name)
-        if owner is not None:
-            yield closed_model(f"{name}@{owner}")
+        for end in ends:
+            yield closed_model(f"{name}{end}")
+            if owner is not None:
+                yield closed_model(f"{name}@{owner}{end}")
 
 
 def closed_model(name: str) -> ModelRecord:

@@ -143,7 +143,7 @@ def _claim(job: Job, number: int) -> tuple[Place, Claimed | None]:
     """Open the next attempt at the next of the model's deployments."""
     places = places_of(job.model, job.tenant_id)
     place = places[number % len(places)]
-    cost = most_nano_usd(place.price, job.input_tokens, job.max_output_tokens)
+    cost = most_nano_usd(place.price, job.input_tokens, job.max_output_tokens, terms=job.price_words.split())
     epoch, _ = GateEpoch.objects.get_or_create(pk=1)
     entry = [job.pk.hex, job.attempt + 1, place.id, cost, 0]
     found = claim([entry], epoch.number, f"here-{os.getpid()}", {place.id: place.name})

@@ -12,6 +12,7 @@ import orjson
 
 from rateguard import wiring
 from rateguard.conf import conf
+from rateguard.engine.asked import price_words
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_text
@@ -68,6 +69,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         is_stored=submission.store,
         batch_id=submission.batch,
         request_hash=request_hash,
+        price_words=" ".join(price_words(body)),
         **_carried(submission),
     )
     row.tenant = submission.tenant

@@ -7,7 +7,7 @@ import dataclasses
 from rateguard import wiring
 from rateguard.engine.errors import LimitInTheWay
 from rateguard.engine.lanes import Lane
-from rateguard.engine.money import Usage, cost_nano_usd, most_nano_usd
+from rateguard.engine.money import Usage, cost_nano_usd
 from rateguard.jobs.insight.binding import Asked, Obstacle, binding
 from rateguard.jobs.insight.effective import Standing, standing
 from rateguard.jobs.intake.affordable import check_budgets
@@ -52,7 +52,7 @@ def estimate_of(submission: Submission) -> Estimate:
         row,
         places,
         low_nano_usd=min((cost_nano_usd(place.price, usage) for place in places), default=0),
-        high_nano_usd=max((most_nano_usd(place.price, row.input_tokens, row.max_output_tokens) for place in places), default=0),
+        high_nano_usd=need_of(row, places).cost,
         standing=found,
         asked=asked,
         binding=binding(found.path, found.places, asked),

@@ -31,7 +31,7 @@ def check_limits(row: Job, places: tuple[Place, ...]) -> None:
 
 def need_of(row: Job, places: tuple[Place, ...]) -> Need:
     """What a row takes at these deployments."""
-    return need_at(places, row.input_tokens, row.output_tokens, row.max_output_tokens)
+    return need_at(places, row.input_tokens, row.output_tokens, row.max_output_tokens, row.price_words.split())
 
 
 def _is_too_much_downgraded(row: Job, record: LimitRecord, lane: Lane) -> bool:

@@ -27,6 +27,7 @@ WAITING_COLUMNS = (
     "max_output_tokens",
     "attempt",
     "deadline_at",
+    "price_words",
 )
 """What the waiting room needs of a row."""
 
@@ -48,9 +49,10 @@ def waiting_from(  # noqa: PLR0917 - a row's columns, in their order
     max_output_tokens: int,
     attempt: int,
     deadline_at: dt.datetime | None,
+    price_words: str,
 ) -> Waiting:
     """The same from WAITING_COLUMNS alone: many rows at a third of the cost."""
-    gate_model = wiring.directory().gate_model(model, tenant_id)
+    gate_model = wiring.directory().gate_model(model, tenant_id, price_words.split(), input_tokens)
     deadline_ms = None if deadline_at is None else int(deadline_at.timestamp() * 1000)
     return Waiting(
         job,
