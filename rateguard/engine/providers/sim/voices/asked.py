@@ -42,6 +42,7 @@ class Wrong(enum.StrEnum):
     MAX_TOKENS = "max_tokens"
     MODEL = "model"
     VERSION = "version"
+    PREVIOUS = "previous"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

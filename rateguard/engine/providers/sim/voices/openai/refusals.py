@@ -24,6 +24,7 @@ _WRONG: Mapping[Wrong, tuple[int, str, str | None]] = {
     Wrong.MAX_TOKENS: (400, "max_tokens must be at least 1.", "integer_below_min_value"),
     Wrong.MODEL: (404, "The model `{}` does not exist or you do not have access to it.", "model_not_found"),
     Wrong.VERSION: (400, "{}", None),
+    Wrong.PREVIOUS: (400, "Previous response with id '{}' not found.", "previous_response_not_found"),
 }
 _PLAIN: Mapping[FaultKind, tuple[int, bytes]] = {
     FaultKind.SLOW_DOWN: (429, error("Please slow down: your traffic grew too fast.", "rate_limit_error", "slow_down")),

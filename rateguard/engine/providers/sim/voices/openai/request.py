@@ -10,7 +10,7 @@ import orjson
 from rateguard.engine.providers.sim.voices.asked import Asked, Kind, Place, Tool
 
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
-_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority"}
+TIERS = {"flex": "flex", "priority": "priority", "fast": "priority"}
 
 
 def parse_object(raw: bytes) -> dict[str, Any] | None:
@@ -49,7 +49,7 @@ def _chat(place: Place, model: str, body: dict[str, Any]) -> Asked:
         must_call=must_call,
         schema=_schema(body.get("response_format")),
         thinks=body.get("reasoning_effort") not in {None, "none"},
-        tier=_TIERS.get(str(body.get("service_tier")), ""),
+        tier=TIERS.get(str(body.get("service_tier")), ""),
     )
 
 

@@ -11,7 +11,7 @@ from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.engine.providers.sim.meters import Meter
 from rateguard.engine.providers.sim.prompt_cache import Cached
 from rateguard.engine.providers.sim.voices.asked import Asked, Headers, Need, Place, Refusal, Used, Words, Wrong
-from rateguard.engine.providers.sim.voices.openai import answer, limits, refusals, request
+from rateguard.engine.providers.sim.voices.openai import answer, limits, refusals, request, responses
 from rateguard.engine.providers.sim.voices.voice import Piece, Refused, Voice
 from rateguard.engine.providers.sim.wire import Exchange
 
@@ -34,16 +34,18 @@ class OpenAIVoice(Voice):
     def parse(self, place: Place, exchange: Exchange, raw: bytes) -> Asked:
         """A chat or an embedding. Raises Refused."""
         body = request.parse_object(raw)
-        asked = request.parse(place, body)
+        asked = responses.parse(place, body or {}) if place.form == responses.FORM else request.parse(place, body)
         if asked is None:
             raise Refused(self.wrong(Wrong.BODY))
         if any(isinstance(value := asked.body.get(name), int) and value < 1 for name in request.MAX_TOKENS_FIELDS):
             raise Refused(self.wrong(Wrong.MAX_TOKENS))
+        if asked.body.get("previous_response_id"):
+            raise Refused(self.wrong(Wrong.PREVIOUS, asked.body["previous_response_id"]))
         return asked
 
     def cacheable(self, asked: Asked) -> bytes:
         """The whole prompt: OpenAI caches by itself."""
-        return orjson.dumps([asked.body.get("tools"), asked.body.get("messages")])
+        return orjson.dumps([asked.countable.get("tools"), asked.countable.get("messages")])
 
     def input_used(self, asked: Asked, input_tokens: int, cached: Cached) -> Used:
         """Newer models bill what is put into the cache."""
@@ -62,7 +64,9 @@ class OpenAIVoice(Voice):
         return limits.limit_refusal(full, asked.model, need, now_ms)
 
     def whole(self, words: Words) -> tuple[Headers, bytes]:
-        """A chat completion."""
+        """A chat completion, or a response."""
+        if words.asked.place.form == responses.FORM:
+            return [JSON], orjson.dumps(responses.response(words))
         return [JSON], orjson.dumps(answer.chat_completion(words))
 
     @property
@@ -71,12 +75,16 @@ class OpenAIVoice(Voice):
         return [EVENTS, NO_CACHE]
 
     def events(self, words: Words) -> Iterator[Piece]:
-        """Chunks."""
-        return answer.events(words)
+        """Chunks, or events of a response."""
+        return responses.events(words) if words.asked.place.form == responses.FORM else answer.events(words)
 
     def embeddings(self, words: Words, vectors: Iterable[Sequence[float]]) -> tuple[Headers, bytes]:
         """A list of embeddings."""
         return [JSON], answer.embeddings(words, vectors)
+
+    def counted(self, asked: Asked, tokens: int) -> tuple[Headers, bytes]:
+        """The answer of input_tokens."""
+        return [JSON], orjson.dumps({"object": "response.input_tokens", "input_tokens": tokens})
 
     def models(self, names: Sequence[str], created: int) -> tuple[Headers, bytes]:
         """The list of models."""
@@ -92,4 +100,5 @@ class OpenAIVoice(Voice):
 
     def broken(self, kind: FaultKind, asked: Asked) -> bytes:
         """An event, or half of one."""
-        return refusals.BREAKS.get(kind, b"")
+        breaks = responses.BREAKS if asked.place.form == responses.FORM else refusals.BREAKS
+        return breaks.get(kind, b"")

@@ -1,4 +1,4 @@
-"""The official SDKs believe the simulated provider: each one's client against the real process, on one port, without a retry of its own."""
+"""Anthropic's own client believes the simulated provider: against the real process, without a retry of its own."""
 
 import json
 
@@ -14,8 +14,6 @@ ASKED = [{"role": "user", "content": "How many clips did Natalia sell?"}]
 LONG = "The clips are counted every evening, and the count is written down. " * 120
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}}, "required": ["city"]}
 
-
-# Anthropic
 
 CLAUDE = "claude-sonnet-5"
 

@@ -1,0 +1,1 @@
+"""Azure OpenAI: OpenAI's bodies at a deployment's address, with headers, limits and errors of its own. Source: recorded replies."""
