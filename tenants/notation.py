@@ -5,6 +5,7 @@
     1M tokens/h burst 10%                a tenth may come at once, the rest evenly
     bucket 60/min burst 20%              a bucket of 12 that refills by one a second
     600/min reserve 20% for high         a fifth only for the lane high and those above it
+    learned 60/min                       a provider's limit that nobody knows: begins with 60, and is learned from what he refuses
     50 concurrent                        at most 50 at once
 
     $5/day                               money a day, a week, a month
@@ -52,7 +53,7 @@ _AMOUNT = r"(?P<digits>\d[\d_,]*(?:\.\d+)?)(?P<suffix>[kKmMgG]?)"
 _BURST = r"(?:[\s,]+burst\s+(?P<burst>[\d.]+)\s*%)?"
 _RESERVE = r"(?:[\s,]+reserve\s+(?P<reserve>[\d.]+)\s*%\s+for\s+(?P<lane>\w+))?"
 _WINDOWED = re.compile(
-    rf"(?P<bucket>bucket\s+)?{_AMOUNT}\s*(?P<metric>[a-z][a-z_ ]*?)?\s*/\s*(?P<count>\d*)\s*(?P<unit>[a-z]+){_BURST}{_RESERVE}"
+    rf"(?P<kind>(?:bucket|learned)\s+)?{_AMOUNT}\s*(?P<metric>[a-z][a-z_ ]*?)?\s*/\s*(?P<count>\d*)\s*(?P<unit>[a-z]+){_BURST}{_RESERVE}"
 )
 _CONCURRENT = re.compile(rf"{_AMOUNT}\s*concurrent{_RESERVE}")
 _END = r"(?:[\s,]+(?P<end>reject|hold|downgrade\s+to\s+(?P<model>[^\s,]+)))?(?:[\s,]+tell\s+(?P<shares>never|at\s+[\d%\s,]+))?"
@@ -152,7 +153,7 @@ def parse_limit(text: str) -> LimitValue:
     if match := _CONCURRENT.fullmatch(tidy):
         return LimitValue(_amount(text, match), Metric.CONCURRENCY, LimitKind.CONCURRENCY, 0, **_reserve(text, match))
     if match := _WINDOWED.fullmatch(tidy):
-        kind = LimitKind.BUCKET if match["bucket"] else LimitKind.WINDOW
+        kind = LimitKind((match["kind"] or LimitKind.WINDOW).strip())
         burst = 1_000 if match["burst"] is None else _permille(text, "burst", match["burst"], 1_000)
         amount = _amount(text, match)
         if kind == LimitKind.BUCKET and amount * burst < 1_000:
@@ -174,9 +175,9 @@ def format_limit(value: LimitValue) -> str:
     metric = "" if value.metric == Metric.REQUESTS else " " + value.metric.value.replace("_", " ")
     unit = next(unit for unit, unit_ms in _UNITS_MS.items() if value.window_ms % unit_ms == 0)
     count = value.window_ms // _UNITS_MS[unit]
-    bucket = "bucket " if value.kind == LimitKind.BUCKET else ""
+    kind = "" if value.kind == LimitKind.WINDOW else f"{value.kind.value} "
     burst = "" if value.burst_permille == 1_000 else f" burst {_percent(value.burst_permille)}"
-    return f"{bucket}{value.amount}{metric}/{count if count > 1 else ''}{unit}{burst}{reserve}"
+    return f"{kind}{value.amount}{metric}/{count if count > 1 else ''}{unit}{burst}{reserve}"
 
 
 def _percent(permille: int) -> str:

@@ -1,4 +1,4 @@
-"""What the gate noticed and people want to hear of: a budget that reached a threshold, a breaker that changed."""
+"""What the gate noticed and people want to hear of: a budget at a threshold, a breaker that changed, what takes nothing for long."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ class EventKind(models.TextChoices):
 
     THRESHOLD = "threshold"
     BREAKER = "breaker"
+    COOLED = "cooled"
 
 
 class GateEvent(models.Model):
     """A notice of the gate, once. notice: the gate's id of it. tenant: whose it is; null where it is everybody's.
 
-    subject: the budget (`b3`, `b3@user:alice`, a run's `rb…`) or the deployment's id. value: per cent of the budget, or the breaker's
-    generation. period: when the budget's period began. detail: what a breaker did and why.
+    subject: the budget (`b3`, `b3@user:alice`, a run's `rb…`) the deployment's id, or what is cooled (`a3` an account, `d7` a
+    deployment). value: per cent of the budget, or the breaker's generation. period: when the budget's period began, or until when it is
+    cooled. detail: what a breaker did and why, or why it is cooled.
     """
 
     notice = models.CharField(max_length=700, unique=True)

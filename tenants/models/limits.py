@@ -30,14 +30,18 @@ class Metric(models.TextChoices):
 
 
 class LimitKind(models.TextChoices):
-    """How a limit counts: over a sliding window, in a bucket that refills without a break, or what is under way at once."""
+    """How a limit counts: over a sliding window, in a bucket that refills without a break, or what is under way at once.
+
+    LEARNED: a window whose amount nobody knows; the gate finds it out, see `rateguard.engine.limits.told`.
+    """
 
     WINDOW = "window"
     BUCKET = "bucket"
     CONCURRENCY = "concurrency"
+    LEARNED = "learned"
 
 
-_TIMED = (LimitKind.WINDOW, LimitKind.BUCKET)
+_TIMED = (LimitKind.WINDOW, LimitKind.BUCKET, LimitKind.LEARNED)
 _ONCE = "there is a limit of this metric, kind and window already: change that one"
 
 
@@ -46,6 +50,8 @@ class Limit(ConfigurationModel):
 
     window_ms: 0 for concurrency. burst_permille: the share of the amount that may come at once; 1000 means no pacing.
     reserve_permille: the share that only `reserve_lane` (a lane's number) and the lanes above it may use.
+    Of a learned one, amount is what it begins with; learned_amount: what the gate had learned when it was last asked, for a gate that is
+    rebuilt.
     """
 
     scope = models.ForeignKey(Scope, on_delete=models.CASCADE, null=True, blank=True, related_name="limits")
@@ -57,6 +63,7 @@ class Limit(ConfigurationModel):
     window_ms = models.BigIntegerField(default=0)
     burst_permille = models.PositiveSmallIntegerField(default=1_000)
     reserve_permille = models.PositiveSmallIntegerField(default=0)
+    learned_amount = models.BigIntegerField(null=True, blank=True, editable=False)
     reserve_lane = models.SmallIntegerField(choices=[(lane.value, lane.label) for lane in _RESERVING], null=True, blank=True)
 
     class Meta:
@@ -108,6 +115,11 @@ class Limit(ConfigurationModel):
                 violation_error_message=(
                     f"a reserve is 1 to {MAX_RESERVE_PERMILLE} permille of the amount and for a lane above background; set both or none"
                 ),
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=LimitKind.LEARNED) | Q(scope__isnull=True),
+                name="limit_learned_of_a_provider",
+                violation_error_message="only a provider's limit is learned: put it on an account or a deployment",
             ),
             models.UniqueConstraint(
                 fields=["scope", "metric", "kind", "window_ms"], name="limit_once_a_scope", violation_error_message=_ONCE

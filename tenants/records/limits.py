@@ -10,18 +10,23 @@ import zoneinfo
 from django.utils import timezone
 
 from rateguard.conf import conf
-from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord
+from rateguard.engine.limits.limit import MAX_AMOUNT, Exhausted, Kind, Level, LimitRecord
 from rateguard.engine.limits.limit import Metric as EngineMetric
+from rateguard.engine.providers.capabilities import Admission
 from tenants.models import Budget, BudgetPeriod, BudgetUnit, Limit, LimitKind, Metric, OnExhausted, Pause, Scope, ScopeKind
 from tenants.periods import period_starts
+from tenants.records.counting import STRICTEST, counted_as
 
 logger = logging.getLogger(__name__)
 
 PERIODS_AHEAD = 32
 """Periods that the gate knows, the current one first; the configuration is written anew each minute."""
 
+LEARNED_FLOOR = 10
+"""A learned limit never falls below a tenth of what it was told to begin with."""
+
 _METRICS = {metric: EngineMetric[metric.name] for metric in Metric}
-_KINDS = {kind: Kind[kind.name] for kind in LimitKind}
+_KINDS = {kind: Kind.WINDOW if kind == LimitKind.LEARNED else Kind[kind.name] for kind in LimitKind}
 _EXHAUSTED = {word: Exhausted[word.name] for word in OnExhausted}
 _LEVELS = {ScopeKind.GLOBAL: Level.SHARED, ScopeKind.TENANT: Level.TENANT}
 
@@ -35,22 +40,27 @@ def gate_id(row: Limit | Budget) -> str:
     return f"{'l' if isinstance(row, Limit) else 'b'}{row.pk}"
 
 
-def limit_record(row: Limit) -> LimitRecord:
-    """A limit as the gate keeps it, with a guard for the way to the provider. On an account or deployment it is the provider's own."""
-    is_ours = row.scope_id is not None
+def limit_record(row: Limit, admission: Admission = STRICTEST) -> LimitRecord:
+    """A limit as the gate keeps it. On an account or deployment it is the provider's: counted as he counts, with a guard for the way.
+
+    A learned one begins where it stood when the gate was last asked, else with its amount, and has no amount of its own.
+    """
     metric = _METRICS[Metric(row.metric)]
+    is_ours, is_learned = row.scope_id is not None, row.kind == LimitKind.LEARNED
+    counted = {"metric": metric, "gives_back": True} if is_ours else counted_as(metric, admission)
     return LimitRecord(
         id=gate_id(row),
         kind=_KINDS[LimitKind(row.kind)],
-        metric=EngineMetric.PROVIDER_TOKENS if metric == EngineMetric.TOKENS and not is_ours else metric,
-        amount=row.amount,
+        amount=MAX_AMOUNT if is_learned else row.amount,
         level=_level(row.scope),
         window_ms=row.window_ms,
         burst_permille=row.burst_permille,
-        guard_ms=conf().guard_ms,
-        gives_back=is_ours or metric == EngineMetric.CONCURRENCY,
+        guard_ms=0 if is_ours else conf().guard_ms,
+        learns_from=(row.learned_amount or row.amount) if is_learned else 0,
+        learns_floor=max(1, row.amount // LEARNED_FLOOR) if is_learned else 1,
         reserve_permille=row.reserve_permille,
         reserve_lane=row.reserve_lane or 0,
+        **counted,
     )
 
 

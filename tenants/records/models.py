@@ -13,6 +13,7 @@ from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.limits.limit import Level, LimitRecord
 from tenants.directory import DEARER, Directory, Place, dearer_work
 from tenants.models import Deployment, ForcedBreaker, Limit, ModelRoute, Pause, PauseKind
+from tenants.records.counting import Counting
 from tenants.records.limits import gate_id, limit_record, pause_record, until_ms
 
 FORCED = {word: Forced[word.name] for word in ForcedBreaker}
@@ -60,7 +61,11 @@ def model_records(found: Directory) -> ModelRecords:
         ModelRecord(name, pools[name.partition(DEARER)[0]], tuple(there.record(found.public_name(name), place) for place in places))
         for name, places in {**found.gate_models(), **found.dearer_models()}.items()
     )
-    limits = (*map(limit_record, rows), *(pause_record(pause, Level.SHARED) for pause in pauses))
+    counting = Counting((place.account_id, place.id, place.target) for place in found.places.values())
+    limits = (
+        *(limit_record(row, counting.of(row.account_id, row.deployment_id)) for row in rows),
+        *(pause_record(pause, Level.SHARED) for pause in pauses),
+    )
     return ModelRecords(limits, (*models, *_closed_models(found)))
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import override_settings
 
@@ -13,7 +14,7 @@ from rateguard.engine.breaker.rule import BreakerRule, Forced
 from rateguard.engine.gate.contract import PausedLane
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.lanes import Lane
-from rateguard.engine.limits.limit import Exhausted, Kind, Level, Metric
+from rateguard.engine.limits.limit import MAX_AMOUNT, Exhausted, Kind, Level, Metric
 from rateguard.engine.money import NANO
 from tenants.keys import issue_key
 from tenants.models import Budget, ConfigVersion, Deployment, Limit, ModelRoute, Pause, ProviderAccount, RouteTarget, Run, Scope, Tenant
@@ -147,6 +148,21 @@ class TestLimits:
         assert (record(tokens).metric, record(tokens).gives_back, record(tokens).guard_ms) == (Metric.PROVIDER_TOKENS, False, 100)
         assert (record(calls).kind, record(calls).gives_back) == (Kind.CONCURRENCY, True)
         assert placed().limits == (f"l{tokens.pk}", f"l{calls.pk}")
+
+
+class TestLearned:
+    def test_a_learned_limit_begins_with_what_was_typed_and_later_where_the_gate_last_stood(self, deployment):
+        row = limit(deployment, "learned 60/min")
+        record = next(one for one in wiring.whole_configuration().limits if one.id == f"l{row.pk}")
+        assert (record.kind, record.learns_from, record.learns_floor, record.amount) == (Kind.WINDOW, 60, 6, MAX_AMOUNT)
+
+        Limit.objects.filter(pk=row.pk).update(learned_amount=95)
+        record = next(one for one in wiring.whole_configuration().limits if one.id == f"l{row.pk}")
+        assert (record.learns_from, record.learns_floor) == (95, 6)
+
+    def test_only_a_providers_limit_is_learned(self, acme):
+        with pytest.raises(ValidationError, match="only a provider's limit is learned"):
+            Limit(scope=scope(acme, "tenant"), **asdict(parse_limit("learned 60/min"))).full_clean()
 
 
 class TestBudgets:

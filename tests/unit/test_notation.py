@@ -16,7 +16,7 @@ WHOLE_UNITS_MS = [1_000, 2_000, 10_000, 60_000, 3_600_000, 86_400_000]
 def random_limit(rng):
     amount = rng.choice([1_000, MAX_AMOUNT, rng.randint(1_000, MAX_AMOUNT)])
     window_ms = rng.choice([*WHOLE_UNITS_MS, MIN_WINDOW_MS, MAX_WINDOW_MS, rng.randint(MIN_WINDOW_MS, MAX_WINDOW_MS)])
-    kind = rng.choice([LimitKind.WINDOW, LimitKind.BUCKET])
+    kind = rng.choice([LimitKind.WINDOW, LimitKind.BUCKET, LimitKind.LEARNED])
     reserve = rng.choice([(0, None), (rng.randint(1, 900), rng.choice([Lane.CRITICAL, Lane.LOW]))])
     return LimitValue(amount, rng.choice(WINDOWED), kind, window_ms, rng.choice([1_000, rng.randint(1, 1_000)]), *reserve)
 
@@ -51,6 +51,7 @@ def test_people_write_limits_in_several_ways(text, amount, metric, window_ms):
     ("text", "kind", "burst", "reserve", "lane"),
     [
         ("bucket 60/min", LimitKind.BUCKET, 1_000, 0, None),
+        ("learned 60/min", LimitKind.LEARNED, 1_000, 0, None),
         ("bucket 60/min burst 20%", LimitKind.BUCKET, 200, 0, None),
         ("60/min, burst 12.5 %", LimitKind.WINDOW, 125, 0, None),
         ("60/min reserve 20% for high", LimitKind.WINDOW, 1_000, 200, Lane.HIGH),

@@ -76,7 +76,8 @@ class LimitRecord:
     gives_back: whether the unused part of a reservation returns at the end (ours: yes; a provider's: what that provider does).
     counts_cached: whether input that was read from a cache counts in the end. output_permille: what a token of output counts in the end,
     in thousandths of a token.
-    learns_from: of a limit that nobody knows, what it starts from (see learning); 0: it is known. learns_floor: it never goes below that.
+    learns_from: of a limit that nobody knows, what it starts from (see learning); 0: it is known. learns_floor: it never
+    goes below that.
     reserve_permille: the share that is kept for `reserve_lane` and the lanes above it.
     on_exhausted, periods, thresholds: of a BUDGET. periods: when it begins anew, ms, ascending, known ahead for a while.
     thresholds: per cent of the amount, ascending, at which a notice is given once a period.

@@ -2,7 +2,7 @@
 -- It stands in a limit's state as `told`, {read_ms, told, told_until_ms, foreign, foreign_until_ms, learned, learned_ms, cut_ms}, and `amount`,
 -- what the limit is now, beside it. A limit of which nothing is known has neither a table nor these bytes.
 
-local TOLD_FOR_MS, STEP, CUT, FULL = 300000, 250, 750, 900
+local TOLD_FOR_MS, STEP, CUT, FULL = 300000, 2500, 750, 900
 local WINDOW, BUCKET = 1, 2
 local FORMAT, BYTES = '<dddddddd', 64
 
@@ -110,7 +110,7 @@ local function learn(l, is_limited, used)
     k.learned = math.max(r.learns_floor, math.floor(k.learned * CUT / 1000))
     k.learned_ms, k.cut_ms = now, now
   elseif is_full and not is_limited and now >= k.learned_ms + r.window_ms then
-    local step = math.max(1, math.floor(r.learns_from * STEP / 1000))
+    local step = math.max(1, math.floor(r.learns_floor * STEP / 1000))
     k.learned = math.max(k.learned, math.min(bound_of(l), k.learned + step))
     k.learned_ms = now
   end

@@ -14,8 +14,8 @@ from rateguard.engine.limits.limit import LimitRecord
 TOLD_FOR_MS = 300_000
 """A told limit holds for so long after the last answer that told it."""
 
-STEP_PERMILLE = 250
-"""A full window without a refusal raises a learned limit by this share of what it began with."""
+STEP_PERMILLE = 2_500
+"""A full window without a refusal raises a learned limit by so much of its floor."""
 
 CUT_PERMILLE = 750
 """A refusal leaves this share of a learned limit, once a window."""
@@ -95,7 +95,7 @@ class Told:
             self.learned = max(record.learns_floor, self.learned * CUT_PERMILLE // 1000)
             self.learned_ms = self.cut_ms = now_ms
         elif is_full and not is_limited and now_ms >= self.learned_ms + record.window_ms:
-            step = max(1, record.learns_from * STEP_PERMILLE // 1000)
+            step = max(1, record.learns_floor * STEP_PERMILLE // 1000)
             self.learned = max(self.learned, min(self.bound(record), self.learned + step))
             self.learned_ms = now_ms
 

@@ -22,6 +22,7 @@ from rateguard.jobs.controls.targets import target_of
 from rateguard.jobs.insight.binding import DeploymentState, Effective
 from tenants.directory import Place
 from tenants.models import Budget, BudgetPeriod, Deployment, ForcedBreaker, Limit, Pause, PauseKind, Run, Scope, ScopeKind
+from tenants.records.counting import admission_at
 from tenants.records.limits import budget_record, gate_id, limit_record, pause_record
 from tenants.records.models import FORCED, account_target, deployment_target
 from tenants.records.runs import run_records
@@ -212,11 +213,12 @@ def _at_places(places: Sequence[Place]) -> Q:
 
 
 def _limits_at(place: Place, limits: Iterable[Limit]) -> Iterable[Effective]:
+    admission = admission_at([place.target])
     for row in limits:
         if row.account is not None and row.account_id == place.account_id:
-            yield Effective(limit_record(row), "account", row.account.name)
+            yield Effective(limit_record(row, admission), "account", row.account.name)
         elif row.deployment_id == place.id:
-            yield Effective(limit_record(row), "deployment", place.name)
+            yield Effective(limit_record(row, admission), "deployment", place.name)
 
 
 def _pauses_at(places: Sequence[Place], pauses: Iterable[Pause]) -> dict[int, list[Effective]]:
