@@ -19,7 +19,7 @@ _BY_FIELD: Mapping[str, tuple[Feature, Callable[[Any], bool]]] = {
     "functions": (Feature.TOOLS, bool),
     "tool_choice": (Feature.FORCED_TOOL, lambda value: value == "required" or isinstance(value, Mapping)),
     "parallel_tool_calls": (Feature.PARALLEL_TOOL_CALLS, lambda value: value is False),
-    "reasoning_effort": (Feature.REASONING, lambda value: value not in {None, "none"}),
+    "reasoning_effort": (Feature.REASONING, lambda value: value not in (None, "none")),
     "temperature": (Feature.SAMPLING, lambda value: value is not None),
     "top_p": (Feature.SAMPLING, lambda value: value is not None),
     "top_k": (Feature.TOP_K, lambda value: value is not None),
@@ -32,7 +32,7 @@ _BY_FIELD: Mapping[str, tuple[Feature, Callable[[Any], bool]]] = {
     "n": (Feature.SEVERAL_CHOICES, lambda value: value is not None and value != 1),
     "prediction": (Feature.PREDICTION, bool),
     "web_search_options": (Feature.WEB_SEARCH, lambda value: value is not None),
-    "service_tier": (Feature.SERVICE_TIER, lambda value: value not in {None, "auto", "default"}),
+    "service_tier": (Feature.SERVICE_TIER, lambda value: value not in (None, "auto", "default")),
     "audio": (Feature.AUDIO, bool),
 }
 """The field that asks, for what, and by which of its values."""
@@ -48,9 +48,10 @@ def asked_for(body: _Body) -> dict[Feature, str]:
         if field in body and does_ask(body[field]):
             found.setdefault(feature, f"/{field}")
     answer_format = body.get("response_format")
-    if isinstance(answer_format, Mapping) and answer_format.get("type") in _BY_FORMAT:
-        found.setdefault(_BY_FORMAT[answer_format["type"]], "/response_format")
-    messages = body.get("messages") or ()
+    if isinstance(answer_format, Mapping) and (wanted := _BY_FORMAT.get(str(answer_format.get("type")))):
+        found.setdefault(wanted, "/response_format")
+    told = body.get("messages")
+    messages = told if isinstance(told, list) else ()
     for number, message in enumerate(messages):
         for feature, pointer in _in_message(message, f"/messages/{number}"):
             found.setdefault(feature, pointer)
@@ -63,7 +64,7 @@ def _in_message(message: Any, pointer: str) -> list[tuple[Feature, str]]:
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, list):
         return []
-    parts = [(part.get("type"), number) for number, part in enumerate(content) if isinstance(part, Mapping)]
+    parts = [(str(part.get("type")), number) for number, part in enumerate(content) if isinstance(part, Mapping)]
     return [(_BY_PART[kind], f"{pointer}/content/{number}") for kind, number in parts if kind in _BY_PART]
 
 

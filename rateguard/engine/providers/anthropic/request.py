@@ -67,6 +67,8 @@ def write_body(target: Target, request: Request, *, is_streamed: bool) -> dict[s
         _check_prefill(written["messages"][-1])
     if is_streamed:
         written["stream"] = True
+        if not isinstance(body.get("stream_options") or {}, Mapping):
+            raise malformed("stream_options is an object", "/stream_options")
     return written
 
 

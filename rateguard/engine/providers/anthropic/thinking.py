@@ -53,7 +53,7 @@ def check_together(written: Mapping[str, Any]) -> None:
     Source: Anthropic's page on extended thinking.
     """
     kind = (written.get("thinking") or {}).get("type")
-    if kind not in {"enabled", "adaptive"}:
+    if kind not in ("enabled", "adaptive"):
         return
     if written.get("temperature", 1) != 1:
         raise unsupported("thinks at temperature 1 alone: leave temperature or reasoning_effort out", "/temperature")
