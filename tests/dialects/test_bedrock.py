@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import orjson
@@ -62,7 +63,7 @@ def test_a_talk_takes_turns_and_results_stand_first():
 def test_an_id_that_bedrock_would_refuse_is_changed_in_call_and_result_alike():
     foreign = "call|with spaces/" + "x" * 80
     messages = orjson.loads(orjson.dumps(HISTORY[:4]).replace(b"call_1", foreign.encode()))
-    messages[2]["tool_calls"].pop()
+    messages[2]["tool_calls"].pop()  # the other one, which has no result here
     turns = sent(SPEECH.target, chat(messages=messages, tools=[WEATHER]))["messages"]
     called, result = turns[1]["content"][0]["toolUse"]["toolUseId"], turns[2]["content"][0]["toolResult"]["toolUseId"]
     assert called == result
@@ -162,6 +163,8 @@ REFUSALS = {
     "metadata that AWS does not take": (NOVA, {"metadata": {"a": "ä"}}, "/metadata/a"),
     "a talk that the assistant begins": (NOVA, {"messages": [{"role": "assistant", "content": "hi"}]}, "/messages"),
     "nothing said": (NOVA, {"messages": [{"role": "user", "content": " "}]}, "/messages"),
+    "a call without its result": (NOVA, {"messages": HISTORY[:4], "tools": [WEATHER]}, "/messages/2/tool_calls"),
+    "a result without its call": (NOVA, {"messages": [*HISTORY, HISTORY[3]], "tools": [WEATHER]}, "/messages/6/tool_call_id"),
     "arguments that are no object": (
         NOVA,
         {"messages": [MESSAGES[1], {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "[1"}}]}]},
@@ -178,23 +181,46 @@ def test_what_bedrock_cannot_be_told_is_refused_by_its_field(model: str, fields:
 
 
 WORDS = st.sampled_from(["", " ", "hi", "grüße"])
-PART = st.sampled_from(
-    [{"type": "text", "text": "x"}, {"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": PIXEL}}, {"type": "odd"}]
+PART = st.sampled_from([{"type": "text", "text": "x"}, {"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": PIXEL}}])
+CONTENT = WORDS | st.none() | st.lists(PART, max_size=2)
+SAYING = st.builds(
+    lambda role, content: [{"role": role, "content": content}],
+    st.sampled_from(["user", "user", "system", "developer", "assistant"]),
+    CONTENT,
 )
-CALL = st.builds(
-    lambda name: {"id": name, "type": "function", "function": {"name": "f", "arguments": "{}"}}, st.sampled_from(["a", "b", ""])
-)
-MESSAGE = st.fixed_dictionaries(
-    {
-        "role": st.sampled_from(["system", "developer", "user", "user", "assistant", "tool", "odd"]),
-        "content": WORDS | st.none() | st.lists(PART, max_size=2),
-    },
-    optional={"tool_calls": st.lists(CALL, max_size=2), "tool_call_id": st.sampled_from(["a", "b"])},
+ODD = st.sampled_from(
+    [
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+        {"role": "odd", "content": "x"},
+        {"role": "user", "content": [{"type": "odd"}]},
+        {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        "text",
+    ]
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(MESSAGE, max_size=6))
+@st.composite
+def calling(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Calls of tools, their results in any order, and perhaps a word of the user's among them."""
+    ids = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True))
+    calls = [{"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ids]
+    results = [{"role": "tool", "tool_call_id": one, "content": draw(CONTENT)} for one in ids]
+    between = [{"role": "user", "content": "hm"}] * draw(st.integers(0, 1))
+    return [{"role": "assistant", "content": draw(WORDS), "tool_calls": calls}, *draw(st.permutations(results + between))]
+
+
+@st.composite
+def talks(draw: st.DrawFn) -> list[Any]:
+    said: list[Any] = [{"role": "user", "content": "Hello."}]
+    for piece in draw(st.lists(SAYING | calling(), max_size=4)):
+        said += piece
+    for odd in draw(st.lists(ODD, max_size=1)):
+        said.insert(draw(st.integers(0, len(said))), odd)
+    return said
+
+
+@settings(max_examples=50, deadline=None)
+@given(talks())
 def test_any_talk_is_one_that_bedrock_takes_or_is_refused(messages: list[dict[str, Any]]):
     try:
         written = sent(SPEECH.target, chat(messages=messages, tools=[WEATHER]))
@@ -210,6 +236,9 @@ def test_any_talk_is_one_that_bedrock_takes_or_is_refused(messages: list[dict[st
         kinds = ["toolResult" in block for block in turn["content"]]
         assert kinds == sorted(kinds, reverse=True)
         assert all(block["text"].strip() for block in turn["content"] if "text" in block)
+    for turn, answer in itertools.zip_longest(written["messages"], written["messages"][1:], fillvalue={"content": []}):
+        called = {block["toolUse"]["toolUseId"] for block in turn["content"] if "toolUse" in block}
+        assert called == {block["toolResult"]["toolUseId"] for block in answer["content"] if "toolResult" in block}
 
 
 # ---- what is said

@@ -21,31 +21,66 @@ PROVIDER_FIELDS = "bedrock"
 """Under this name of `provider_fields` stands what only Bedrock understands: `{"reasoning": [blocks]}`."""
 
 _TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_.:-]{1,64}$")
-_ROLES = "user, assistant, system, developer or tool"
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 _NOT_SENT = ("name", "function_call", "audio")
 
 
 def translate(messages: Any, model: Model) -> tuple[list[Block], list[Block]]:
-    """Converse's `messages` and `system`. Raises InvalidRequest (`unsupported_by_provider`)."""
+    """Converse's `messages` and `system`. Raises InvalidRequest: `unsupported_by_provider`, `invalid_field`."""
     if not isinstance(messages, list) or not messages:
         raise malformed("a chat needs messages", "/messages")
     turns: list[Block] = []
     system: list[Block] = []
+    calls = _OpenCalls()
     for number, message in enumerate(messages):
         pointer = f"/messages/{number}"
-        if not isinstance(message, Mapping):
-            raise malformed("a message is an object", pointer)
-        role = message.get("role")
-        for field in _NOT_SENT:
-            if message.get(field) is not None:
-                raise unsupported(f"bedrock has no word for {field!r} of a message", f"{pointer}/{field}")
+        role = _role_of(message, pointer)
         if role in {"system", "developer"}:
             system += _system(message, pointer, model)
         else:
-            _append(turns, *_turn(message, role, pointer, model))
+            speaker, blocks = _turn(message, role, pointer, model)
+            calls.follow(role, blocks, pointer)
+            _append(turns, speaker, blocks)
+    calls.close()
     if not turns or turns[0]["role"] != "user":
         raise unsupported("at bedrock a talk begins with the user", "/messages")
     return turns, system
+
+
+def _role_of(message: Any, pointer: str) -> str:
+    role = message.get("role") if isinstance(message, Mapping) else None
+    if not isinstance(role, str) or role not in _ROLES:
+        raise malformed(f"a message is an object with a role: {', '.join(_ROLES)}", f"{pointer}/role")
+    for field in _NOT_SENT:
+        if message.get(field) is not None:
+            raise unsupported(f"bedrock has no word for {field!r} of a message", f"{pointer}/{field}")
+    return role
+
+
+class _OpenCalls:
+    """Calls of tools that wait for their results: each has one, before the assistant goes on."""
+
+    def __init__(self) -> None:
+        self._pointers: dict[str, str] = {}
+
+    def follow(self, role: str, blocks: list[Block], pointer: str) -> None:
+        """One message more. Raises InvalidRequest."""
+        if role == "tool":
+            if self._pointers.pop(blocks[0]["toolResult"]["toolUseId"], None) is None:
+                raise malformed("no call right before has this id, or it has a result already", f"{pointer}/tool_call_id")
+        elif role == "assistant" and blocks:
+            self.close()
+            for block in blocks:
+                if "toolUse" in block:
+                    called = block["toolUse"]["toolUseId"]
+                    if called in self._pointers:
+                        raise malformed("two calls have the same id", f"{pointer}/tool_calls")
+                    self._pointers[called] = f"{pointer}/tool_calls"
+
+    def close(self) -> None:
+        """No results can come any more. Raises InvalidRequest."""
+        for pointer in self._pointers.values():
+            raise malformed("a call has no result: put a message with role tool behind it", pointer)
 
 
 def _system(message: Mapping[str, Any], pointer: str, model: Model) -> list[Block]:
@@ -61,14 +96,12 @@ def has_tool_blocks(turns: list[Block]) -> bool:
     return any("toolUse" in block or "toolResult" in block for turn in turns for block in turn["content"])
 
 
-def _turn(message: Mapping[str, Any], role: Any, pointer: str, model: Model) -> tuple[str, list[Block]]:
+def _turn(message: Mapping[str, Any], role: str, pointer: str, model: Model) -> tuple[str, list[Block]]:
     marks = cache_point(message, pointer, model)
     if role == "user":
         return "user", blocks_of(message.get("content"), pointer, model) + marks
     if role == "tool":
         return "user", [_tool_result(message, pointer, model), *marks]
-    if role != "assistant":
-        raise malformed(f"a message's role is {_ROLES}", f"{pointer}/role")
     blocks = _reasoning(message, pointer) + blocks_of(message.get("content"), pointer, model)
     if not blocks and message.get("refusal"):
         blocks = [{"text": str(message["refusal"])}]
