@@ -21,8 +21,7 @@ from rateguard.admin.drawing import badge, two_lines
 from rateguard.admin.filters import TenantFilter
 from rateguard.admin.inputs import one_of
 from rateguard.admin.keys import OVERLAPS, SAID
-from rateguard.jobs.ends.messages import resend
-from rateguard.jobs.ends.webhooks import send_test
+from rateguard.jobs.controls.webhooks import send_again, try_out
 from rateguard.jobs.models import MessageState
 from tenants.access import Power
 from tenants.changes import webhooks
@@ -166,12 +165,12 @@ class WebhookAdmin(DoingAdmin):
 
     def do_test(self, request: HttpRequest, row: WebhookEndpoint, fields: dict[str, Any]) -> str:
         """A message that tells of nothing."""
-        send_test(row)
+        try_out(actor_of(request, row.tenant), row)
         return f"A test to {row.url} is on its way: see its messages for what became of it."
 
     def do_resend(self, request: HttpRequest, row: WebhookEndpoint, fields: dict[str, Any]) -> str:
         """Send the dead ones again."""
-        count = resend(row)
+        count = send_again(actor_of(request, row.tenant), row)
         return f"Sent again: {count:,} message{'' if count == 1 else 's'}."
 
     def _shown_once(self, request: HttpRequest, row: WebhookEndpoint, secret: str, more: str) -> HttpResponse:

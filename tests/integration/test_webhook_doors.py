@@ -99,6 +99,8 @@ def test_messages_are_listed_by_state_in_pages_and_sent_again(own, hook):
     again = own.ask("post", f"{hook['at']}/messages/{sent[0].removeprefix('msg_')}/resend")
     assert (again.status_code, again.json()["state"], again.json()["tries"]) == (202, "pending", 0)
     assert own.ask("post", f"{hook['at']}/resend").json() == {"object": "resent", "messages": 2}
+    deeds = [entry.changes for entry in AuditEntry.objects.filter(kind="webhook", action="changed", name="hook").order_by("pk")]
+    assert deeds == [*({"test": [None, id_]} for id_ in sent), {"sent_again": [None, sent[0]]}, {"sent_again": [None, 2]}]
     row.messages.update(state=MessageState.DELIVERED)
     problem_of(own.ask("post", f"{hook['at']}/messages/{sent[0].removeprefix('msg_')}/resend"), 409, "not_resendable")
     assert own.ask("patch", hook["at"], {"is_enabled": False}).status_code == 200

@@ -6,7 +6,7 @@ from collections import Counter
 
 from rateguard.admin.machine.verb import AT_ONCE, Chosen, Look, Order, Told, Tone, Verb, count, not_reached, of_the_chosen, reasons
 from rateguard.engine.errors import InvalidRequest
-from rateguard.jobs.ends.messages import resend
+from rateguard.jobs.controls.webhooks import send_again
 from rateguard.jobs.models import MessageState, WebhookMessage
 from tenants.access import Access, Power
 
@@ -44,10 +44,10 @@ class SendAgain(Verb):
         done, tried = 0, 0
         refused: Counter[str] = Counter()
         for pk in order.look.touches:
-            row = WebhookMessage.objects.filter(pk=pk, state=MessageState.DEAD).select_related("endpoint").first()
+            row = WebhookMessage.objects.filter(pk=pk, state=MessageState.DEAD).select_related("endpoint__tenant", "tenant").first()
             tried += 1
             try:
-                done += row is not None and resend(row.endpoint, pk)
+                done += row is not None and send_again(order.chosen.access.actor(row.tenant), row.endpoint, pk)
             except InvalidRequest as error:
                 refused.update([str(error)])
             if order.is_late:

@@ -31,8 +31,7 @@ from rateguard.api.manage.shapes_webhooks import (
 )
 from rateguard.api.params import Query
 from rateguard.api.schema.describing import problems
-from rateguard.jobs.ends.messages import resend
-from rateguard.jobs.ends.webhooks import send_test
+from rateguard.jobs.controls.webhooks import send_again, try_out
 from rateguard.jobs.insight.keyset import LONGEST_CURSOR, Cursor, read_cursor
 from rateguard.jobs.models import MessageState, WebhookMessage
 from tenants.changes.webhooks import change_webhook, create_webhook, delete_webhook, rotate_webhook
@@ -108,7 +107,7 @@ class TryWebhook(ManageView):
     @describes("test_webhook", "Send a webhook a test", request=None, responses={202: WebhookMessageShape, **problems(409)})
     def post(self, request: Request, webhook: int) -> Response:
         """202 with the message, of the type `webhook.test`; its list tells what became of it."""
-        return Response(render_message(send_test(_writable(request, webhook))), status=202)
+        return Response(render_message(try_out(reach_of(request).actor, _writable(request, webhook))), status=202)
 
 
 class WebhookMessages(ManageView):
@@ -144,7 +143,7 @@ class ResendMessages(ManageView):
     @describes("resend_webhook_messages", "Send all dead messages again", request=None, responses={200: ResentShape, **problems(409)})
     def post(self, request: Request, webhook: int) -> Response:
         """200 with how many: each from the first try on, under its id."""
-        return Response({"object": "resent", "messages": resend(_writable(request, webhook))})
+        return Response({"object": "resent", "messages": send_again(reach_of(request).actor, _writable(request, webhook))})
 
 
 class ResendMessage(ManageView):
@@ -158,7 +157,7 @@ class ResendMessage(ManageView):
         row = _writable(request, webhook)
         if not row.messages.filter(pk=message).exists():
             raise NotFound
-        resend(row, message)
+        send_again(reach_of(request).actor, row, message)
         return Response(render_message(row.messages.get(pk=message)), status=202)
 
 

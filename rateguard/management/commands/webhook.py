@@ -8,8 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from rateguard.api.manage.rendering_webhooks import render_message, render_webhook
-from rateguard.jobs.ends.messages import resend
-from rateguard.jobs.ends.webhooks import send_test
+from rateguard.jobs.controls.webhooks import send_again, try_out
 from rateguard.jobs.models import MessageState
 from rateguard.management.finding import named, the_webhook
 from rateguard.management.shell import span
@@ -123,7 +122,7 @@ class Command(VerbCommand):
         """Write the message; a worker sends it."""
         row = _webhook(options)
         words = f"a test to {row.url} is on its way; what became of it: manage.py webhook messages {row.pk}"
-        self.show(options, render_message(send_test(row)), words)
+        self.show(options, render_message(try_out(actor(), row)), words)
 
     def add_messages(self, parser: CommandParser) -> None:
         """Of which, and how they stand."""
@@ -151,7 +150,7 @@ class Command(VerbCommand):
         row = _webhook(options)
         if options["message"] is not None and not row.messages.filter(pk=options["message"]).exists():
             raise CommandError(f"the webhook {row.name} has no message {options['message']}")
-        count = resend(row, options["message"])
+        count = send_again(actor(), row, options["message"])
         self.show(
             options, {"object": "resent", "messages": count}, f"sent again to {row.name}: {count:,} message{'' if count == 1 else 's'}"
         )
