@@ -5,6 +5,7 @@ from __future__ import annotations
 from rateguard.engine.providers.sim.voices.anthropic.voice import AnthropicVoice
 from rateguard.engine.providers.sim.voices.asked import Kind, Place
 from rateguard.engine.providers.sim.voices.azure.voice import AzureVoice
+from rateguard.engine.providers.sim.voices.bedrock.voice import BedrockVoice
 from rateguard.engine.providers.sim.voices.openai.responses import FORM
 from rateguard.engine.providers.sim.voices.openai.voice import OpenAIVoice
 from rateguard.engine.providers.sim.voices.voice import Voice
@@ -13,6 +14,7 @@ from rateguard.engine.providers.sim.wire import Exchange
 OPENAI = OpenAIVoice()
 ANTHROPIC = AnthropicVoice()
 AZURE = AzureVoice()
+BEDROCK = BedrockVoice()
 MODELS = Place(Kind.MODELS)
 
 _EXACT: dict[tuple[str, str], tuple[Voice, Place]] = {
@@ -32,6 +34,8 @@ def find(exchange: Exchange) -> tuple[Voice, Place | None]:
         return exact
     if exchange.path.startswith("/openai/"):
         return AZURE, _if_right(AZURE.find(exchange.path), exchange.method)
+    if exchange.path.startswith(("/model/", "/foundation-models")):
+        return BEDROCK, _if_right(BEDROCK.find(exchange.path), exchange.method)
     is_anthropic = bool(exchange.header(b"anthropic-version"))
     if exchange.method == "GET" and exchange.path == "/v1/models":
         return (ANTHROPIC if is_anthropic else OPENAI), MODELS

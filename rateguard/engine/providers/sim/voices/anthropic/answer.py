@@ -56,14 +56,14 @@ def message(words: Words) -> bytes:
         content.append({"type": "thinking", "thinking": "".join(said.reasoning), "signature": _signature(words)})
     text = "".join(said.pieces)
     if said.tool:
-        content.append({"type": "tool_use", "id": f"toolu_{words.answer}", "name": said.tool, "input": _whole_input(text)})
+        content.append({"type": "tool_use", "id": f"toolu_{words.answer}", "name": said.tool, "input": whole_input(text)})
     else:
         content.append({"type": "text", "text": text})
     return orjson.dumps({**_head(words), "content": content, **_stop(words), "usage": usage(words.used), "container": None})
 
 
-def _whole_input(arguments: str) -> Any:
-    """The arguments; nothing where they were cut."""
+def whole_input(arguments: str) -> Any:
+    """The arguments of a call; nothing where they were cut."""
     try:
         return orjson.loads(arguments)
     except orjson.JSONDecodeError:
