@@ -143,6 +143,7 @@ def check_named_paths(**_: object) -> list[checks.CheckMessage]:
     named: list[tuple[str, str, Callable[[object], bool]]] = [
         ("RETRYABLE_ERRORS", path, _is_exception) for path in settings_.retryable_errors
     ]
+    named += [("PROVIDERS", path, _is_provider) for path in (settings_.providers or {}).values() if isinstance(path, str)]
     if settings_.retry_policy:
         named.append(("RETRY_POLICY", settings_.retry_policy, callable))
     return [finding for key, path, fits in named if (finding := _unlike(key, path, fits)) is not None] + _misnamed_middleware()
@@ -162,6 +163,12 @@ def _unlike(key: str, path: str, fits: Callable[[object], bool]) -> checks.Check
     return checks.Error(f'RATEGUARD["{key}"] names {path}, which is not {_WANTED[fits]}', id="rateguard.E003")
 
 
+def _is_provider(found: object) -> bool:
+    from rateguard.engine.providers.provider import Provider  # noqa: PLC0415 - only who has providers of his own pays for it
+
+    return isinstance(found, type) and issubclass(found, Provider)
+
+
 def _is_exception(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, Exception)
 
@@ -174,6 +181,7 @@ def _is_middleware(found: object) -> bool:
 _WANTED: dict[Callable[[object], bool], str] = {
     callable: "a function",
     _is_exception: "a class of exceptions",
+    _is_provider: "a class of providers",
     _is_middleware: "a class or an object with `before` or `after`",
 }
 

@@ -14,6 +14,7 @@ import difflib
 import functools
 import hashlib
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from django.core.signals import setting_changed
 
 from rateguard.engine.breaker.rule import BreakerRule
 from rateguard.engine.errors import ConfigurationError
+from rateguard.engine.providers.compatible.presets import Preset, parse_preset
 
 ENVIRONMENT_PREFIX = "RATEGUARD_"
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
@@ -111,6 +113,36 @@ class _Keys:
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) and _FERNET_KEY.fullmatch(one) for one in value):
             raise ConfigurationError(f'RATEGUARD["{key}"] is not a list of Fernet keys: make one with {_NEW_KEY}')
         return tuple(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Providers:
+    """Providers by name: the dotted path of a class, or a preset. What lies at a path is looked at by the checks."""
+
+    def read(self, key: str, value: object) -> Mapping[str, str | Preset] | None:
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f'RATEGUARD["{key}"] is {value!r}: write {{"name": "dotted.path.ProviderClass"}}, or a preset by a name'
+            )
+        return {name: self._one(key, name, given) for name, given in value.items()}
+
+    def _one(self, key: str, name: object, given: object) -> str | Preset:
+        from rateguard.engine.providers.registry import PROVIDERS  # noqa: PLC0415 - only who has providers of his own pays for it
+
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name):
+            raise ConfigurationError(f'RATEGUARD["{key}"] names a provider {name!r}: write at most 32 small letters, digits, - and _')
+        if name in PROVIDERS:
+            raise ConfigurationError(f'RATEGUARD["{key}"] names a provider {name!r}, which comes along: take another name')
+        if isinstance(given, str):
+            if re.fullmatch(_DOTTED, given) is None:
+                raise ConfigurationError(f'RATEGUARD["{key}"]["{name}"] is {given!r}: write the dotted path of a class of providers')
+            return given
+        try:
+            return parse_preset(name, given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f'RATEGUARD["{key}"]: {error}') from None
 
 
 BREAKER_RANGES = {
@@ -247,6 +279,8 @@ class Conf:
     """How often the caretaker compares gate and rows."""
     group_commit_ms: int = _ms(10, least=0, most=1_000)
     """How long a finished job waits for others to commit with it."""
+    providers: Mapping[str, str | Preset] | None = dataclasses.field(default=None, metadata={"rule": _Providers()})
+    """Providers of your own by name: the dotted path of a `Provider` class, or a preset as in providers/adding.md."""
     breaker: BreakerRule = dataclasses.field(default=BreakerRule(), metadata={"rule": _Breaker()})
     """When a deployment that fails is left alone, unless it has a rule of its own: see "The breaker" in tenants.md."""
 
@@ -270,7 +304,7 @@ def parse(given: Mapping[str, object]) -> Conf:
 def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     """The keys that the environment sets (`RATEGUARD_<KEY>`), as values for `RATEGUARD`.
 
-    Lists are separated by commas, and so are the parts of a breaker: `failures=10,open_ms=60000`.
+    Lists are separated by commas, and so are the parts of a breaker: `failures=10,open_ms=60000`. Providers are a JSON object.
 
     A number that is none stays a text, so that `parse` names it.
     """
@@ -282,6 +316,8 @@ def _from_text(rule: object, text: str) -> object:
         return [one.strip() for one in text.split(",") if one.strip()]
     if isinstance(rule, _Switch):
         return _SWITCHES.get(text.strip().lower(), text)
+    if isinstance(rule, _Providers):
+        return _from_json(text)
     if isinstance(rule, _Breaker):
         pairs = (one.partition("=") for one in text.split(",") if one.strip())
         return {name.strip(): _number(value) for name, _, value in pairs}
@@ -289,6 +325,14 @@ def _from_text(rule: object, text: str) -> object:
 
 
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _from_json(text: str) -> object:
+    """What is no JSON stays a text, so that `parse` names it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _number(text: str) -> object:

@@ -15,7 +15,7 @@ MODULES = sorted(path for package in PACKAGES for path in (PROJECT / package).rg
 # Each row may import the rows above it and itself. What stands in one row may not import a neighbour unless ALSO says so.
 ROWS = [
     ["rateguard.engine"],
-    ["rateguard.conf", "rateguard.telemetry", "rateguard.embedding", "rateguard.secret_files", "rateguard.signals"],
+    ["rateguard.conf", "rateguard.providers", "rateguard.telemetry", "rateguard.embedding", "rateguard.secret_files", "rateguard.signals"],
     ["rateguard.screening"],
     ["tenants"],
     ["rateguard.wiring"],
@@ -52,6 +52,7 @@ ALSO = {
     ("rateguard.api.layers", "rateguard.api"),
     ("dashboard.management", "rateguard.management"),  # a command is made of what all commands have in common
     ("line", "upkeep"),  # what the gate refuses is written by a function that uses the pump, which asks for it when it is made
+    ("rateguard.providers", "rateguard.conf"),  # a project's own are a setting
     ("rateguard.telemetry", "rateguard.conf"),  # how much is logged is a setting
     ("rateguard.admin_site", "rateguard.admin"),  # who may enter is asked as the pages behind it ask
     ("rateguard.bench", "rateguard.demo"),  # a benchmark runs on the demo's tenants

@@ -20,11 +20,11 @@ from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.breaker.rule import BreakerState, Forced
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.engine.limits.limit import Kind
-from rateguard.engine.providers.registry import PROVIDERS
 from rateguard.jobs.controls import breakers
 from rateguard.jobs.insight.accounts import ask, key_of
 from rateguard.jobs.insight.binding import DeploymentState, Effective
 from rateguard.jobs.insight.deployments import states_of
+from rateguard.providers import choices
 from tenants.access import Access, Power
 from tenants.changes import accounts, deployments
 from tenants.changes.actor import Actor
@@ -40,7 +40,7 @@ class AccountForm(ChangeForm):
 
     name = forms.SlugField(max_length=64)
     tenant = forms.ModelChoiceField(Tenant.objects.none(), required=False)
-    provider = forms.ChoiceField(choices=[(name, name) for name in sorted(PROVIDERS)])
+    provider = forms.ChoiceField(choices=choices)
     base_url = forms.CharField(max_length=accounts.MOST_URL_CHARS, label="Base URL", help_text="Such as https://api.openai.com/v1")
     credentials = forms.CharField(
         required=False,
@@ -116,6 +116,8 @@ class AccountAdmin(VerbAdmin, DoingAdmin):
         said = ask([(row, key)], PATIENCE_S)[0]
         if said.is_refused:
             raise InvalidRequest(f"{row.base_url} answers HTTP {said.status}: it refuses the credentials.")
+        if not said.was_asked:
+            raise InvalidRequest(f"{row.provider}: {said.reason}. Submit a job there to see.")
         if said.status == 0:
             raise InvalidRequest(f"{row.base_url} does not answer: {said.reason}.")
         if not said.is_good:

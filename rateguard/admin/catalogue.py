@@ -21,7 +21,7 @@ from rateguard.admin.inputs import one_of
 from rateguard.admin.machine.pages import VerbAdmin
 from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.errors import InvalidRequest
-from rateguard.engine.providers.registry import PROVIDERS
+from rateguard.providers import choices
 from tenants.changes import models, price_parts, prices
 from tenants.models import Deployment, ModelRoute, PauseKind, Price, RouteTarget
 
@@ -126,7 +126,7 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
 class PriceForm(ChangeForm):
     """Dollars per million tokens from a moment on."""
 
-    provider = forms.ChoiceField(choices=[(name, name) for name in sorted(PROVIDERS)])
+    provider = forms.ChoiceField(choices=choices)
     model = forms.CharField(max_length=128, help_text="As the provider calls it.")
     valid_from = forms.SplitDateTimeField(help_text="In UTC. It acts on what ends from then on; entries of the ledger stay.")
     input_usd = forms.DecimalField(label="Input", help_text="Dollars per million tokens, at most six places.")

@@ -33,6 +33,8 @@ def _of_account(account: ProviderAccount, listing: Listing) -> Iterator[Finding]
     place = f"{account.name} ({account.base_url})"
     if listing.is_refused:
         yield fail(f"{place} refuses the credentials", CREDENTIALS.format(name=account.name))
+    elif not listing.was_asked:
+        yield warn(f"{place}: {listing.reason}, so its key was not tried", "submit a job there to see")
     elif listing.status == 0:
         yield fail(f"{place} does not answer: {listing.reason}", "see whether this machine reaches it: proxy, firewall, name, certificate")
     elif listing.is_good:

@@ -26,6 +26,7 @@ from rateguard.jobs.line.publisher import Entry, Publisher
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.upkeep.recover import return_grants
 from rateguard.jobs.upkeep.refuse import refuse
+from rateguard.providers import known
 from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
 from rateguard.worker.commit import GroupCommit
@@ -58,7 +59,9 @@ class Runtime:
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
         self._events = EventWriter()
         fence = SendFence(self._pump, self._heartbeat.pulse.is_unbroken)
-        self.executor = Executor(self.holder, ProviderRegistry(self._http), self._database, self._commit, self._pump, fence, self._events)
+        self.executor = Executor(
+            self.holder, ProviderRegistry(self._http, known()), self._database, self._commit, self._pump, fence, self._events
+        )
         self._listener = WishListener(wiring.redis_client(), conf().partition, self._on_cancel, self._on_requeue)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
         self._webhooks = WebhookSender()

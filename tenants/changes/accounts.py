@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from rateguard.engine.providers.registry import PROVIDERS
+from rateguard.providers import known, names
 from tenants.changes.actor import Actor
 from tenants.changes.named import check_name
 from tenants.changes.problems import as_invalid
@@ -73,8 +73,8 @@ def delete_account(actor: Actor, account: ProviderAccount) -> None:
 
 def _check(actor: Actor, fields: dict[str, Any]) -> None:
     wrong = []
-    if "provider" in fields and fields["provider"] not in PROVIDERS:
-        wrong.append(("provider", f"write one of {', '.join(sorted(PROVIDERS))}"))
+    if "provider" in fields and fields["provider"] not in known():
+        wrong.append(("provider", f"write one of {', '.join(names())}"))
     if "base_url" in fields and (said := _wrong_with(fields["base_url"], is_shared=actor.is_operator)):
         wrong.append(("base_url", said))
     if "credentials" in fields and not _is_sendable(fields["credentials"]):

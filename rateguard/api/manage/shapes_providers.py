@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rateguard.api.manage.reading import NAME_CHARS, DollarsField, FlagField, MomentField, NameField, RequestShape, TextField
 from rateguard.api.manage.shapes import BREAKER_OF_NAME, next_cursor, of_tenant, whole
 from rateguard.api.schema.describing import Shape, constant, list_of
-from rateguard.engine.providers.registry import PROVIDERS
+from rateguard.providers import names
 from tenants.changes import accounts, models
 from tenants.models import AuditAction
 from tenants.models.providers import RETRY_RANGES
@@ -22,7 +22,7 @@ class AccountChangesShape(RequestShape):
     """An account: credentials and base URL belong together."""
 
     name = NameField()
-    provider = serializers.ChoiceField(sorted(PROVIDERS))
+    provider = serializers.ChoiceField(names())
     base_url = TextField(max_length=accounts.MOST_URL_CHARS, help_text="http or https; of a tenant's own account https.")
     credentials = TextField(max_length=accounts.MOST_CREDENTIALS_CHARS, help_text="Never shown again.")
 

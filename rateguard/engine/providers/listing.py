@@ -34,6 +34,11 @@ class Listing:
     reason: str = ""
 
     @property
+    def was_asked(self) -> bool:
+        """Whether there was a way to ask at no cost."""
+        return self.reason != NO_PROBE
+
+    @property
     def is_refused(self) -> bool:
         """Whether the provider is there and does not take the key."""
         return self.status in _REFUSED
@@ -62,6 +67,8 @@ def look(provider: str, target: Target, providers: Mapping[str, str | Preset] = 
         probe = ProviderRegistry(HttpClient(), providers).get(provider).probe(target)
     except RateguardError as error:
         return Listing(0, 0, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - what signs a request, or a provider of the project's own, raises whatever it likes
+        return Listing(0, 0, reason=type(error).__name__)
     return Listing(0, 0, reason=NO_PROBE) if probe is None else ask(probe)
 
 

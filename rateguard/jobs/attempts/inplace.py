@@ -35,6 +35,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import places_of
 from rateguard.jobs.states import EXPIRE, FAIL, HOLD_BACK, REFUSE, RELEASE, TERMINAL
+from rateguard.providers import known
 from tenants.directory import Place
 from tenants.models import GateEpoch, Tenant
 
@@ -61,7 +62,7 @@ def _call_provider(place: Place, request: Request, _: Job) -> Outcome:
 
     async def exchange() -> Outcome:
         async with HttpClient() as http:
-            return await ProviderRegistry(http).get(place.target.provider).call(place.target, request)
+            return await ProviderRegistry(http, known()).get(place.target.provider).call(place.target, request)
 
     return asyncio.run(exchange())
 

@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 
 from rateguard.engine.errors import SecretUnreadable
-from rateguard.engine.providers.listing import Listing, list_models
+from rateguard.engine.providers.base import Target
+from rateguard.engine.providers.listing import Listing, look
 from rateguard.jobs.within import Look
+from rateguard.providers import known
 from tenants.models import ProviderAccount
 
 
@@ -22,9 +24,14 @@ def key_of(account: ProviderAccount) -> str | None:
 
 def ask(accounts: Sequence[tuple[ProviderAccount, str]], patience_s: float) -> list[Listing]:
     """What each says to its key, all asked at the same time; who hangs, in whatever way, has not answered."""
-    looks = [Look(functools.partial(list_models, account.base_url, key)) for account, key in accounts]
+    providers = known()
+    looks = [Look(functools.partial(look, account.provider, _target(account, key), providers)) for account, key in accounts]
     until = time.monotonic() + patience_s
     return [_answer(look, until, patience_s) for look in looks]
+
+
+def _target(account: ProviderAccount, key: str) -> Target:
+    return Target(account.provider, account.base_url, key, "", options=account.options)
 
 
 def _answer(look: Look[Listing], until: float, patience_s: float) -> Listing:

@@ -7,11 +7,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from rateguard.api.manage.rendering import render_account
-from rateguard.engine.providers.registry import PROVIDERS
 from rateguard.management.credentials import add_credentials, credentials_of
 from rateguard.management.finding import named
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given
+from rateguard.providers import names
 from tenants.changes.accounts import KIND, change_account, create_account, delete_account
 from tenants.changes.actor import Actor
 from tenants.changes.limits import text_of
@@ -48,7 +48,7 @@ class Command(RowsCommand[ProviderAccount]):
     def add_create(self, parser: CommandParser) -> None:
         """Where it is, and with what."""
         parser.add_argument("name", help="letters, digits, - and _")
-        parser.add_argument("--provider", required=True, choices=sorted(PROVIDERS), help="the dialect that it speaks")
+        parser.add_argument("--provider", required=True, choices=names(), help="the dialect that it speaks")
         parser.add_argument("--base-url", required=True, help="such as https://api.openai.com/v1")
         add_credentials(parser, is_required=True)
         parser.add_argument("--tenant", help="whose it is; of all tenants by default")
@@ -69,7 +69,7 @@ class Command(RowsCommand[ProviderAccount]):
         """Which, and what."""
         self.add_name(parser)
         parser.add_argument("--name", help="another name")
-        parser.add_argument("--provider", choices=sorted(PROVIDERS), help="another dialect; takes its credentials with it")
+        parser.add_argument("--provider", choices=names(), help="another dialect; takes its credentials with it")
         parser.add_argument("--base-url", help="another place; takes its credentials with it")
         add_credentials(parser, is_required=False)
 
