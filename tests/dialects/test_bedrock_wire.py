@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
 from rateguard.engine.providers.base import Chunk, Endpoint, Request, Target
-from rateguard.engine.providers.bedrock import machine
+from rateguard.engine.providers.bedrock import machine, probe
 from rateguard.engine.providers.bedrock.adapter import BedrockProvider
 from rateguard.engine.providers.bedrock.endpoint import base_url_of, region_of, url_of
 from rateguard.engine.providers.bedrock.eventstream import Frames
@@ -327,7 +327,12 @@ async def test_a_roles_credentials_that_were_refused_are_fetched_anew_but_fresh_
 async def test_what_the_machine_is_trusted_with_goes_to_aws_alone(no_aws, monkeypatch):
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "ABSKenv")
     provider = BedrockProvider(HttpClient())
-    for url in ("https://bedrock.example.com", "https://amazonaws.com.example.com", "http://bedrock-runtime.us-east-1.amazonaws.com"):
+    for url in (
+        "https://bedrock-runtime.us-east-1.example.com",
+        "https://bedrock-runtime.us-east-1.amazonaws.com.example.com",
+        "https://bedrock-runtime.s3.us-east-1.amazonaws.com",
+        "http://bedrock-runtime.us-east-1.amazonaws.com",
+    ):
         target = Target("bedrock", url, "", MODEL, "us-east-1")
         with pytest.raises(ConfigurationError, match="go to AWS alone"):
             await provider.authorize(target, provider.write(target, chat(), is_streamed=False))
@@ -363,3 +368,18 @@ def test_without_any_region_it_says_where_to_write_one():
     for base_url in ("", "https://proxy.example.com"):
         with pytest.raises(ConfigurationError, match="a region such as us-east-1"):
             region_of(Target("bedrock", base_url, "", MODEL))
+
+
+def test_the_list_of_models_is_asked_of_awss_own_hosts_alone(monkeypatch):
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: AT)
+    monkeypatch.setattr(probe.time, "time", AT.timestamp)
+    provider, keys = BedrockProvider(HttpClient()), f"{KEYS.access_key_id}:{KEYS.secret_access_key}"
+    asked = provider.probe(Target("bedrock", _FIPS, keys, MODEL))
+    assert asked is not None
+    theirs = AWSRequest("GET", "https://bedrock-fips.us-gov-west-1.amazonaws.com/foundation-models")
+    SigV4Auth(ReadOnlyCredentials(KEYS.access_key_id, KEYS.secret_access_key, None), "bedrock", "us-gov-west-1").add_auth(theirs)
+    assert (asked.url, asked.headers["Authorization"]) == (theirs.url, theirs.headers["Authorization"])
+    assert asked.names(b'{"modelSummaries":[{"modelId":"b"},{"modelId":"a"}]}') == ("a", "b")
+    assert asked.names(b"<html>") == asked.names(b"{}") == ()
+    for url in (_PRIVATE, "http://127.0.0.1:9000", "https://bedrock-runtime.us-east-1.example.com"):
+        assert provider.probe(Target("bedrock", url, keys, MODEL, "us-east-1")) is None

@@ -14,12 +14,14 @@ from rateguard.engine.providers.bedrock.endpoint import is_of_aws, region_of
 from rateguard.engine.providers.bedrock.errors import STALE, error_from_reply, name_of
 from rateguard.engine.providers.bedrock.machine import MachineCredentials
 from rateguard.engine.providers.bedrock.models import model_of
+from rateguard.engine.providers.bedrock.probe import probe_with, url_of_models
 from rateguard.engine.providers.bedrock.request import write
 from rateguard.engine.providers.bedrock.secret import Bearer, Keys, parse_secret
 from rateguard.engine.providers.bedrock.signing import signed_headers
 from rateguard.engine.providers.bedrock.stream import ConverseReader
 from rateguard.engine.providers.capabilities import Capabilities
 from rateguard.engine.providers.http import HttpClient, Reply
+from rateguard.engine.providers.probe import Probe
 from rateguard.engine.providers.provider import Provider, Reader
 
 MOST_STOPS = 2500
@@ -69,6 +71,11 @@ class BedrockProvider(Provider):
         """InvokeModel says it in a header (not verified); Converse in its body, too late to tell when the request came in."""
         value = headers.get("x-amzn-bedrock-invocation-latency", "")
         return int(value) if value.isdecimal() else None
+
+    def probe(self, target: Target) -> Probe | None:
+        """Its list of models, where its base URL is AWS's own. May wait for credentials of this machine's."""
+        url = url_of_models(target)
+        return probe_with(parse_secret(target.api_key) or self._machine.now(_profile(target)), target, url) if url else None
 
     async def authorize(self, target: Target, wire: Wire) -> Wire:
         """Signed with the account's keys, with its API key, or with what this machine itself has."""

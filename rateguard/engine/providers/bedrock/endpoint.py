@@ -12,7 +12,9 @@ from rateguard.engine.providers.base import Target
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-\d"
 _OF_AWS = re.compile(rf"^(?P<service>bedrock-runtime(?:-fips)?)\.(?P<region>{_REGION})\.(?P<domain>amazonaws\.com(?:\.cn)?|api\.aws)$")
 _REGION_IN_HOST = re.compile(rf"\.(?P<region>{_REGION})\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$")
-_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_BEDROCK_AT_AWS = re.compile(
+    rf"^(?:vpce-[a-z0-9-]+\.)?bedrock(?:-runtime)?(?:-fips)?\.{_REGION}\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$"
+)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -66,7 +68,10 @@ def _url(region: str, base_url: str, model_id: str, operation: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def is_of_aws(url: str) -> bool:
-    """Whether a URL leads to AWS (or to this machine): nobody else is sent what this machine itself is trusted with."""
+    """Whether a URL leads to Bedrock at AWS (or to this machine): nobody else is sent what this machine itself is trusted with.
+
+    Not any host of AWS's: customers have names under amazonaws.com too.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    return host in _LOOPBACK or (parts.scheme == "https" and host.endswith(_AWS_DOMAINS))
+    return host in _LOOPBACK or (parts.scheme == "https" and bool(_BEDROCK_AT_AWS.match(host)))

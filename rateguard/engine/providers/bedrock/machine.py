@@ -45,19 +45,22 @@ class MachineCredentials:
 
     async def of(self, profile: str) -> Keys | Bearer:
         """The credentials of now. Raises ProviderError (AUTH), ConfigurationError where botocore is not installed."""
-        if not profile and (token := os.environ.get("AWS_BEARER_TOKEN_BEDROCK")):
-            return Bearer(token)
+        if bearer := _bearer(profile):
+            return bearer
         found = self._found.get(profile)
         if found is not None and not found.needs_fetching():
             return found.keys()
         task = self._fetching.get(profile)
         if task is None:
-            task = self._fetching[profile] = asyncio.create_task(asyncio.to_thread(self.fetch, profile))
+            task = self._fetching[profile] = asyncio.create_task(asyncio.to_thread(self._fetch, profile))
             task.add_done_callback(lambda done: self._fetched(profile, done))
         return await asyncio.shield(task)
 
-    def fetch(self, profile: str) -> Keys:
+    def now(self, profile: str) -> Keys | Bearer:
         """The same in this thread, which waits for it."""
+        return _bearer(profile) or self._fetch(profile)
+
+    def _fetch(self, profile: str) -> Keys:
         found = self._found.get(profile)
         try:
             if found is None:
@@ -82,6 +85,11 @@ class MachineCredentials:
         self._fetching.pop(profile, None)
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody else is to be told
+
+
+def _bearer(profile: str) -> Bearer | None:
+    token = "" if profile else os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    return Bearer(token) if token else None
 
 
 def _find(profile: str) -> Any:
