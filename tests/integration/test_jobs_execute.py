@@ -8,6 +8,7 @@ import pytest
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
+from rateguard.jobs.ends import event_stream
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit
@@ -224,6 +225,25 @@ def test_a_running_job_is_cancelled_within_a_second_and_charged_as_reserved(line
     attempt = Attempt.objects.get()
     assert (state_of(job), attempt.state) == (State.CANCELLED, AttemptState.CANCELLED)
     assert (attempt.is_estimated, attempt.nano_usd) == (True, attempt.reserved_nano_usd)
+    assert wait_for(lambda: line.used(budget).reserved == 0)
+    assert line.used(budget).used == attempt.nano_usd
+    assert_books_close()
+
+
+def test_a_stream_that_is_cancelled_on_its_way_is_charged_by_what_had_come(line, station):
+    budget = line.budget(10**9)
+    line.provider.control.configure(latency={"per_token_ms": 40})
+    submission = line.submission(max_tokens=400)
+    submission.body["stream"] = True
+    job = submit(submission).job
+    wait_for(lambda: line.redis.xlen(event_stream.key_of(job.pk)) > 5)
+    cancel(job)
+    wait_for(lambda: has_ended(job), 1.5)
+    attempt = Attempt.objects.get()
+    assert (state_of(job), attempt.state, attempt.is_estimated) == (State.CANCELLED, AttemptState.CANCELLED, True)
+    assert attempt.input_tokens == attempt.reserved_input_tokens
+    assert 0 < attempt.output_tokens < 100
+    assert attempt.nano_usd == attempt.input_tokens * 150 + attempt.output_tokens * 600 < attempt.reserved_nano_usd
     assert wait_for(lambda: line.used(budget).reserved == 0)
     assert line.used(budget).used == attempt.nano_usd
     assert_books_close()

@@ -86,6 +86,28 @@ def test_a_failure_tells_how_long_it_took():
     assert (settlement.verdict, settlement.latency_ms, settlement.used) == (Verdict.FAILURE, 60_000, True)
 
 
+CAME = Usage(input_tokens=9, output_tokens=4, estimated=True)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_a_stream_that_is_given_up_is_charged_by_what_had_come_and_any_other_call_as_reserved(is_cancelled):
+    told = [stopped(CLAIMED, PLACE, 100, has_left=True, is_cancelled=is_cancelled, came=came) for came in (CAME, None)]
+    assert [(one.ended.nano_usd, one.settlement.cost, one.ended.usage) for one in told] == [
+        (13, 13, CAME),
+        (500, 500, Usage(input_tokens=10, output_tokens=20, estimated=True)),
+    ]
+
+
+def test_what_had_come_beyond_what_was_reserved_is_an_overrun():
+    came = Usage(input_tokens=9, output_tokens=900, estimated=True)
+    cut = ProviderError("cut", kind=ErrorKind.SERVER, may_be_billed=True)
+    cut.usage = came
+    broken = failed(CLAIMED, PLACE, cut, 100, has_left=True, chance=0.5, settings=RetrySettings())
+    given_up = stopped(CLAIMED, PLACE, 100, has_left=True, is_cancelled=True, came=came)
+    assert (broken.ended.is_overrun, given_up.ended.is_overrun) == (True, True)
+    assert not stopped(CLAIMED, PLACE, 100, has_left=True, is_cancelled=True).ended.is_overrun
+
+
 @pytest.mark.parametrize("has_left", [True, False])
 def test_a_call_that_was_given_up_says_nothing(has_left):
     settlement = stopped(CLAIMED, PLACE, 100, has_left=has_left, is_cancelled=True).settlement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 from collections.abc import Awaitable, Callable, Mapping
@@ -107,6 +108,14 @@ class Outcome:
     answered_at: float
     processing_ms: int | None = None
     readings: tuple[Reading, ...] = ()
+
+
+class StreamStopped(asyncio.CancelledError):
+    """The task that read a stream was cancelled. usage: what had come by then, counted by us where the provider had not told."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__("stopped in the middle of a stream")
+        self.usage = usage
 
 
 OnSent = Callable[[float], None]

@@ -7,6 +7,7 @@ exchange. An adapter never retries, sleeps, decides on limits or touches a datab
 from __future__ import annotations
 
 import abc
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol
@@ -14,7 +15,7 @@ from typing import ClassVar, Protocol
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers import features
-from rateguard.engine.providers.base import Answer, Chunk, OnChunk, OnSent, Outcome, Request, Target, Wire
+from rateguard.engine.providers.base import Answer, Chunk, OnChunk, OnSent, Outcome, Request, StreamStopped, Target, Wire
 from rateguard.engine.providers.capabilities import Admission, Capabilities
 from rateguard.engine.providers.http import HttpClient, OpenReply, Reply
 from rateguard.engine.providers.malformed import malformed_answer
@@ -119,7 +120,8 @@ class Provider(abc.ABC):
         """Make one streamed call; hand each chunk on; the outcome's body is the answer put together.
 
         Usage is always asked for. A stream that ends without having said that it is finished is a ProviderError (SERVER), one that goes
-        silent too (TIMEOUT); `usage` of an error that came within the stream is what had come. Raises as `call`.
+        silent too (TIMEOUT); `usage` of an error that came within the stream is what had come. Raises as `call`; where its task is
+        cancelled within the stream, StreamStopped.
         """
         wire = await self._prepare(target, request, is_streamed=True)
         reader: Reader | None = None
@@ -137,6 +139,10 @@ class Provider(abc.ABC):
             if reader is not None and error.may_be_billed:
                 error.usage = await usage_of(reader.answer(), target, request, is_partial=True)
             raise
+        except asyncio.CancelledError:
+            if reader is None:
+                raise
+            raise StreamStopped(await usage_of(reader.answer(), target, request, is_partial=True)) from None
 
     async def _prepare(self, target: Target, request: Request, *, is_streamed: bool) -> Wire:
         self.check(target, request)

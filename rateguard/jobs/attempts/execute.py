@@ -23,7 +23,8 @@ from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest, ProviderError
 from rateguard.engine.gate.contract import ReservationId, Sent
 from rateguard.engine.in_flight import InFlight
-from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request
+from rateguard.engine.money import Usage
+from rateguard.engine.providers.base import Chunk, Endpoint, Outcome, Request, StreamStopped
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs import inherit
 from rateguard.jobs.attempts.claim import Claimed, claim
@@ -212,8 +213,8 @@ class Executor:
             finished = _failed(call, error)
         except InvalidRequest as error:
             finished = _failed(call, as_provider_error(error, has_left=False))
-        except asyncio.CancelledError:
-            finished = self._stopped(call)
+        except asyncio.CancelledError as gone:
+            finished = self._stopped(call, gone.usage if isinstance(gone, StreamStopped) else None)
         except Exception as error:
             logger.exception("attempt %s broke", call.reservation)
             finished = _failed(call, as_provider_error(error, has_left=call.sent_at is not None))
@@ -222,9 +223,9 @@ class Executor:
                 await call.events.finish(finished.ended.result)
         self._settler.add(finished)
 
-    def _stopped(self, call: _Call) -> Finished:
+    def _stopped(self, call: _Call, came: Usage | None = None) -> Finished:
         why = {"is_cancelled": call.claimed.job in self._cancelled, "is_requeued": call.is_requeued}
-        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, **why)
+        return stopped(call.claimed, call.place, _latency_ms(call), has_left=call.sent_at is not None, came=came, **why)
 
     async def _send(self, call: _Call) -> Outcome:
         provider, target = self._providers.get(call.place.target.provider), call.place.target

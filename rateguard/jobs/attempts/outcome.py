@@ -97,6 +97,7 @@ def failed(
         transition=transition,
         usage=usage,
         nano_usd=nano_usd,
+        is_overrun=nano_usd > claimed.cost,
         error_code=error.code,
         error_message=str(error),
         retry_ms=verdict.wait_ms,
@@ -107,13 +108,22 @@ def failed(
     return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
 
 
-def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, is_cancelled: bool, is_requeued: bool = False) -> Finished:
-    """The end of a call that was given up: charged as reserved if it had left.
+def stopped(
+    claimed: Claimed,
+    place: Place,
+    latency_ms: int,
+    *,
+    has_left: bool,
+    is_cancelled: bool,
+    is_requeued: bool = False,
+    came: Usage | None = None,
+) -> Finished:
+    """The end of a call that was given up: charged by what had come of a stream, else as reserved, if it had left.
 
     Where a person cancelled it, its job is over; where one put it back in line, or its worker leaves, the job goes back, unless it may
     never be sent twice.
     """
-    usage, nano_usd = as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost) if has_left else (Usage(), 0)
+    usage, nano_usd = _as_far_as(came, claimed, place) if has_left else (Usage(), 0)
     is_final = claimed.delivery == Delivery.AT_MOST_ONCE and has_left
     back = (REQUEUE, "its job was put back in line") if is_requeued else (ORPHAN, "its worker left")
     transition, message = (STOP, "cancelled while it ran") if is_cancelled else (FAIL, "its worker left") if is_final else back
@@ -124,6 +134,7 @@ def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, 
         transition=transition,
         usage=usage,
         nano_usd=nano_usd,
+        is_overrun=nano_usd > claimed.cost,
         error_code=ErrorKind.CANCELLED.value,
         error_message=message,
         latency_ms=latency_ms,
@@ -134,11 +145,14 @@ def stopped(claimed: Claimed, place: Place, latency_ms: int, *, has_left: bool, 
 
 
 def _charged(claimed: Claimed, place: Place, error: ProviderError) -> tuple[Usage, int]:
-    if not error.may_be_billed:
-        return Usage(), 0
-    if error.usage is None:
+    return _as_far_as(error.usage, claimed, place) if error.may_be_billed else (Usage(), 0)
+
+
+def _as_far_as(came: Usage | None, claimed: Claimed, place: Place) -> tuple[Usage, int]:
+    """What came before a stream broke or was stopped; where nothing is known of it, all that was reserved."""
+    if came is None:
         return as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost)
-    return error.usage, cost_nano_usd(place.price, error.usage)
+    return came, cost_nano_usd(place.price, came)
 
 
 def as_reserved(input_tokens: int, max_output_tokens: int, nano_usd: int) -> tuple[Usage, int]:
