@@ -52,6 +52,11 @@ def readable(text: str) -> str:
         return text
 
 
+def told_of(message: str) -> str:
+    """What an error said, where it can be read."""
+    return "what the error said was encrypted with a key that is not there" if is_sealed(message) else message
+
+
 def why_gone(job: Job) -> str:
     """Why a job has neither its request nor its answer any more, or ""."""
     if job.state not in TERMINAL:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.lanes import Lane
-from rateguard.jobs.bodies import opened
+from rateguard.jobs.bodies import opened, told_of
 from rateguard.jobs.models import Job
 
 _AS_THEY_ARE = ("model", "endpoint", "user", "team", "rolegroup", "role", "cost_center", "labels", "metadata", "deployment", "request_id")
@@ -48,7 +48,7 @@ def render_job(job: Job, *, attempts: int | None = None, has_result: bool = True
         "attempts": _attempts(job) if attempts is None else attempts,
         "cancel_requested": job.cancel_requested,
         "result": orjson.Fragment(opened(job.result)) if has_result and job.result is not None else None,
-        "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+        "error": {"code": job.error_code, "message": told_of(job.error_message)} if job.error_code else None,
         "usage": _usage(job),
         "cost_usd": usd(job.nano_usd),
         "cost_nano_usd": job.nano_usd,

@@ -12,11 +12,14 @@ from django.utils import timezone
 
 from rateguard.conf import conf
 from rateguard.engine.errors import InvalidRequest, SecretUnreadable
+from rateguard.engine.money import Usage
+from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.bodies import is_sealed, opened, seal
+from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.line.pump import process_pump
-from rateguard.jobs.models import Job, WebhookMessage
-from rateguard.jobs.states import State
+from rateguard.jobs.models import Attempt, Job, WebhookMessage
+from rateguard.jobs.states import FAIL, AttemptState, State
 from rateguard.jobs.upkeep.purging import Purge
 from rateguard.worker.caretaker import Caretaker
 from tenants.keys import issue_key
@@ -78,6 +81,21 @@ def test_neither_the_database_nor_redis_holds_a_word_of_what_was_asked_and_answe
     assert kept.pk.hex in everything.replace("-", "")
     assert not [text for text in (ASKED, *answers) if text in everything]
     assert_books_close()
+
+
+def test_what_a_provider_says_of_an_error_may_quote_a_prompt_and_is_sealed_too(sealing, line, settings):
+    claimed = line.run(text="other")
+    said = f"bad request: {ASKED}"
+    failed = {"state": AttemptState.FAILED, "transition": FAIL, "error_code": "bad_request", "error_message": said}
+    settle([Ended(job=claimed.job, attempt=claimed.attempt, usage=Usage(), nano_usd=0, **failed)])
+    job = Job.objects.get(pk=claimed.job)
+    assert ASKED not in dump()
+    assert (job.error_message, job.attempts.get().error_message) == (said, said)
+    assert job.fingerprint == fingerprint_of("bad_request", said)
+    api = Api(issue_key(line.acme, "t")[1])
+    assert api.get(f"/api/v1/jobs/{job.pk}").json()["error"] == {"code": "bad_request", "message": said}
+    settings.RATEGUARD = {**settings.RATEGUARD, "ENCRYPTION_KEYS": [NEW]}
+    assert "a key that is not there" in api.get(f"/api/v1/jobs/{job.pk}").json()["error"]["message"]
 
 
 def test_what_hangs_on_a_job_is_sealed_with_it_for_the_next_requests_stand_in_it(sealing, line):
@@ -164,7 +182,11 @@ def test_bodies_go_when_their_tenants_days_are_over_and_what_was_told_of_them_go
     settings.RATEGUARD = {**settings.RATEGUARD, "KEEP_BODIES_DAYS": 30}
     of_three_days = line.tenant("three-days")
     type(of_three_days).objects.filter(pk=of_three_days.pk).update(keep_bodies_days=3)
-    young, old, soon, waits = ended(29), ended(31), ended(4, tenant=of_three_days), line.submit(text=ASKED)
+    said = {"error_code": "bad_request", "error_message": ASKED}
+    young, old, soon, waits = ended(29, **said), ended(31, **said), ended(4, tenant=of_three_days), line.submit(text=ASKED)
+    reserved = dict.fromkeys(("reserved_input_tokens", "reserved_output_tokens", "reserved_max_output_tokens", "reserved_nano_usd"), 0)
+    tried = {"job": old, "number": 1, "reservation_id": old.pk, "tenant": line.acme, "state": "failed", "deployment_id": 1}
+    Attempt.objects.create(**tried, **reserved, error_message=ASKED, finished_at=timezone.now())
     endpoint = WebhookEndpoint.objects.create(tenant=line.acme, name="e", url="https://example.com", secret="whsec_x")
     for state in ("delivered", "pending"):
         WebhookMessage.objects.create(tenant=line.acme, endpoint=endpoint, job=old, kind="job.failed", body=ASKED, state=state)
@@ -175,6 +197,8 @@ def test_bodies_go_when_their_tenants_days_are_over_and_what_was_told_of_them_go
     assert set(gone.values_list("pk", flat=True)) == {old.pk, soon.pk}
     assert all(ASKED in Job.objects.get(pk=job.pk).request for job in (young, waits))
     assert set(WebhookMessage.objects.values_list("body", "state")) == {("", "delivered"), ("", "dead")}
+    assert set(gone.values_list("error_code", "error_message")) == {("bad_request", ""), ("", "")}
+    assert (Job.objects.get(pk=young.pk).error_message, Attempt.objects.get().error_message) == (ASKED, "")
     assert Purge().go_on() == 0
 
 

@@ -112,7 +112,7 @@ def _row(one: Ended) -> dict[str, Any]:
         "retry_ms": one.retry_ms,
         "result": None if one.result is None else seal(one.result),
         "error_code": one.error_code,
-        "error_message": message,
+        "error_message": seal(message),
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,
         "cache_write_tokens": usage.cache_write_tokens,

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from rateguard.jobs.models.body_field import BodyField
 from rateguard.jobs.models.job import Job
 from rateguard.jobs.states import AttemptState
 from tenants.models import Tenant
@@ -36,7 +37,7 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=64, blank=True, default="")
-    error_message = models.TextField(blank=True, default="")
+    error_message = BodyField(blank=True, default="")
     input_tokens = models.BigIntegerField(default=0)
     cached_tokens = models.BigIntegerField(default=0)
     cache_write_tokens = models.BigIntegerField(default=0)

@@ -99,7 +99,7 @@ class Job(models.Model):
     cancel_requested = models.BooleanField(default=False)
     requeue_requested = models.BooleanField(default=False, db_default=False)
     error_code = models.CharField(max_length=64, blank=True, default="")
-    error_message = models.TextField(blank=True, default="")
+    error_message = BodyField(blank=True, default="")
     fingerprint = models.CharField(max_length=16, blank=True, default="", db_default="")
 
     deployment = models.CharField(max_length=64, blank=True, default="")

@@ -1,6 +1,7 @@
 """Requests and answers go when their time is over: so many days after the end of their job, as its tenant or the setting says.
 
-What the job was, used and cost stays, and so do the books. What a webhook was to tell of it goes with it.
+What the job was, used and cost stays, its error's code too, and so do the books. What a webhook was to tell of it goes with it, and what a
+provider said of an error, which may quote the request.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from rateguard.conf import conf
-from rateguard.jobs.models import Job, MessageState, WebhookMessage
+from rateguard.jobs.models import Attempt, Job, MessageState, WebhookMessage
 from rateguard.jobs.states import TERMINAL
 from tenants.models import Tenant
 
@@ -71,7 +72,9 @@ def purge_page(tenant: Tenant) -> int:
     if not ids:
         return 0
     with transaction.atomic():
-        over.filter(pk__in=ids).update(request="", result=None, purged_at=Now())  # one that somebody retried meanwhile is not over
+        gone = {"request": "", "result": None, "error_message": "", "purged_at": Now()}
+        over.filter(pk__in=ids).update(**gone)  # one that somebody retried meanwhile is not over
+        Attempt.objects.filter(job__in=ids, job__purged_at__isnull=False).exclude(error_message="").update(error_message="")
         messages = WebhookMessage.objects.filter(job__in=ids, job__purged_at__isnull=False).exclude(body="")
         messages.filter(state=MessageState.PENDING).update(state=MessageState.DEAD, last_error="its body was removed: keep_bodies_days")
         messages.update(body="")

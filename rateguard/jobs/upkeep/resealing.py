@@ -14,12 +14,18 @@ from django.db.models import ExpressionWrapper, F, Model, Q, TextField
 from rateguard.conf import conf
 from rateguard.engine.errors import SecretUnreadable
 from rateguard.jobs.bodies import is_sealed, seal
-from rateguard.jobs.models import Job, WebhookMessage
+from rateguard.jobs.models import Attempt, Job, WebhookMessage
 from tenants import secrets
 
 PAGE = 500
 MOST_NAMED = 10
-_COLUMNS: tuple[tuple[type[Model], str], ...] = ((Job, "request"), (Job, "result"), (WebhookMessage, "body"))
+_COLUMNS: tuple[tuple[type[Model], str], ...] = (
+    (Job, "request"),
+    (Job, "result"),
+    (Job, "error_message"),
+    (Attempt, "error_message"),
+    (WebhookMessage, "body"),
+)
 
 
 @dataclasses.dataclass(slots=True)
