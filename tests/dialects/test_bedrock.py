@@ -94,6 +94,9 @@ def test_numbers_keep_their_zero_and_words_become_converses():
     assert written["additionalModelRequestFields"] == {"top_k": 7}
     assert written["serviceTier"] == {"type": "flex"}
     assert written["requestMetadata"] == {"attempt": "attempt-1", "a": "b"}
+    assert sent(at(NOVA), chat(safety_identifier="auth0|ann"))["requestMetadata"]["user"].startswith("sha256:")
+    full = {f"label {number}": "x" for number in range(16)}
+    assert sent(at(NOVA), chat(metadata=full))["requestMetadata"] == full
     assert sent(at(NOVA), chat(top_k=7))["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 7}}
 
 
@@ -161,6 +164,7 @@ REFUSALS = {
     "JSON by a tool beside tools": (NOVA, {"tools": [WEATHER], "response_format": {"type": "json_object"}}, "/response_format"),
     "a tier": (NOVA, {"service_tier": "scale"}, "/service_tier"),
     "metadata that AWS does not take": (NOVA, {"metadata": {"a": "ä"}}, "/metadata/a"),
+    "more metadata than AWS takes": (NOVA, {"metadata": {str(n): "" for n in range(16)}, "user": "ann"}, "/metadata"),
     "a talk that the assistant begins": (NOVA, {"messages": [{"role": "assistant", "content": "hi"}]}, "/messages"),
     "nothing said": (NOVA, {"messages": [{"role": "user", "content": " "}]}, "/messages"),
     "a call without its result": (NOVA, {"messages": HISTORY[:4], "tools": [WEATHER]}, "/messages/2/tool_calls"),

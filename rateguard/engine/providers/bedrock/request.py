@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,7 @@ _TRANSLATED = frozenset(
         "metadata",
         "user",
         "safety_identifier",
+        "prompt_cache_key",  # where OpenAI looks for a cache: it changes no answer
         "stream",
         "stream_options",
     }
@@ -57,7 +59,7 @@ _HARMLESS: Mapping[str, tuple[Any, ...]] = {
 """Fields that Converse lacks, with the values that ask for nothing."""
 
 _TIERS = {"auto": None, "default": None, "priority": "priority", "flex": "flex", "reserved": "reserved"}
-_LABEL = re.compile(r"^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$")
+_LABEL = re.compile(r"^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}\Z")
 MOST_LABELS = 16
 ATTEMPT = "attempt"
 """Under this name the attempt's id stands in the request's metadata, by which Bedrock's invocation logs are searched."""
@@ -156,13 +158,14 @@ def _tier(asked: Mapping[str, Any]) -> str | None:
 def _labels(asked: Mapping[str, Any], attempt_id: str) -> dict[str, str]:
     """The caller's metadata and who it is for, with the attempt's id where there is room. Raises InvalidRequest."""
     labels: dict[str, str] = {}
-    who = asked.get("safety_identifier") or asked.get("user")
-    said = dict(asked.get("metadata") or {}) | ({"user": who} if who else {})
-    for name, value in said.items():
+    for name, value in (asked.get("metadata") or {}).items():
         if not (isinstance(value, str) and _LABEL.match(name) and (not value or _LABEL.match(value))):
-            at = f"/metadata/{name}" if name in (asked.get("metadata") or {}) else "/user"
-            raise unsupported("bedrock takes letters, digits, spaces and : _ @ $ # = / + , . - here, at most 256 of them", at)
+            raise unsupported(
+                "bedrock takes letters, digits, spaces and : _ @ $ # = / + , . - in metadata, at most 256 of them", f"/metadata/{name}"
+            )
         labels[name] = value
+    if who := asked.get("safety_identifier") or asked.get("user"):
+        labels["user"] = str(who) if _LABEL.match(str(who)) else "sha256:" + hashlib.sha256(str(who).encode()).hexdigest()
     if len(labels) > MOST_LABELS:
         raise unsupported(f"bedrock takes at most {MOST_LABELS} entries, the user's among them", "/metadata")
     return labels if len(labels) == MOST_LABELS else {ATTEMPT: attempt_id, **labels}
