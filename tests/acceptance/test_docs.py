@@ -24,6 +24,7 @@ from rateguard.embedded.postgres import programs_folder
 from rateguard.embedded.process import free_port
 from rateguard.engine.errors import ErrorKind
 from rateguard.engine.gate.contract import Refusal
+from rateguard.engine.providers import features
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 from rateguard.screening.contract import MiddlewareBroke, Refused
@@ -234,6 +235,7 @@ def codes_in_the_code():
     written = (Refusal.EXCEEDS_LIMIT, Refusal.BUDGET_EXHAUSTED, Refusal.TOO_MANY_NODES)  # the others are never written into a job
     refusals = {refusal.value for refusal in written}
     of_middleware = {Refused.code, MiddlewareBroke.code}
+    said.add(features.UNSUPPORTED)
     return said | statuses | set(problems._STATUSES) | {kind.value for kind in ErrorKind} | refusals | of_middleware
 
 

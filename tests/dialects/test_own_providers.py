@@ -14,6 +14,7 @@ from rateguard.engine.providers.registry import ProviderRegistry
 from tenants.changes.accounts import create_account
 from tenants.changes.actor import Actor
 from tenants.models import ProviderAccount
+from tests.acceptance.pages import PROJECT, blocks_of
 
 HERE = "tests.dialects.own_provider."
 OWN = {"ours": HERE + "Ours", "bare": HERE + "Bare", "theirs": {"base_url": "https://llm.example.com/v1", "max_tokens": "max_tokens"}}
@@ -95,3 +96,14 @@ def test_the_environment_says_them_as_json():
     assert isinstance(parse(given).providers["theirs"], Preset)
     with pytest.raises(ConfigurationError, match="PROVIDERS"):
         parse(from_environment({"RATEGUARD_PROVIDERS": "ours=x"}))
+
+
+def test_what_the_page_teaches_works():
+    (preset, a_class) = [block.text for block in blocks_of(PROJECT / "docs/providers/adding.md") if block.language == "python"]
+    space: dict[str, object] = {}
+    exec(preset, space)
+    assert "acme" in parse(space["RATEGUARD"]).providers
+    exec(a_class, space)
+    known = {"acme": HERE + "Ours"}
+    assert ProviderRegistry(HttpClient(), known).get("acme").request_id({"x-ours-id": "1"}) == "1"
+    assert space["Acme"](HttpClient()).request_id({"x-acme-id": "1"}) == "1"
