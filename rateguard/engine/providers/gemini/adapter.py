@@ -17,6 +17,7 @@ from rateguard.engine.providers.gemini.errors import error_from_reply, error_in_
 from rateguard.engine.providers.gemini.listed import names_of
 from rateguard.engine.providers.gemini.request import base_of, headers_for, write
 from rateguard.engine.providers.gemini.stream import GeminiReader
+from rateguard.engine.providers.gemini.told import changed
 from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.probe import Probe
 from rateguard.engine.providers.provider import Provider, Reader
@@ -29,14 +30,19 @@ FEATURES = EVERYTHING - {Feature.PARALLEL_TOOL_CALLS, Feature.LOGIT_BIAS, Featur
 class GeminiProvider(Provider):
     """Chats, streams and embeddings. Up to five stop sequences, by the API's reference.
 
-    Options of an account or a deployment: `api_version`, `generation` (of a model whose name does not say it), `safety_settings`,
-    `task_type` (of embeddings). shares_capacity: a limit that names no quota of ours is that of all customers.
+    Options of an account or a deployment: `api_version`, `capabilities`, `generation` (of a model whose name does not say it),
+    `safety_settings`, `task_type` (of embeddings). shares_capacity: a limit that names no quota of ours is that of all customers.
     """
 
     name = "gemini"
     capabilities = Capabilities(features=FEATURES, endpoints=frozenset({Endpoint.CHAT, Endpoint.EMBEDDINGS}), most_stops=5)
     admission = ADMISSIONS["gemini"]
     shares_capacity: ClassVar[bool] = False
+
+    def capabilities_of(self, target: Target) -> Capabilities:
+        """The dialect's, but for what the option `capabilities` says."""
+        told = target.options.get("capabilities")
+        return changed(self.capabilities, told) if told else self.capabilities
 
     def write(self, target: Target, request: Request, *, is_streamed: bool) -> Wire:
         """generateContent, streamGenerateContent or batchEmbedContents."""

@@ -51,7 +51,7 @@ class Completion:
         if not self._usage:
             return None
         number = generation(self._target)
-        searches = sum(searches_of(one.grounding, number) for one in self.candidates.values() if one.grounding)
+        searches = sum(searches_of(one.queries, number) for one in self.candidates.values())
         return parse_usage(self._usage, self._asked_tier, searches)
 
     @property
@@ -63,14 +63,23 @@ class Completion:
         return (first.finish_reason if first else None) or "stop"
 
     def add(self, told: Mapping[str, Any]) -> list[tuple[Candidate, Mapping[str, Any], dict[str, Any]]]:
-        """Take an answer, or a piece of one, in; returns its candidates with what each says and OpenAI's delta of that."""
+        """Take an answer, or a piece of one, in; returns its candidates with what each says and OpenAI's delta of that.
+
+        Raises ProviderError (SERVER) for a shape that is not Gemini's.
+        """
+        try:
+            return self._add(told)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise malformed_answer("it has another shape than Gemini's answers") from None
+
+    def _add(self, told: Mapping[str, Any]) -> list[tuple[Candidate, Mapping[str, Any], dict[str, Any]]]:
         if not self.head:
             self._begin(told)
         if usage := told.get("usageMetadata"):
-            self._usage = usage
+            self._usage = {**usage}
         added = []
         for said in told.get("candidates") or ():
-            index = said.get("index") or 0
+            index = int(said.get("index") or 0)
             candidate = self.candidates.get(index)
             if candidate is None:
                 candidate = self.candidates[index] = Candidate(index, self._call_prefix(index))
@@ -105,9 +114,9 @@ class Completion:
 
     def _begin(self, told: Mapping[str, Any]) -> None:
         self.head = {
-            "id": told.get("responseId") or f"chatcmpl-{self._attempt_id}",
+            "id": str(told.get("responseId") or "") or f"chatcmpl-{self._attempt_id}",
             "created": int(time.time()),
-            "model": told.get("modelVersion") or self._target.upstream_model,
+            "model": str(told.get("modelVersion") or "") or self._target.upstream_model,
         }
 
     def _call_prefix(self, index: int) -> str:

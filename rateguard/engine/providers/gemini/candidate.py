@@ -26,13 +26,16 @@ _FINISH = {
 class Candidate:
     """One choice, growing. call_prefix: of the ids of calls to which Gemini gave none; they are the same whenever they are read.
 
-    new_logprobs: those of the piece that came last, in OpenAI's shape.
+    new_logprobs: those of the piece that came last, in OpenAI's shape. queries: that it put to Google Search. What is kept is of the kind
+    that it should be, so that what came can be put together after a piece that raised.
     """
 
     def __init__(self, index: int, call_prefix: str) -> None:
         self.index = index
         self.native_finish = ""
-        self.grounding: Mapping[str, Any] = {}
+        self.queries = 0
+        self._grounding: Mapping[str, Any] = {}
+        self._annotations: list[dict[str, Any]] = []
         self._call_prefix = call_prefix
         self._texts: list[str] = []
         self._thoughts: list[str] = []
@@ -63,18 +66,20 @@ class Candidate:
         return "".join(self._thoughts) + self.text + calls
 
     def add(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a piece in; returns OpenAI's delta of it."""
+        """Take a piece in; returns OpenAI's delta of it. Raises the errors of Python's for a shape that is not Gemini's."""
         delta: dict[str, Any] = {}
         content = candidate.get("content")
         for part in (content.get("parts") or ()) if content else ():
             self._take(part, delta)
-        self.grounding = candidate.get("groundingMetadata") or self.grounding
+        if grounding := candidate.get("groundingMetadata"):
+            self._grounding, self.queries = grounding, len(grounding.get("webSearchQueries") or ())
         logprobs = candidate.get("logprobsResult")
         self.new_logprobs = {"content": _logprobs(logprobs)} if logprobs else None
         if self.new_logprobs:
             self._logprobs += self.new_logprobs["content"]
-        self.native_finish = candidate.get("finishReason") or self.native_finish
+        self.native_finish = str(candidate.get("finishReason") or self.native_finish)
         if self.native_finish:
+            self._annotations = annotations_of(self._grounding, self.text)
             delta.update(self._at_the_end())
         return delta
 
@@ -102,6 +107,8 @@ class Candidate:
         if call is not None:
             self._take_call(call, signature, delta)
             return
+        if text is not None and not isinstance(text, str):
+            raise TypeError
         if text is None and not signature:
             self._others.append(part)
             return
@@ -118,8 +125,8 @@ class Candidate:
 
     def _take_call(self, call: Mapping[str, Any], signature: str | None, delta: dict[str, Any]) -> None:
         number = len(self._calls)
-        call_id = call.get("id") or f"{self._call_prefix}_{number}"
-        function = {"name": call.get("name", ""), "arguments": orjson.dumps(call.get("args") or {}).decode()}
+        call_id = str(call.get("id") or "") or f"{self._call_prefix}_{number}"
+        function = {"name": str(call.get("name") or ""), "arguments": orjson.dumps(call.get("args") or {}).decode()}
         entry = {"id": call_id, "type": "function", "function": function}
         self._calls.append(entry)
         delta.setdefault("tool_calls", []).append({"index": number, **entry})
@@ -134,8 +141,8 @@ class Candidate:
         if self._others:
             fields["parts"] = self._others
         found: dict[str, Any] = {"provider_fields": {"gemini": fields}} if fields else {}
-        if self.grounding:
-            found["annotations"] = annotations_of(self.grounding, self.text)
+        if self._annotations:
+            found["annotations"] = self._annotations
         return found
 
 

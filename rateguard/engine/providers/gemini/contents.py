@@ -6,7 +6,7 @@ the results of tools, which Gemini wants together and in a content of their own,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -21,12 +21,14 @@ _SAYS_RESULT = frozenset({"output", "error"})
 class Contents:
     """A chat, message by message. wants_signatures: the model refuses tool calls without one, and sees images in tools' results."""
 
-    def __init__(self, messages: Sequence[Any], *, wants_signatures: bool) -> None:
+    def __init__(self, messages: Any, *, wants_signatures: bool) -> None:
         self.system: list[Part] = []
         self.contents: list[dict[str, Any]] = []
         self._wants_signatures = wants_signatures
         self._names: dict[str, str] = {}
         self._last = ("", False)
+        if not isinstance(messages, list):
+            raise invalid("messages is a list", "/messages")
         for number, message in enumerate(messages):
             self._add(message, f"/messages/{number}")
         if not self.contents:
@@ -36,7 +38,7 @@ class Contents:
         if not isinstance(message, Mapping):
             raise invalid("a message is an object", pointer)
         refuse_cache_control(message, pointer)
-        role = message.get("role")
+        role = str(message.get("role"))
         if role in {"system", "developer"}:
             self.system += _texts(message.get("content"), pointer)
         elif role == "user":
@@ -65,7 +67,10 @@ class Contents:
         content = message.get("content")
         parts = back.signed_text(content) if isinstance(content, str) else _parts(content, pointer)
         parts += _parts(message.get("refusal"), pointer)
-        for number, call in enumerate(message.get("tool_calls") or ()):
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list):
+            raise invalid("tool_calls is a list", f"{pointer}/tool_calls")
+        for number, call in enumerate(calls):
             part = self._call(call, f"{pointer}/tool_calls/{number}")
             back.sign_call(part, part["functionCall"]["id"])
             if number == 0 and self._wants_signatures and not back.has_signed_call:

@@ -41,7 +41,7 @@ def texts_of(body: Mapping[str, Any]) -> list[str]:
     for name, value in body.items():
         if name not in _KNOWN and value is not None:
             raise unsupported(f"gemini's embeddings have no {name}", f"/{name}")
-    if body.get("encoding_format", "float") not in {"float", "base64", None}:
+    if str(body.get("encoding_format") or "float") not in {"float", "base64"}:
         raise unsupported("an embedding comes as float or base64", "/encoding_format")
     asked = body.get("input")
     if isinstance(asked, str):
@@ -55,8 +55,16 @@ def texts_of(body: Mapping[str, Any]) -> list[str]:
 
 
 def read_embeddings(target: Target, request: Request, reply: Reply) -> Answer:
-    """What batchEmbedContents, embedContent or predict answered: each puts its numbers elsewhere. Raises ProviderError."""
+    """What batchEmbedContents, embedContent or predict answered. Raises ProviderError (SERVER) for a shape that is none of theirs."""
     answer = parse_object(reply.body)
+    try:
+        return _read(target, request, answer)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise malformed_answer("it has another shape than Gemini's embeddings") from None
+
+
+def _read(target: Target, request: Request, answer: Mapping[str, Any]) -> Answer:
+    """Each of the three puts its numbers elsewhere."""
     if answer.get("predictions"):
         stated = [prediction.get("embeddings") or {} for prediction in answer["predictions"]]
     else:

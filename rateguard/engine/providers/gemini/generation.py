@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rateguard.engine.providers.base import Target
-from rateguard.engine.providers.gemini.refusals import unsupported
+from rateguard.engine.providers.gemini.refusals import invalid, unsupported
 from rateguard.engine.providers.gemini.thinking import thinking_config
 
 _SAME = {
@@ -53,12 +53,17 @@ def _format(answer_format: Any) -> dict[str, Any]:
     if kind == "json_object":
         return {"responseMimeType": JSON}
     if kind == "json_schema":
-        schema = (answer_format.get("json_schema") or {}).get("schema")
+        told = answer_format.get("json_schema")
+        if not isinstance(told, Mapping):
+            raise invalid("a json_schema has a name and a schema", "/response_format/json_schema")
+        schema = told.get("schema")
         return {"responseMimeType": JSON, **({"responseJsonSchema": schema} if schema else {})}
     raise unsupported("gemini answers in text, json_object or json_schema", "/response_format/type")
 
 
 def _check_modalities(modalities: Any) -> None:
+    if not isinstance(modalities or [], list):
+        raise invalid("modalities is a list", "/modalities")
     for number, kind in enumerate(modalities or ()):
         if kind != "text":
             raise unsupported(f"answers in {kind} are not translated from gemini: ask for text", f"/modalities/{number}")

@@ -21,7 +21,6 @@ def annotations_of(grounding: Mapping[str, Any], text: str) -> list[dict[str, An
     return found
 
 
-def searches_of(grounding: Mapping[str, Any], generation: int) -> int:
+def searches_of(queries: int, generation: int) -> int:
     """How many are billed: each query from Gemini 3 on, before that one an answer. Source: Google's price list (not verified)."""
-    queries = len(grounding.get("webSearchQueries") or ())
     return queries if generation >= 30 else min(queries, 1)

@@ -23,7 +23,7 @@ def part_of(part: Any, pointer: str) -> Part | None:
     if not isinstance(part, Mapping):
         raise invalid("a part of a content is an object", pointer)
     refuse_cache_control(part, pointer)
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind in {"text", "refusal"}:
         text = part.get(kind)
         return {"text": str(text)} if text else None
@@ -40,10 +40,10 @@ def _image(image: Any, pointer: str) -> Part:
     if not isinstance(image, Mapping) or not isinstance(image.get("url"), str):
         raise invalid("an image has a url", pointer)
     part = _from_url(image["url"], image.get("format"), f"{pointer}/url")
-    detail = image.get("detail")
+    detail = str(image.get("detail") or "auto")
     if detail in _DETAILS:
         part["mediaResolution"] = {"level": _DETAILS[detail]}
-    elif detail not in {None, "auto"}:
+    elif detail != "auto":
         raise unsupported(f"gemini has no detail {detail!r} of an image: it has low and high", f"{pointer}/detail")
     return part
 

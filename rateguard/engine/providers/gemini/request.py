@@ -38,7 +38,7 @@ _SAYS_NOTHING: Mapping[str, Callable[[Any], bool]] = {
 """Fields that Gemini lacks, and the values of theirs that ask for nothing."""
 _INSTEAD = {"functions": "tools", "function_call": "tool_choice"}
 
-TIERS = {"flex": "flex", "priority": "priority", "standard": "standard"}
+TIERS = ("flex", "priority", "standard")
 
 
 def write(target: Target, request: Request, *, is_streamed: bool) -> Wire:
@@ -65,7 +65,7 @@ def write_body(target: Target, request: Request) -> dict[str, Any]:
     """The body of generateContent. Raises InvalidRequest for what cannot be translated."""
     asked = {name: value for name, value in request.body.items() if value is not None}
     _refuse_unknown(asked)
-    chat = Contents(asked.get("messages") or (), wants_signatures=generation(target) >= 30)
+    chat = Contents(asked.get("messages") or [], wants_signatures=generation(target) >= 30)
     body: dict[str, Any] = {"contents": chat.contents}
     if chat.system:
         body["systemInstruction"] = {"parts": chat.system}
@@ -84,12 +84,12 @@ def write_body(target: Target, request: Request) -> dict[str, Any]:
 
 def tier_of(body: Mapping[str, Any]) -> str:
     """The tier that a body asks for, in Gemini's words; "" where it leaves that open."""
-    asked = body.get("service_tier")
-    if asked in {None, "auto", "default"}:
+    asked = str(body.get("service_tier") or "auto")
+    if asked in {"auto", "default"}:
         return ""
     if asked not in TIERS:
         raise unsupported(f"gemini has no service tier {asked!r}: it has {', '.join(TIERS)}", "/service_tier")
-    return TIERS[str(asked)]
+    return asked
 
 
 def url_of(target: Target, what: str) -> str:

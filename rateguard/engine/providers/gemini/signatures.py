@@ -30,7 +30,7 @@ class HandedBack:
         place = f"{pointer}/provider_fields/gemini"
         self.parts = _objects(ours.get("parts"), f"{place}/parts")
         entries = _objects(ours.get("signatures"), f"{place}/signatures")
-        self._of_calls = {entry["call"]: str(entry.get("signature")) for entry in entries if "call" in entry}
+        self._of_calls = {str(entry["call"]): str(entry.get("signature")) for entry in entries if "call" in entry}
         self._spans = [entry for entry in entries if "call" not in entry]
 
     @property

@@ -17,10 +17,14 @@ _MODES = {"none": "NONE", "required": "ANY"}
 
 def tools_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Gemini's `tools`: one entry with all functions, one for the search of the web."""
-    functions = [_declaration(tool, f"/tools/{number}") for number, tool in enumerate(body.get("tools") or ())]
+    asked, search = body.get("tools") or [], body.get("web_search_options")
+    if not isinstance(asked, list):
+        raise invalid("tools is a list", "/tools")
+    functions = [_declaration(tool, f"/tools/{number}") for number, tool in enumerate(asked)]
     tools: list[dict[str, Any]] = [{"functionDeclarations": functions}] if functions else []
-    search = body.get("web_search_options")
     if search is not None:
+        if not isinstance(search, Mapping):
+            raise invalid("web_search_options is an object", "/web_search_options")
         for word in search:
             raise unsupported(f"gemini's search has no {word}", f"/web_search_options/{word}")
         tools.append({"googleSearch": {}})
@@ -35,7 +39,7 @@ def tool_config(body: Mapping[str, Any]) -> dict[str, Any] | None:
     if choice == "auto":
         is_strict = any(tool["function"].get("strict") for tool in body.get("tools") or ())
         return _config("VALIDATED") if is_strict else None
-    if choice not in _MODES:
+    if not isinstance(choice, str) or choice not in _MODES:
         raise invalid("tool_choice is auto, none, required or a function by its name", "/tool_choice")
     return _config(_MODES[choice])
 
@@ -55,8 +59,10 @@ def _declaration(tool: Any, pointer: str) -> dict[str, Any]:
 
 def _chosen(choice: Mapping[str, Any]) -> dict[str, Any]:
     if choice.get("type") == "allowed_tools":
-        allowed = choice.get("allowed_tools") or {}
-        names = [_name(tool) for tool in allowed.get("tools") or ()]
+        allowed = choice.get("allowed_tools")
+        if not isinstance(allowed, Mapping) or not isinstance(allowed.get("tools"), list):
+            raise invalid("allowed_tools has a mode and a list of tools", "/tool_choice/allowed_tools")
+        names = [_name(tool) for tool in allowed["tools"]]
         return _config("ANY" if allowed.get("mode") == "required" else "VALIDATED", names)
     return _config("ANY", [_name(choice)])
 

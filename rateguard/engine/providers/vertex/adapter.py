@@ -40,7 +40,7 @@ class VertexProvider(GeminiProvider):
 
     def capabilities_of(self, target: Target) -> Capabilities:
         """Gemini's, or those of the Claude model."""
-        return claude.capabilities(target) if claude.is_claude(target) else self.capabilities
+        return claude.capabilities(target) if claude.is_claude(target) else super().capabilities_of(target)
 
     def check(self, target: Target, request: Request) -> None:
         """Refuse what the model cannot do."""
