@@ -96,8 +96,8 @@ with recursive walk(tenant, fingerprint) as (
 ), seen as materialized (
     select tenant, fingerprint, (select max(finished_at) from rateguard_jobs_job job where {_IN_TIME}) as last_at from pair
 ), newest as (
-    select * from seen as pair where last_at is not null and (%(model)s = '' or exists (select 1 from {_LATELY} where model = %(model)s))
-    order by last_at desc limit {MOST_GROUPS + 1}
+    select * from (select * from seen where last_at is not null order by last_at desc) as pair
+    where %(model)s = '' or exists (select 1 from {_LATELY} where model = %(model)s) limit {MOST_GROUPS + 1}
 )
 select (select count(*) from pair), tenant, fingerprint,
     (select count(*) from (select 1 from rateguard_jobs_job job where {_IN_TIME} limit {MOST_COUNTED}) as counted),
