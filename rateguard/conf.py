@@ -225,6 +225,10 @@ class Conf:
     """Exceptions of a provider of your own that a retry may help, beside those of the retry policy."""
     middleware: tuple[str, ...] = _words(_DOTTED, "dotted paths of middleware")
     """What may change, refuse or redact requests and answers, in this order: see [middleware.md](middleware.md)."""
+    quota_cooldown_s: int = _whole(900, 1, 31 * 86_400, "seconds")
+    """How long an account whose money or quota is spent takes nothing, where its provider does not say until when."""
+    auth_cooldown_s: int = _whole(300, 0, 31 * 86_400, "seconds")
+    """How long an account that does not take our credentials takes nothing; 0: it is asked by each call."""
     retry_budget_percent: int = _whole(10, 0, 1_000, "percent")
     """Retries of all jobs together are at most so many for each hundred calls; the others wait."""
     connect_timeout_s: int = _whole(5, 1, 3_600, "seconds")

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from rateguard.engine import money
 from rateguard.engine.providers.base import Target
-from tenants.models import ConfigVersion, Deployment, ModelRoute, RouteTarget
+from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteTarget
 from tenants.prices import find_price, prices_at
+from tenants.records.readable import NOTHING, Readable, readable
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class ModelRetry:
 class Directory:
     """Routes by public name and places by deployment id, as of `version` of the configuration.
 
-    retries: of models that say something; dearer: of models whose price depends on the request.
+    retries: of models that say something; dearer: of models whose price depends on the request;
+    readable: by deployment, the limits that a provider's headers may speak of.
     """
 
     version: int
@@ -84,6 +86,11 @@ class Directory:
     places: dict[int, Place]
     retries: dict[str, ModelRetry]
     dearer: dict[str, DearerWork] = dataclasses.field(default_factory=dict)
+    readable: dict[int, Readable] = dataclasses.field(default_factory=dict)
+
+    def readable_at(self, deployment: int) -> Readable:
+        """Of which limits a provider's answer speaks."""
+        return self.readable.get(deployment, NOTHING)
 
     def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...] | None:
         """The deployments of a model that a tenant may use, in order of preference; None: there is no such model."""
@@ -140,7 +147,9 @@ def read_directory() -> Directory:
         if target.deployment_id in places:
             routes[target.route.name].append(places[target.deployment_id])
     dearer = {name: work for name, found in routes.items() if (work := dearer_work(found)).is_any}
-    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer)
+    accounts = {place.id: place.account_id for place in places.values()}
+    read = readable(Limit.objects.filter(scope__isnull=True).order_by("pk"), accounts)
+    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer, read)
 
 
 def dearer_work(places: Iterable[Place]) -> DearerWork:

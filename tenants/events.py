@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from rateguard.engine.gate.contract import Notice, NoticeKind
-from tenants.models import Budget, Deployment, GateEvent, Run
+from tenants.models import Budget, Deployment, GateEvent, ProviderAccount, Run
 
 KEPT = dt.timedelta(days=90)
 
@@ -20,7 +20,8 @@ def store_notices(notices: Sequence[Notice]) -> None:
     runs = dict(Run.objects.filter(pk__in=_runs(notices)).values_list("pk", "tenant"))
     names = [notice.subject for notice in notices if notice.kind == NoticeKind.BREAKER and notice.subject.isdecimal()]
     owners = dict(Deployment.objects.filter(pk__in=names).values_list("pk", "account__tenant"))
-    rows = (_row(notice, _tenant(notice, budgets, runs, owners)) for notice in notices)
+    cooled = _owners_of_cooled(notices)
+    rows = (_row(notice, cooled.get(notice.subject) or _tenant(notice, budgets, runs, owners)) for notice in notices)
     GateEvent.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -49,6 +50,8 @@ def _moment(at_ms: int) -> dt.datetime:
 
 def _tenant(notice: Notice, budgets: Mapping[int, int | None], runs: Mapping[UUID, int], owners: Mapping[int, int | None]) -> int | None:
     """Whose a notice is: of a default of all tenants the one at whose node it is."""
+    if notice.kind == NoticeKind.COOLED:
+        return None
     if notice.kind == NoticeKind.BREAKER:
         return owners.get(int(notice.subject)) if notice.subject.isdecimal() else None
     limit, _, node = notice.subject.partition("@")
@@ -57,6 +60,16 @@ def _tenant(notice: Notice, budgets: Mapping[int, int | None], runs: Mapping[UUI
     found = budgets.get(int(limit[1:]))
     kind, _, name = node.partition(":")
     return int(name) if found is None and kind == "tenant" else found
+
+
+def _owners_of_cooled(notices: Iterable[Notice]) -> dict[str, int | None]:
+    """Whose the accounts (`a3`) and deployments (`d7`) are that take nothing for long."""
+    subjects = {notice.subject for notice in notices if notice.kind == NoticeKind.COOLED and notice.subject[1:].isdecimal()}
+    if not subjects:
+        return {}
+    accounts = ProviderAccount.objects.filter(pk__in=[one[1:] for one in subjects if one[0] == "a"]).values_list("pk", "tenant")
+    deployments = Deployment.objects.filter(pk__in=[one[1:] for one in subjects if one[0] == "d"]).values_list("pk", "account__tenant")
+    return {**{f"a{pk}": tenant for pk, tenant in accounts}, **{f"d{pk}": tenant for pk, tenant in deployments}}
 
 
 def _limits(notices: Iterable[Notice]) -> Iterable[str]:

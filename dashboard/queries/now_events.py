@@ -10,6 +10,7 @@ from rateguard import wiring
 from rateguard.engine.scopes import kind_of, name_of
 from rateguard.jobs.controls.targets import target_of
 from rateguard.jobs.insight.heldwords import node_words
+from rateguard.jobs.insight.naming import in_words
 from tenants.access import Access
 from tenants.models import EventKind, GateEvent, Pause, PauseKind
 
@@ -45,6 +46,8 @@ def _of_row(row: GateEvent) -> Event:
     if row.kind == EventKind.THRESHOLD:
         level = "bad" if row.value >= 100 else "warn"
         return Event("threshold", level, f"A budget{_whose(row)} reached {row.value} %", "", row.at)
+    if row.kind == EventKind.COOLED:
+        return Event("cooled", "bad", f"Nothing goes to {in_words(row.subject)}", row.detail, row.at)
     place = wiring.directory().places.get(int(row.subject)) if row.subject.isdecimal() else None
     name = place.name if place else row.subject
     return Event("breaker", *_transition(row.detail, name), row.at)

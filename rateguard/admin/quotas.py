@@ -233,6 +233,8 @@ def _drawn(row: Row, use: LimitUse) -> SafeString:
     drawn = bar(use.used, use.amount, words, use.reserved)
     if isinstance(row, Limit) and row.kind == LimitKind.BUCKET:
         return two_lines(drawn, "of what may come at once")
+    if isinstance(row, Limit) and row.scope_id is None and (use.foreign or use.amount != row.amount):
+        return two_lines(drawn, f"of what is granted now; {use.foreign:,} used by others" if use.foreign else "of what is granted now")
     if use.amount != row.amount:
         return two_lines(drawn, "the gate was not told yet")
     return two_lines(drawn, f"{_figure(use.reserved, is_money=is_money)} held by calls under way" if use.reserved else "")

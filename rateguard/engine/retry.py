@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     EXHAUSTED = "exhausted"
     DEADLINE = "deadline"
     AT_MOST_ONCE = "at_most_once"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Failure:
     """A failed call. tries: failures counted before this one. has_left: the request was handed to the network, wherever it got to.
 
     retry_after_ms: the provider's wait. deadline_in_ms: what is left of its time, None without one. is_at_most_once: never send twice.
+    has_other: the model has a deployment besides what this failure closes for long.
     """
 
     kind: ErrorKind
@@ -56,6 +58,7 @@ class Failure:
     retry_after_ms: int | None = None
     deadline_in_ms: int | None = None
     is_at_most_once: bool = False
+    has_other: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,8 +72,14 @@ class Verdict:
 
 RETRYABLE = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT})
 RETRYABLE_ONCE = frozenset({ErrorKind.CONFLICT})
-_UNSENT = {ErrorKind.NEVER_SENT: Reason.NEVER_SENT, ErrorKind.RATE_LIMITED: Reason.LIMITED}
-"""What costs no try: it was ours not to send it, or a limit's."""
+ELSEWHERE = frozenset({ErrorKind.QUOTA_EXHAUSTED, ErrorKind.AUTH})
+"""What says nothing of the job and is over for long there: only another deployment may do it."""
+_UNSENT = {
+    ErrorKind.NEVER_SENT: Reason.NEVER_SENT,
+    ErrorKind.RATE_LIMITED: Reason.LIMITED,
+    **dict.fromkeys(ELSEWHERE, Reason.ELSEWHERE),
+}
+"""What costs no try: it was ours not to send it, a limit's, or the account's."""
 
 
 def decide(failure: Failure, settings: RetrySettings, chance: float) -> Verdict:
@@ -90,7 +99,9 @@ def decide(failure: Failure, settings: RetrySettings, chance: float) -> Verdict:
 
 
 def is_retryable(failure: Failure) -> bool:
-    """Whether the same call may succeed later."""
+    """Whether the same call may succeed later, or elsewhere."""
+    if failure.kind in ELSEWHERE:
+        return failure.has_other
     if failure.kind in RETRYABLE_ONCE:
         return failure.tries == 0
     return failure.kind in RETRYABLE or failure.kind in _UNSENT

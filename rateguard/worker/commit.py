@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -87,7 +88,8 @@ class GroupCommit:
                 for one in batch:
                     await self._commit([one])
             return
-        self._pump.settle([(one.settlement, one.counted_at) for one in batch])
+        now = time.monotonic()
+        self._pump.settle([(one.settlement_at(now), one.counted_at) for one in batch])
         back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled]
         if back:
             await self._let_wait_again(back)

@@ -3,7 +3,7 @@
 import pytest
 
 from rateguard.engine.errors import ErrorKind
-from rateguard.engine.retry import Action, Failure, Reason, RetrySettings, backoff_ms, decide
+from rateguard.engine.retry import ELSEWHERE, Action, Failure, Reason, RetrySettings, backoff_ms, decide
 
 SETTINGS = RetrySettings(base_ms=500, longest_ms=60_000, max_tries=5)
 RETRY, HOLD_BACK, GIVE_UP = Action.RETRY, Action.HOLD_BACK, Action.GIVE_UP
@@ -48,6 +48,15 @@ def test_the_table_above_names_every_kind():
 @pytest.mark.parametrize("tries", [0, 4, 100])
 def test_a_provider_limit_and_what_was_never_sent_cost_no_try(kind, tries):
     assert verdict(kind, tries=tries, deadline_in_ms=1).action is HOLD_BACK
+
+
+@pytest.mark.parametrize("kind", sorted(ELSEWHERE))
+def test_a_spent_quota_and_a_refused_key_send_the_job_elsewhere_where_there_is_an_elsewhere(kind):
+    found = verdict(kind, tries=100, has_other=True)
+
+    assert (found.action, found.reason) == (HOLD_BACK, Reason.ELSEWHERE)
+    assert verdict(kind, has_other=True, is_at_most_once=True).reason is Reason.AT_MOST_ONCE
+    assert verdict(ErrorKind.BAD_REQUEST, has_other=True).action is GIVE_UP
 
 
 def test_a_conflict_is_tried_once_more():

@@ -12,6 +12,7 @@ from rateguard.admin.machine import shown
 from rateguard.admin.machine.listing import KeysetAdmin, KeysetList, Listing
 from rateguard.admin.machine.naming import names_known
 from rateguard.admin.machine.narrowing import tenant_filter, time_filter, word_filter
+from rateguard.jobs.insight.naming import in_words
 from tenants.access import Power
 from tenants.models import AuditAction, AuditEntry, EventKind, GateEvent
 from tenants.told import told_by
@@ -84,7 +85,7 @@ def _pair(value: Any) -> str:
 
 @admin.register(GateEvent)
 class GateEventAdmin(KeysetAdmin):
-    """Budgets at a threshold, breakers that changed."""
+    """Budgets at a threshold, breakers that changed, accounts that take nothing for long."""
 
     order = ("-at", "-id")
     list_display = ("shown_at", "shown_kind", "shown_subject", "tenant", "shown_value")
@@ -101,19 +102,19 @@ class GateEventAdmin(KeysetAdmin):
     @admin.display(description="notice")
     def shown_kind(self, row: GateEvent) -> str:
         """What kind of notice it is."""
-        return "budget" if row.kind == EventKind.THRESHOLD else "breaker"
+        return {EventKind.THRESHOLD: "budget", EventKind.BREAKER: "breaker", EventKind.COOLED: "taken out"}[EventKind(row.kind)]
 
     @admin.display(description="of what")
     def shown_subject(self, row: GateEvent) -> Any:
-        """The budget or deployment, and what was said."""
-        return two_lines(row.subject, row.detail)
+        """The budget, deployment or account, and what was said."""
+        return two_lines(in_words(row.subject) if row.kind == EventKind.COOLED else row.subject, row.detail)
 
     @admin.display(description="value")
     def shown_value(self, row: GateEvent) -> str:
         """How full a budget was."""
         return f"{row.value:,} % used" if row.kind == EventKind.THRESHOLD else NOTHING
 
-    @admin.display(description="period since")
+    @admin.display(description="period since, or until")
     def shown_period(self, row: GateEvent) -> str:
-        """Of a budget."""
+        """Of a budget since when, of what is taken out until when."""
         return shown.moment(row.period)

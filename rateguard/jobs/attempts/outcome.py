@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from rateguard import wiring
 from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
-from rateguard.engine.gate.contract import Cooldown, ReservationId, Settlement
+from rateguard.engine.gate.contract import LimitReading, ReservationId, Settlement
 from rateguard.engine.money import Usage, cost_nano_usd
 from rateguard.engine.providers.base import Outcome
-from rateguard.engine.retry import Action, Failure, RetrySettings
+from rateguard.engine.readings import Reading
+from rateguard.engine.retry import ELSEWHERE, Action, Failure, RetrySettings
 from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.cooling import cooldown_of, has_other
 from rateguard.jobs.attempts.retrying import judge
 from rateguard.jobs.attempts.settle import Ended
+from rateguard.jobs.line.pump import aged
 from rateguard.jobs.models import Delivery
 from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, REQUEUE, RETRY, STOP, SUCCEED, AttemptState
 from tenants.directory import Place
 
-DEFAULT_COOLDOWN_MS = 1_000
-"""How long a 429 cools what it names where it says nothing itself."""
 SENT_TO_ARRIVED_MS = 100
 """Where a provider says how long it worked, a later arrival than this after the sending is reported; the guard covers the rest."""
 _UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.OVERLOADED}
@@ -28,11 +30,20 @@ _UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finished:
-    """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it."""
+    """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it.
+
+    heard_at: when the answer's headers came, which `settlement.readings` are from; time.monotonic().
+    """
 
     ended: Ended
     settlement: Settlement
     counted_at: float | None
+    heard_at: float = dataclasses.field(default_factory=time.monotonic)
+
+    def settlement_at(self, now: float) -> Settlement:
+        """The settlement as of now: what was read is as old as the answer."""
+        ago_ms = max(0, int((now - self.heard_at) * 1000))
+        return aged(self.settlement, ago_ms)
 
 
 def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int) -> Finished:
@@ -60,8 +71,10 @@ def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int)
         cost=nano_usd,
         verdict=Verdict.SUCCESS,
         latency_ms=latency_ms,
+        cached_tokens=usage.cached_tokens,
+        readings=_readings(place, outcome.readings),
     )
-    return Finished(ended, settlement, _counted_at(outcome))
+    return Finished(ended, settlement, _counted_at(outcome), outcome.answered_at)
 
 
 def _counted_at(outcome: Outcome) -> float | None:
@@ -86,6 +99,7 @@ def failed(
         retry_after_ms=error.retry_after_ms,
         deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
         is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
+        has_other=error.kind in ELSEWHERE and has_other(claimed.model, claimed.tenant_id, cooldown_of(error, place)),
     )
     verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
@@ -167,18 +181,21 @@ def verdict_of(error: ProviderError) -> Verdict:
 
 
 def _settlement(claimed: Claimed, place: Place, error: ProviderError, ended: Ended, *, has_left: bool) -> Settlement:
-    """For the gate: a request that never arrived gives everything back; a 429 cools what it names."""
-    cooldown = None
-    if error.kind == ErrorKind.RATE_LIMITED:
-        target = wiring.account_target(place.account_id) if error.cools == "account" else wiring.deployment_target(place.id)
-        cooldown = Cooldown(target, error.retry_after_ms or DEFAULT_COOLDOWN_MS)
+    """For the gate: a request that never arrived gives everything back; a refusal cools what it names."""
     return Settlement(
         ReservationId(claimed.job, claimed.attempt),
         used=has_left and error.kind != ErrorKind.CONNECT,
         input_tokens=ended.usage.all_input_tokens,
         output_tokens=ended.usage.output_tokens,
         cost=ended.nano_usd,
-        cooldown=cooldown,
+        cooldown=cooldown_of(error, place),
         verdict=verdict_of(error),
         latency_ms=ended.latency_ms or 0,
+        cached_tokens=ended.usage.cached_tokens,
+        readings=_readings(place, error.readings),
     )
+
+
+def _readings(place: Place, told: tuple[Reading, ...]) -> tuple[LimitReading, ...]:
+    """What an answer's headers say, by the gate's limits."""
+    return wiring.directory().readable_at(place.id).of(told) if told else ()

@@ -34,7 +34,12 @@ class Effective:
 
     def left(self, lane: Lane) -> int:
         """What a lane may still take of it."""
-        return max(0, self.record.amount_for(lane) - self.use.used)
+        return max(0, self.most_for(lane) - self.use.used)
+
+    def most_for(self, lane: Lane) -> int:
+        """What a lane may use of it now: of a provider's limit, what is granted now."""
+        is_known = self.use.amount > 0 and self.record.kind == Kind.WINDOW
+        return self.record.amount_for(lane, min(self.record.amount, self.use.amount) if is_known else None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -33,19 +33,20 @@ def as_typed(limit: Effective) -> str:
     if record.kind == Kind.BUDGET:
         return _budget(limit)
     metric = _METRICS[record.metric]
+    shown = (limit.use.amount or record.learns_from) if record.learns_from else record.amount
     value = LimitValue(
-        record.amount,
+        shown,
         metric,
-        LimitKind[record.kind.name],
+        LimitKind.LEARNED if record.learns_from else LimitKind[record.kind.name],
         record.window_ms,
         record.burst_permille,
         record.reserve_permille,
         Lane(record.reserve_lane) if record.reserve_permille else None,
     )
     unit = " requests" if metric == Metric.REQUESTS else ""
-    number, rest = str(record.amount), format_limit(value)
+    number, rest = str(shown), format_limit(value)
     before, _, after = rest.partition(number)
-    return f"{before}{record.amount:,}{unit}{after}"
+    return f"{before}{shown:,}{unit}{after}"
 
 
 def _budget(limit: Effective) -> str:

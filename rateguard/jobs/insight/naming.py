@@ -6,7 +6,21 @@ import uuid
 
 from rateguard.engine.money import format_usd
 from rateguard.engine.scopes import kind_of, name_of
-from tenants.models import ApiKey, Budget, BudgetPeriod, BudgetUnit, Limit, LimitKind, Metric, Run, Scope, ScopeKind, Tenant
+from tenants.models import (
+    ApiKey,
+    Budget,
+    BudgetPeriod,
+    BudgetUnit,
+    Deployment,
+    Limit,
+    LimitKind,
+    Metric,
+    ProviderAccount,
+    Run,
+    Scope,
+    ScopeKind,
+    Tenant,
+)
 
 _UNITS_MS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000), ("millisecond", 1))
 _SPANS = {
@@ -20,7 +34,8 @@ _SPANS = {
 def in_words(limit_id: str) -> str:
     """A limit, budget or pause by the gate's id of it, with the node that it is on; the id itself where its row is gone.
 
-    `l17` → `tenant acme: 600 requests per minute`; `b3@user:alice` → `user alice: $5.00 a day`; `rc<hex>` → `run research: 80 calls`.
+    `l17` → `tenant acme: 600 requests per minute`; `b3@user:alice` → `user alice: $5.00 a day`; `rc<hex>` → `run research: 80 calls`;
+    of what is cooled: `a3` → `account main`, `d7` → `deployment mini`.
     """
     base, _, node = limit_id.partition("@")
     for letters, read in _READERS.items():
@@ -63,7 +78,8 @@ def _limit(key: str, node: str) -> str:
 def _amount(row: Limit) -> str:
     if row.kind == LimitKind.CONCURRENCY:
         return f"{row.amount:,} at the same time"
-    return f"{row.amount:,} {Metric(row.metric).value.replace('_', ' ')} per {_span(row.window_ms)}"
+    learned = "learned from " if row.kind == LimitKind.LEARNED else ""
+    return f"{learned}{row.amount:,} {Metric(row.metric).value.replace('_', ' ')} per {_span(row.window_ms)}"
 
 
 def _span(window_ms: int) -> str:
@@ -113,4 +129,14 @@ def _run(key: str) -> Run | None:
         return None
 
 
-_READERS = {"l": _limit, "b": _budget, "rb": _run_budget, "rc": _run_calls, "rp": _run_pause}
+def _account(key: str, _node: str) -> str:
+    found = ProviderAccount.objects.filter(pk=key).first() if key.isdecimal() else None
+    return f"account {found.name}" if found else ""
+
+
+def _deployment(key: str, _node: str) -> str:
+    found = Deployment.objects.filter(pk=key).first() if key.isdecimal() else None
+    return f"deployment {found.name}" if found else ""
+
+
+_READERS = {"a": _account, "d": _deployment, "l": _limit, "b": _budget, "rb": _run_budget, "rc": _run_calls, "rp": _run_pause}

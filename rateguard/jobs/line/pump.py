@@ -46,7 +46,7 @@ class _Gathered:
     """What waits for the next call."""
 
     sent: list[tuple[Sent, float]] = dataclasses.field(default_factory=list)
-    settle: list[tuple[Settlement, float | None]] = dataclasses.field(default_factory=list)
+    settle: list[tuple[Settlement, float | None, float]] = dataclasses.field(default_factory=list)
     withdraw: list[Waiting] = dataclasses.field(default_factory=list)
     enqueue: list[Waiting] = dataclasses.field(default_factory=list)
 
@@ -111,9 +111,13 @@ class Pump:
                 self._condition.notify()
 
     def settle(self, settlements: Iterable[tuple[Settlement, float | None]]) -> None:
-        """Attempts ended and are committed. With each: when the provider counted it at the latest (time.monotonic()), or None."""
+        """Attempts ended and are committed. With each: when the provider counted it at the latest (time.monotonic()), or None.
+
+        What was read of the provider's limits is as old as it says now; it grows older here by itself.
+        """
+        now = time.monotonic()
         with self._condition:
-            self._gathered.settle.extend(settlements)
+            self._gathered.settle.extend((settlement, counted_at, now) for settlement, counted_at in settlements)
             self._wake()
 
     def kick(self) -> None:
@@ -238,7 +242,7 @@ class Pump:
             number=self._number,
             want=0 if self._is_stopping else WANT,
             sent=tuple(dataclasses.replace(sent, ago_ms=_age_ms(at, now)) for sent, at in gathered.sent),
-            settle=tuple(_aged(settlement, counted_at, now) for settlement, counted_at in gathered.settle),
+            settle=tuple(_as_of(now, *settled) for settled in gathered.settle),
             withdraw=tuple(gathered.withdraw),
             enqueue=tuple(gathered.enqueue),
         )
@@ -269,8 +273,18 @@ def _age_ms(at: float, now: float) -> int:
     return max(0, int((now - at) * 1000))
 
 
-def _aged(settlement: Settlement, counted_at: float | None, now: float) -> Settlement:
-    return settlement if counted_at is None else dataclasses.replace(settlement, counted_ago_ms=_age_ms(counted_at, now))
+def _as_of(now: float, settlement: Settlement, counted_at: float | None, noted_at: float) -> Settlement:
+    """A settlement with its ages as of now."""
+    older = aged(settlement, _age_ms(noted_at, now))
+    return older if counted_at is None else dataclasses.replace(older, counted_ago_ms=_age_ms(counted_at, now))
+
+
+def aged(settlement: Settlement, ms: int) -> Settlement:
+    """A settlement so much later: what was read of the provider's limits is older."""
+    if not settlement.readings or not ms:
+        return settlement
+    older = tuple(dataclasses.replace(one, ago_ms=one.ago_ms + ms) for one in settlement.readings)
+    return dataclasses.replace(settlement, readings=older)
 
 
 @functools.cache
