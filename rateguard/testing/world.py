@@ -29,7 +29,7 @@ PICO_PER_USD_A_MILLION = 1_000_000
 class _AnyModel(Directory):
     """The configured models, and whatever else is asked for."""
 
-    price: Price
+    price: Price = Price()
 
     def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...]:
         """See Directory; a model without a deployment gets one that is made up."""
@@ -56,7 +56,7 @@ def made_up(input_usd: float, output_usd: float) -> Iterator[None]:
         """As the test's rows are now: their version is asked each time."""
         if not known or known[0].version != ConfigVersion.current():
             read = read_directory()
-            known[:] = [_AnyModel(read.version, read.routes, read.places, read.retries, price)]
+            known[:] = [_AnyModel(**{field.name: getattr(read, field.name) for field in dataclasses.fields(read)}, price=price)]
         return known[0]
 
     _forget()
