@@ -29,7 +29,7 @@ PICO_PER_USD_A_MILLION = 1_000_000
 class _AnyModel(Directory):
     """The configured models, and whatever else is asked for."""
 
-    price: Price = Price()
+    price: Price = dataclasses.field(default_factory=Price)
 
     def places_for(self, model: str, tenant_id: int) -> tuple[Place, ...]:
         """See Directory; a model without a deployment gets one that is made up."""
