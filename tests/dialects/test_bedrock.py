@@ -268,14 +268,33 @@ def test_reasoning_comes_out_and_goes_back_with_its_signature():
     assert turns[1]["content"][0] == {"reasoningContent": {"reasoningText": {"text": "48 / 2 is 24.", "signature": "c2ln"}}}
 
 
+def test_reasoning_between_texts_and_calls_goes_back_to_its_place():
+    first, second = ({"reasoningContent": {"reasoningText": {"text": text, "signature": "c2ln"}}} for text in ("hm", "so"))
+    call = {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {}}}
+    content = [first, {"text": "Let me "}, {"text": "see. "}, second, call, {"text": "Wait."}]
+    raw = orjson.dumps({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use"})
+    message = orjson.loads(PROVIDER.read(SPEECH.target, chat(), Reply(200, {}, raw, 0.0, 0.0)).body)["choices"][0]["message"]
+
+    def back(**changed: Any) -> list[dict[str, Any]]:
+        talk = [*MESSAGES, {**message, **changed}, {"role": "tool", "tool_call_id": "t1", "content": "sun"}]
+        return sent(SPEECH.target, chat(messages=talk, tools=[WEATHER]))["messages"][1]["content"]
+
+    assert back() == [first, {"text": "Let me see. "}, second, call, {"text": "Wait."}]
+    assert back(content="Let me see. No.") == [first, {"text": "Let me see. "}, second, call, {"text": "No."}]
+    assert back(content="Hm.") == [first, {"text": "Hm."}, second, call]
+    wrong = {"bedrock": {"blocks": [{"text": "many"}]}}
+    broken = chat(messages=[*MESSAGES, {**message, "provider_fields": wrong}, MESSAGES[1]])
+    assert refused(SPEECH.target, broken).pointer == "/messages/2/provider_fields/bedrock"
+
+
 def test_reasoning_that_nobody_may_read_goes_back_too():
     start, stop = event("messageStart", {"role": "assistant"}), event("messageStop", {"stopReason": "end_turn"})
     delta = {"contentBlockIndex": 0, "delta": {"reasoningContent": {"redactedContent": "AAEC"}}}
     reader = PROVIDER.reader(SPEECH.target, chat(), {})
     chunks = list(reader.feed(start + event("contentBlockDelta", delta) + event("contentBlockStop", {"contentBlockIndex": 0}) + stop))
     kept = orjson.loads(reader.answer().body)["choices"][0]["message"]["provider_fields"]
-    assert kept == {"bedrock": {"reasoning": [{"redactedContent": "AAEC"}]}}
-    assert orjson.loads(chunks[1].data)["choices"][0]["delta"]["provider_fields"] == kept
+    assert kept == {"bedrock": {"blocks": [{"reasoningContent": {"redactedContent": "AAEC"}}]}}
+    assert orjson.loads(chunks[-1].data)["choices"][0]["delta"]["provider_fields"] == kept
 
 
 @pytest.mark.parametrize(
@@ -334,6 +353,14 @@ def test_what_came_of_a_tools_arguments_counts_when_a_stream_is_cut():
     reader = PROVIDER.reader(SPEECH.target, chat(), {})
     list(reader.feed(raw[: raw.index(b"contentBlockStop") - TO_NAME]))
     assert reader.answer().text == 'weather{"city":"Oslo"}'
+
+
+def test_who_speaks_ends_no_silence_but_every_piece_of_the_answer_does():
+    headers, raw = SPEECH.stream(Said(reasoning="hm, so", tool_calls=(ToolCall("call_1", "weather", "{}"),), finish="tool_calls"))
+    first, *others = PROVIDER.reader(SPEECH.target, chat(), headers).feed(raw)
+    assert not first.has_content
+    assert len(others) > 8
+    assert all(chunk.has_content for chunk in others)
 
 
 def test_a_tool_without_arguments_is_called_with_none():

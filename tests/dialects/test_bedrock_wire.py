@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.eventstream import EventStreamBuffer
+from botocore.utils import ContainerMetadataFetcher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -279,8 +280,18 @@ async def test_a_machine_without_credentials_says_what_to_do(no_aws):
     with pytest.raises(ProviderError, match="give it a role or a profile") as raised:
         await machine.MachineCredentials().of("")
     assert raised.value.kind == ErrorKind.AUTH
-    with pytest.raises(ProviderError, match="ProfileNotFound"):
+    with pytest.raises(ProviderError, match="ProfileNotFound") as unknown:
         await machine.MachineCredentials().of("nobody")
+    assert unknown.value.kind == ErrorKind.AUTH
+
+
+async def test_whoever_hands_out_credentials_may_be_away_for_a_while(no_aws, monkeypatch, server: AwsServer):
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    server.answers(Canned(b"busy", status=503))
+    with pytest.raises(ProviderError, match="CredentialRetrievalError") as raised:
+        await machine.MachineCredentials().of("")
+    assert raised.value.kind == ErrorKind.CONNECT
 
 
 def role(key: str, minutes: float) -> Canned:

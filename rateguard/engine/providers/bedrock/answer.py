@@ -49,7 +49,7 @@ def _take(whole: Completion, block: Mapping[str, Any]) -> None:
             whole.call(tool_use, arguments)
     elif isinstance(block.get("reasoningContent"), Mapping):
         reasoning = block["reasoningContent"]
-        whole.reasoning_blocks.append(dict(reasoning))
+        whole.layout.reasoning(dict(reasoning), whole.texts)
         text = reasoning.get("reasoningText")
         if isinstance(text, Mapping):
             whole.reasoning.append(str(text.get("text") or ""))

@@ -10,7 +10,7 @@ import orjson
 
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Answer, Request, Target
-from rateguard.engine.providers.bedrock.messages import PROVIDER_FIELDS
+from rateguard.engine.providers.bedrock.layout import Layout
 from rateguard.engine.providers.bedrock.models import model_of
 from rateguard.engine.providers.bedrock.tools import answers_by_tool
 from rateguard.engine.providers.bedrock.usage import as_openai
@@ -37,7 +37,7 @@ class Completion:
         self.wants_json = answers_by_tool(request.body, model_of(target))
         self.texts: list[str] = []
         self.reasoning: list[str] = []
-        self.reasoning_blocks: list[dict[str, Any]] = []
+        self.layout = Layout()
         self.calls: list[dict[str, Any]] = []
         self.stop_reason = ""
         self.usage: Usage | None = None
@@ -55,8 +55,8 @@ class Completion:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.texts) or None, "refusal": None}
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
-        if self.reasoning_blocks:
-            message["provider_fields"] = {PROVIDER_FIELDS: {"reasoning": self.reasoning_blocks}}
+        if fields := self.layout.fields(self.texts):
+            message["provider_fields"] = fields
         if self.calls:
             message["tool_calls"] = self.calls
         choice = {
@@ -77,6 +77,7 @@ class Completion:
         """A tool that the model calls, added; arguments: JSON, or what came of it."""
         function = {"name": str(tool_use.get("name") or ""), "arguments": arguments}
         added = {"id": str(tool_use.get("toolUseId") or ""), "type": "function", "function": function}
+        self.layout.call(self.texts)
         self.calls.append(added)
         return added
 

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import os
 import time
+from http import HTTPStatus
 from typing import Any
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
@@ -18,6 +19,9 @@ from rateguard.engine.providers.bedrock.secret import Bearer, Keys
 FRESH_S = 60.0
 """Credentials fetched so lately and refused are wrong: fetching them once more does not help."""
 _NONE = "this machine has no AWS credentials: give it a role or a profile, or put keys into the account's credentials"
+
+_PASSING = frozenset({"MetadataRetrievalError", "CredentialRetrievalError", "HTTPClientError", "OSError"})
+"""Exceptions by their names: botocore may not be loaded."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,7 +73,8 @@ class MachineCredentials:
         except (ProviderError, ConfigurationError):
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises whatever its many sources raise
-            raise ProviderError(f"no AWS credentials could be fetched: {type(error).__name__}", kind=ErrorKind.AUTH) from None
+            kind = ErrorKind.CONNECT if _is_passing(error) else ErrorKind.AUTH
+            raise ProviderError(f"no AWS credentials could be fetched: {type(error).__name__}", kind=kind) from None
         self._found[profile] = found
         return keys
 
@@ -85,6 +90,15 @@ class MachineCredentials:
         self._fetching.pop(profile, None)
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody else is to be told
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether who hands out the credentials was away, or asked too often, rather than that there are none."""
+    if {one.__name__ for one in type(error).__mro__} & _PASSING:
+        return True
+    answer = getattr(error, "response", None)  # botocore's ClientError, of the service that hands out a role's
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(answer, dict) else 0
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _bearer(profile: str) -> Bearer | None:

@@ -14,11 +14,9 @@ from typing import Any
 import orjson
 
 from rateguard.engine.providers.bedrock.content import Block, blocks_of, cache_point
+from rateguard.engine.providers.bedrock.layout import arranged
 from rateguard.engine.providers.bedrock.models import Model
 from rateguard.engine.providers.bedrock.refusal import malformed, unsupported
-
-PROVIDER_FIELDS = "bedrock"
-"""Under this name of `provider_fields` stands what only Bedrock understands: `{"reasoning": [blocks]}`."""
 
 _TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_.:-]{1,64}$")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -102,12 +100,11 @@ def _turn(message: Mapping[str, Any], role: str, pointer: str, model: Model) -> 
         return "user", blocks_of(message.get("content"), pointer, model) + marks
     if role == "tool":
         return "user", [_tool_result(message, pointer, model), *marks]
-    blocks = _reasoning(message, pointer) + blocks_of(message.get("content"), pointer, model)
-    if not blocks and message.get("refusal"):
-        blocks = [{"text": str(message["refusal"])}]
-    for number, call in enumerate(message.get("tool_calls") or ()):
-        blocks.append(_tool_use(call, f"{pointer}/tool_calls/{number}"))
-    return "assistant", blocks + marks
+    content = blocks_of(message.get("content"), pointer, model)
+    if not content and message.get("refusal"):
+        content = [{"text": str(message["refusal"])}]
+    calls = [_tool_use(call, f"{pointer}/tool_calls/{number}") for number, call in enumerate(message.get("tool_calls") or ())]
+    return "assistant", arranged(message, content, calls, pointer) + marks
 
 
 def _append(turns: list[Block], role: str, blocks: list[Block]) -> None:
@@ -164,15 +161,3 @@ def _tool_result(message: Mapping[str, Any], pointer: str, model: Model) -> Bloc
     if message.get("is_error") is True:
         result["status"] = "error"
     return {"toolResult": result}
-
-
-def _reasoning(message: Mapping[str, Any], pointer: str) -> list[Block]:
-    """The blocks of reasoning that a former answer brought, signature and all."""
-    fields = message.get("provider_fields")
-    mine = fields.get(PROVIDER_FIELDS) if isinstance(fields, Mapping) else None
-    blocks = mine.get("reasoning") if isinstance(mine, Mapping) else None
-    if blocks is None:
-        return []
-    if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
-        raise malformed("send provider_fields back as they came", f"{pointer}/provider_fields/{PROVIDER_FIELDS}/reasoning")
-    return [{"reasoningContent": dict(block)} for block in blocks]

@@ -16,7 +16,6 @@ from rateguard.engine.providers.base import Answer, Chunk, Request, Target
 from rateguard.engine.providers.bedrock.completion import Completion
 from rateguard.engine.providers.bedrock.errors import error_in_stream
 from rateguard.engine.providers.bedrock.eventstream import Frames, Head
-from rateguard.engine.providers.bedrock.messages import PROVIDER_FIELDS
 from rateguard.engine.providers.bedrock.tools import JSON_TOOL
 from rateguard.engine.providers.bedrock.usage import as_openai, parse_usage, tier_of
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
@@ -128,16 +127,15 @@ class ConverseReader:
         block = self._blocks.pop(event["contentBlockIndex"], None)
         if block is None:
             return
-        added = block.close(self._whole)
-        if block.is_reasoning:
-            yield self._chunk({"provider_fields": {PROVIDER_FIELDS: {"reasoning": [added]}}})
-        elif block.call is not None and not block.inputs:
+        block.close(self._whole)
+        if block.call is not None and not block.inputs:
             yield self._chunk({"tool_calls": [{"index": block.place, "function": {"arguments": "{}"}}]})
 
     def _message_stop(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
         self._whole.stop_reason = str(event["stopReason"])
         reason = {"finish_reason": self._whole.finish_reason, "native_finish_reason": self._whole.stop_reason}
-        choice: dict[str, Any] = {"index": 0, "delta": {}, "logprobs": None, **reason}
+        fields = self._whole.layout.fields(self._whole.texts)
+        choice: dict[str, Any] = {"index": 0, "delta": {"provider_fields": fields} if fields else {}, "logprobs": None, **reason}
         yield Chunk(self._before + orjson.dumps([choice]) + b"}")
 
     def _metadata(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
@@ -171,16 +169,11 @@ class _Open:
         self.signature = ""
         self.redacted = ""
 
-    def close(self, whole: Completion) -> dict[str, Any]:
-        """Put what has come into the completion; a block of reasoning is returned as it goes back to the model."""
+    def close(self, whole: Completion) -> None:
+        """Put what has come into the completion; reasoning as it goes back to the model."""
         if self.call is not None:
             self.call["function"]["arguments"] = "".join(self.inputs) or "{}"
         if not self.is_reasoning:
-            return {}
-        if self.redacted:
-            block: dict[str, Any] = {"redactedContent": self.redacted}
-        else:
-            text = {"text": "".join(self.inputs)}
-            block = {"reasoningText": text | ({"signature": self.signature} if self.signature else {})}
-        whole.reasoning_blocks.append(block)
-        return block
+            return
+        text = {"text": "".join(self.inputs)} | ({"signature": self.signature} if self.signature else {})
+        whole.layout.reasoning({"redactedContent": self.redacted} if self.redacted else {"reasoningText": text}, whole.texts)
