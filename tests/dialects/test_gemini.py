@@ -242,6 +242,8 @@ _IMAGE = "/messages/0/content/0/image_url"
             "/messages/0/tool_calls/0/function/arguments",
         ),
         ({"messages": [*HISTORY[:1], {"role": "assistant", "function_call": {"name": "x"}}, *HISTORY[1:]]}, "/messages/1/function_call"),
+        ({"messages": [{"role": "user", "name": "ann", "content": "x"}]}, "/messages/0/name"),
+        ({"messages": [{"role": "assistant", "audio": {"id": "a"}}, HISTORY[1]]}, "/messages/0/audio"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "/tools/0/type"),
         ({"functions": [WEATHER["function"]]}, "/functions"),
         ({"modalities": ["text", "audio"]}, "/modalities/1"),

@@ -1,14 +1,14 @@
 """Google's own client hears our speech and asks as we ask: so the speech is believable, and the requests are."""
 
 import http.server
+import importlib
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
-from google import genai
-from google.genai import errors, types
 
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.base import Chunk, Endpoint, Request, Target
@@ -71,13 +71,20 @@ def google() -> Iterator[Google]:
 
 
 @pytest.fixture
-def client(google: Google) -> Iterator[genai.Client]:
-    made = genai.Client(api_key="AIza-secret", http_options=types.HttpOptions(base_url=google.url))
+def sdk() -> Any:
+    """google-genai, loaded where it is used: that takes a second."""
+    return importlib.import_module("google.genai")
+
+
+@pytest.fixture
+def client(google: Google, sdk: Any) -> Iterator[Any]:
+    made = sdk.Client(api_key="AIza-secret", http_options=sdk.types.HttpOptions(base_url=google.url))
     yield made
     made.close()
 
 
-def test_googles_client_reads_what_the_speech_says(google: Google, client: genai.Client):
+@pytest.mark.long
+def test_googles_client_reads_what_the_speech_says(google: Google, sdk: Any, client: Any):
     google.says_whole(SAID["tools_behind_text"])
     heard = client.models.generate_content(model="gemini-2.5-flash", contents="?")
     assert [(call.id, call.name, call.args) for call in heard.function_calls] == [
@@ -89,31 +96,34 @@ def test_googles_client_reads_what_the_speech_says(google: Google, client: genai
     google.streams(SAID["many_scripts"])
     pieces = list(client.models.generate_content_stream(model="gemini-2.5-flash", contents="?"))
     assert "".join(piece.text for piece in pieces) == SAID["many_scripts"].text
-    assert pieces[-1].candidates[0].finish_reason == types.FinishReason.STOP
+    assert pieces[-1].candidates[0].finish_reason == sdk.types.FinishReason.STOP
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["minute", "in_a_list", "overloaded"])
-def test_googles_client_reads_its_errors(google: Google, client: genai.Client, case: str):
+def test_googles_client_reads_its_errors(google: Google, sdk: Any, client: Any, case: str):
     wrong = SPEECH.errors()[case]
     google.says({"content-type": "application/json"}, wrong.body, wrong.status)
-    with pytest.raises(errors.APIError) as raised:
+    with pytest.raises(sdk.errors.APIError) as raised:
         client.models.generate_content(model="gemini-2.5-flash", contents="?")
     assert raised.value.code == wrong.status
     assert raised.value.status in {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 
 
-def test_googles_client_reads_an_error_within_a_stream(google: Google, client: genai.Client):
+@pytest.mark.long
+def test_googles_client_reads_an_error_within_a_stream(google: Google, sdk: Any, client: Any):
     headers, stream = SPEECH.stream(SAID["plain"])
     google.says(headers, stream.split(b"\r\n\r\n")[0] + b"\r\n\r\n" + SPEECH.errors_in_stream()["bare"][0])
-    with pytest.raises(errors.APIError) as raised:
+    with pytest.raises(sdk.errors.APIError) as raised:
         list(client.models.generate_content_stream(model="gemini-2.5-flash", contents="?"))
     assert raised.value.code == 503
 
 
-def test_we_ask_as_googles_client_asks(google: Google, client: genai.Client):
+@pytest.mark.long
+def test_we_ask_as_googles_client_asks(google: Google, sdk: Any, client: Any):
     google.says_whole(SAID["plain"])
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    config = types.GenerateContentConfig(
+    config = sdk.types.GenerateContentConfig(
         system_instruction="Be brief.",
         temperature=0,
         top_k=5,
@@ -125,12 +135,12 @@ def test_we_ask_as_googles_client_asks(google: Google, client: genai.Client):
         frequency_penalty=0.5,
         response_mime_type="application/json",
         response_json_schema=schema,
-        thinking_config=types.ThinkingConfig(thinking_budget=8192, include_thoughts=True),
+        thinking_config=sdk.types.ThinkingConfig(thinking_budget=8192, include_thoughts=True),
         service_tier="flex",
         tools=[
-            types.Tool(
+            sdk.types.Tool(
                 function_declarations=[
-                    types.FunctionDeclaration(
+                    sdk.types.FunctionDeclaration(
                         name="weather",
                         description=WEATHER["function"]["description"],
                         parameters_json_schema=WEATHER["function"]["parameters"],
@@ -138,14 +148,21 @@ def test_we_ask_as_googles_client_asks(google: Google, client: genai.Client):
                 ]
             )
         ],
-        tool_config=types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])),
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        tool_config=sdk.types.ToolConfig(
+            function_calling_config=sdk.types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])
+        ),
+        automatic_function_calling=sdk.types.AutomaticFunctionCallingConfig(disable=True),
     )
     contents = [
-        types.Content(role="user", parts=[types.Part(text="Weather?"), types.Part.from_bytes(data=b"\x89PNG", mime_type="image/png")]),
-        types.Content(role="model", parts=[types.Part(function_call=types.FunctionCall(id="c", name="weather", args={"city": "Oslo"}))]),
-        types.Content(
-            role="user", parts=[types.Part(function_response=types.FunctionResponse(id="c", name="weather", response={"output": "rain"}))]
+        sdk.types.Content(
+            role="user", parts=[sdk.types.Part(text="Weather?"), sdk.types.Part.from_bytes(data=b"\x89PNG", mime_type="image/png")]
+        ),
+        sdk.types.Content(
+            role="model", parts=[sdk.types.Part(function_call=sdk.types.FunctionCall(id="c", name="weather", args={"city": "Oslo"}))]
+        ),
+        sdk.types.Content(
+            role="user",
+            parts=[sdk.types.Part(function_response=sdk.types.FunctionResponse(id="c", name="weather", response={"output": "rain"}))],
         ),
     ]
     client.models.generate_content(model="gemini-2.5-pro", contents=contents, config=config)

@@ -15,6 +15,7 @@ from rateguard.engine.providers.gemini.media import Part, part_of
 from rateguard.engine.providers.gemini.refusals import invalid, refuse_cache_control, unsupported
 from rateguard.engine.providers.gemini.signatures import UNSIGNED, HandedBack
 
+_NOT_SENT = ("name", "audio", "function_call")
 _SAYS_RESULT = frozenset({"output", "error"})
 
 
@@ -39,6 +40,9 @@ class Contents:
             raise invalid("a message is an object", pointer)
         refuse_cache_control(message, pointer)
         role = str(message.get("role"))
+        for field in _NOT_SENT:
+            if message.get(field) and (field, role) != ("name", "tool"):
+                raise unsupported(f"gemini has no {field} in a message", f"{pointer}/{field}")
         if role in {"system", "developer"}:
             self.system += _texts(message.get("content"), pointer)
         elif role == "user":
@@ -61,8 +65,6 @@ class Contents:
 
     def _said(self, message: Mapping[str, Any], pointer: str) -> list[Part]:
         """What the model said: its text, its calls, and what only Gemini understands. What it thought is not told again."""
-        if message.get("function_call"):
-            raise unsupported("gemini has tool_calls, no function_call", f"{pointer}/function_call")
         back = HandedBack(message, pointer)
         content = message.get("content")
         parts = back.signed_text(content) if isinstance(content, str) else _parts(content, pointer)
