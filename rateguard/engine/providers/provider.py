@@ -22,7 +22,7 @@ from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.engine.providers.patience import Patience, patient
 from rateguard.engine.providers.probe import Probe
 from rateguard.engine.readings import Reading
-from rateguard.engine.tokens import count_input_async, count_text
+from rateguard.engine.tokens import count_input_async, count_output
 
 
 class Reader(Protocol):
@@ -198,6 +198,6 @@ async def usage_of(answer: Answer, target: Target, request: Request, *, is_parti
     model = target.upstream_model
     if answer.usage is not None and not is_partial:
         return answer.usage
-    told = answer.usage or Usage(input_tokens=await count_input_async(request.body, model))
-    output_tokens = max(told.output_tokens, count_text(answer.text, model))
+    told = answer.usage or Usage(input_tokens=await count_input_async(request.body, model, target.provider))
+    output_tokens = max(told.output_tokens, count_output(answer.text, model, target.provider))
     return dataclasses.replace(told, output_tokens=output_tokens, estimated=True)
