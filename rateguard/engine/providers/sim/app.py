@@ -80,7 +80,7 @@ class SimApp:
     async def _admit(self, exchange: Exchange, voice: Voice, asked: Asked, raw: bytes) -> None:
         """Count the request; refuse it by a fault or by a limit; or accept it."""
         state, model = self._state, asked.model
-        input_tokens = await count_input_async(asked.countable, model)
+        input_tokens = await count_input_async(asked.countable, voice.counts_as or model)
         exchange.count()
         if asked.place.kind is Kind.COUNT:
             await exchange.reply(200, *voice.counted(asked, input_tokens))

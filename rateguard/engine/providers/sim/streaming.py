@@ -27,7 +27,7 @@ class Stream:
         """Send it, until it is over, its caller leaves or a fault ends it."""
         call, exchange = self._call, self._call.exchange
         await call.until(0)
-        await exchange.start(200, [*call.voice.stream_headers, *call.headers])
+        await exchange.start(200, [*call.voice.stream_headers(call.words), *call.headers])
         if self._comments:
             await exchange.write(COMMENT)
         number = 0

@@ -29,6 +29,8 @@ class Voice(abc.ABC):
     """One dialect. provider: whose limits and bill it speaks for; dialects of one provider share them."""
 
     provider: ClassVar[str]
+    counts_as = ""
+    """The model whose tokens are counted; "": the one that was asked. Vendors' own are not public, and not what a caller's estimate is."""
     dimensions = 1_536
     """Of an embedding whose request names none."""
 
@@ -86,9 +88,8 @@ class Voice(abc.ABC):
     def whole(self, words: Words) -> tuple[Headers, bytes]:
         """A whole answer."""
 
-    @property
     @abc.abstractmethod
-    def stream_headers(self) -> Headers:
+    def stream_headers(self, words: Words) -> Headers:
         """The headers of a stream."""
 
     @abc.abstractmethod

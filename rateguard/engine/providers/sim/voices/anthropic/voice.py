@@ -22,6 +22,7 @@ class AnthropicVoice(Voice):
     """Anthropic."""
 
     provider = "anthropic"
+    counts_as = "gpt-4o"
 
     def identity(self, request_id: str, processing_ms: int, date: bytes) -> Headers:
         """The headers that every answer has."""
@@ -63,8 +64,7 @@ class AnthropicVoice(Voice):
         """A message."""
         return [JSON], answer.message(words)
 
-    @property
-    def stream_headers(self) -> Headers:
+    def stream_headers(self, words: Words) -> Headers:
         """Server-sent events."""
         return [EVENTS, NO_CACHE]
 

@@ -26,6 +26,7 @@ class BedrockVoice(Voice):
     """Amazon Bedrock."""
 
     provider = "bedrock"
+    counts_as = "gpt-4o"
     dimensions = 1_024
 
     def find(self, path: str) -> Place | None:
@@ -96,8 +97,7 @@ class BedrockVoice(Voice):
             return [JSON, _input_tokens(words)], claude.message(words)
         return [JSON], answer.conversation(words)
 
-    @property
-    def stream_headers(self) -> Headers:
+    def stream_headers(self, words: Words) -> Headers:
         """Frames."""
         return [_FRAMES]
 

@@ -69,8 +69,7 @@ class OpenAIVoice(Voice):
             return [JSON], orjson.dumps(responses.response(words))
         return [JSON], orjson.dumps(answer.chat_completion(words))
 
-    @property
-    def stream_headers(self) -> Headers:
+    def stream_headers(self, words: Words) -> Headers:
         """Server-sent events."""
         return [EVENTS, NO_CACHE]
 
