@@ -39,12 +39,17 @@ def service() -> botocore.model.ServiceModel:
     return botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2"))
 
 
+def validated(operation: str, parameters: dict[str, Any]) -> Any:
+    """botocore's report on the parameters of one of the service's operations."""
+    shape = service().operation_model(operation).input_shape
+    return botocore.validate.ParamValidator().validate(parameters, shape)
+
+
 def sent(target: Target, request: Request) -> dict[str, Any]:
     """The body as it goes out, which AWS's own model of Converse must know in every field."""
     PROVIDER.check(target, request)
     written = orjson.loads(PROVIDER.write(target, request, is_streamed=False).body)
-    shape = service().operation_model("Converse").input_shape
-    report = botocore.validate.ParamValidator().validate({"modelId": target.upstream_model, **written}, shape)
+    report = validated("Converse", {"modelId": target.upstream_model, **written})
     assert not report.has_errors(), report.generate_report()
     return written
 

@@ -162,6 +162,8 @@ REFUSALS = {
     "calls without their tools": (NOVA, {"messages": HISTORY}, "/tools"),
     "to forget tools": (NOVA, {"messages": HISTORY, "tools": [WEATHER], "tool_choice": "none"}, "/tool_choice"),
     "JSON by a tool beside tools": (NOVA, {"tools": [WEATHER], "response_format": {"type": "json_object"}}, "/response_format"),
+    "a stop that is none": (NOVA, {"stop": ["a", ""]}, "/stop"),
+    "a stop of white space": (OPUS_4_7, {"stop": "\n"}, "/stop"),
     "a tier": (NOVA, {"service_tier": "scale"}, "/service_tier"),
     "metadata that AWS does not take": (NOVA, {"metadata": {"a": "ä"}}, "/metadata/a"),
     "more metadata than AWS takes": (NOVA, {"metadata": {str(n): "" for n in range(16)}, "user": "ann"}, "/metadata"),
@@ -320,6 +322,13 @@ def test_a_schema_goes_where_the_model_has_schemas():
     told = written["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
     assert (told["name"], orjson.loads(told["schema"])) == ("answer", SCHEMA["schema"])
     assert "toolChoice" not in written["toolConfig"]
+
+
+def test_a_text_with_its_sources_is_a_text():
+    cited = {"citationsContent": {"content": [{"text": "72 "}, {"text": "clips"}], "citations": []}}
+    raw = orjson.dumps({"output": {"message": {"role": "assistant", "content": [cited]}}, "stopReason": "end_turn"})
+    answer = PROVIDER.read(SPEECH.target, chat(), Reply(200, {}, raw, 0.0, 0.0))
+    assert orjson.loads(answer.body)["choices"][0]["message"]["content"] == answer.text == "72 clips"
 
 
 @pytest.mark.parametrize("word", ["malformed_tool_use", "model_context_window_exceeded", "something_new"])

@@ -13,8 +13,8 @@ from rateguard.engine.providers.base import Endpoint, Request, Target
 from rateguard.engine.providers.bedrock.limits import admission_of
 from rateguard.engine.providers.bedrock.models import base_id
 from rateguard.engine.providers.http import Reply
-from tests.dialects.cases import PIXEL
-from tests.dialects.converse import NOVA, OPUS_4_7, PROVIDER, SONNET_3_7, at, chat, refused, sent
+from tests.dialects.cases import PIXEL, WEATHER
+from tests.dialects.converse import NOVA, OPUS_4_7, PROVIDER, SONNET_3_7, at, chat, refused, sent, validated
 
 TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-multilingual-v3"
 
@@ -75,6 +75,19 @@ def test_embeddings_that_cannot_be_had_are_refused(model: str, fields: dict[str,
 
 
 # ---- models and limits
+
+
+def test_tokens_are_counted_on_demand_without_what_is_no_input():
+    wire = PROVIDER.write_count(at(SONNET_3_7), chat(tools=[WEATHER], top_k=5, temperature=0))
+    asked = orjson.loads(wire.body)
+    report = validated("CountTokens", {"modelId": SONNET_3_7, **asked})
+    assert not report.has_errors(), report.generate_report()
+    assert wire.url.endswith("/count-tokens")
+    assert list(asked["input"]["converse"]) == ["messages", "system", "toolConfig", "additionalModelRequestFields"]
+    assert PROVIDER.read_count(Reply(200, {}, b'{"inputTokens":12}', 0.0, 0.0)) == 12
+    for body in (b"{}", b'{"inputTokens":-1}', b'{"inputTokens":true}', b"x"):
+        with pytest.raises(ProviderError):
+            PROVIDER.read_count(Reply(200, {}, body, 0.0, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
 from rateguard.engine.providers.admissions import ADMISSIONS
 from rateguard.engine.providers.base import Answer, Endpoint, Request, Target, Wire
+from rateguard.engine.providers.bedrock import count
 from rateguard.engine.providers.bedrock.answer import read
 from rateguard.engine.providers.bedrock.embedding import can_embed
 from rateguard.engine.providers.bedrock.endpoint import is_of_aws, region_of
@@ -76,6 +77,14 @@ class BedrockProvider(Provider):
         """Its list of models, where its base URL is AWS's own. May wait for credentials of this machine's."""
         url = url_of_models(target)
         return probe_with(parse_secret(target.api_key) or self._machine.now(_profile(target)), target, url) if url else None
+
+    def write_count(self, target: Target, request: Request) -> Wire:
+        """The question how many tokens a chat's input has, not signed yet."""
+        return count.write_count(target, request)
+
+    def read_count(self, reply: Reply) -> int:
+        """How many."""
+        return count.read_count(reply)
 
     async def authorize(self, target: Target, wire: Wire) -> Wire:
         """Signed with the account's keys, with its API key, or with what this machine itself has."""
