@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
@@ -52,10 +53,18 @@ def find_key(secret: str) -> ApiKey | None:
     return _IN_FORCE.one(digest=digest_of(secret))
 
 
-def _in_force(digest: str) -> QuerySet[ApiKey]:
+def in_force_among(keys: Collection[int]) -> set[int]:
+    """Those of these keys, by their ids, that are neither expired nor revoked, nor of a paused tenant."""
+    return set(_fresh().filter(pk__in=keys).values_list("pk", flat=True))
+
+
+def _fresh() -> QuerySet[ApiKey]:
     is_fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
-    keys = ApiKey.objects.select_related("tenant").filter(is_fresh, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
-    return keys.filter(Q(digest=digest) | Q(previous_digest=digest, previous_expires_at__gt=Now()))
+    return ApiKey.objects.filter(is_fresh, revoked_at__isnull=True, tenant__status=TenantStatus.ACTIVE)
+
+
+def _in_force(digest: str) -> QuerySet[ApiKey]:
+    return _fresh().select_related("tenant").filter(Q(digest=digest) | Q(previous_digest=digest, previous_expires_at__gt=Now()))
 
 
 _IN_FORCE = Compiled(ApiKey, _in_force, digest=(ApiKey._meta.get_field("digest"), "a digest"))  # noqa: SLF001 - Django's public name for it

@@ -7,6 +7,7 @@ import pytest
 from celery.exceptions import TimeoutError  # noqa: A004 -- what `events()` raises
 
 from rateguard import complete
+from rateguard.api import still_in_force
 from rateguard.api.jobs import events as door
 from rateguard.api.layers.one_thread import OneThread
 from rateguard.api.layers.waiting import waits
@@ -15,9 +16,10 @@ from rateguard.jobs.attempts import event_writer
 from rateguard.jobs.ends import event_stream
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.intake.submit import submit
-from tenants.keys import issue_key
+from tenants.keys import find_key, issue_key, revoke_key
 from tests.api import Api
 from tests.asgi import Caller
+from tests.beside import in_database
 from tests.eventreading import parts_of, voided
 from tests.following import follower  # noqa: F401
 from tests.line import MODEL, has_ended, wait_for
@@ -270,3 +272,20 @@ def test_a_stopped_redis_loses_no_answer_and_slows_no_call(line, station, key, m
     job = ended(stream_of(line))
     events = read_now(key, job)[1]
     assert (names_of(events), text_of(events)) == (["granted", "chunk", "usage", "succeeded"], answer_text(job))
+
+
+async def read_beside_a_revoked_key(other, key, job):
+    mine, others = Reader(key, job), Reader(other, job)
+    for reader in (mine, others):
+        await reader.until(lambda events: names_of(events) == ["queued"])
+    await in_database(lambda: revoke_key(find_key(key)))
+    await mine.done()
+    assert not others.is_done
+    await others.leave()
+
+
+def test_a_stream_ends_soon_when_its_key_is_revoked_and_no_other_does(line, key, monkeypatch):
+    monkeypatch.setattr(still_in_force, "LOOK_S", 0.05)
+    other = issue_key(line.acme, "other")[1]
+    asyncio.run(read_beside_a_revoked_key(other, key, line.submit()))
+    assert not still_in_force._watched.listening

@@ -15,6 +15,7 @@ from django.urls import reverse
 from rest_framework.request import Request
 
 from rateguard.api.layers.waiting import Held, hand_over
+from rateguard.api.still_in_force import watched
 from rateguard.jobs.ends.event_watch import Watch, hub
 from rateguard.jobs.ends.events.ids import EventId
 from rateguard.jobs.ends.events.known import known
@@ -52,7 +53,7 @@ def events_answer(request: Request, job: Job) -> HttpResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **({OVER: "true"} if is_over else {})}
     response = HttpResponse(f"retry: {RETRY_MS}\n\n{told}", content_type=CONTENT_TYPE, headers=headers)
     if not is_over and request.method != "HEAD":
-        hand_over(request, _Following(job.pk, reading))
+        hand_over(request, _Following(job.pk, reading, request.auth.key.pk))
     return response
 
 
@@ -61,10 +62,11 @@ def _text(events: Iterable[Event]) -> str:
 
 
 class _Following:
-    """Tells what comes, until the job's end, until the reader leaves or is too slow, or the process ends."""
+    """Tells what comes, until the job's end, until the reader leaves, is too slow or may not see it any more, or the process ends."""
 
-    def __init__(self, job_id: uuid.UUID, reading: Reading) -> None:
+    def __init__(self, job_id: uuid.UUID, reading: Reading, key_id: int) -> None:
         self._job_id = job_id
+        self._key_id = key_id
         self._reading = reading
         self._read_to = reading.told
 
@@ -77,7 +79,8 @@ class _Following:
         leaving.add_done_callback(lambda _: woken.set())
         try:
             await _send(held, held.first.body.decode())
-            with hub().watching(self._job_id, lambda: loop.call_soon_threadsafe(woken.set)) as watch:
+            watching = hub().watching(self._job_id, lambda: loop.call_soon_threadsafe(woken.set))
+            with watching as watch, watched(self._key_id, leaving.cancel):
                 while not leaving.done() and not await self._tell(held, watch, woken):
                     pass
         except TimeoutError:
