@@ -117,7 +117,7 @@ def _embedded(place: Place, body: Mapping[str, Any]) -> list[Any]:
 def _embedding(place: Place, body: dict[str, Any]) -> Asked:
     asked = _embedded(place, body)
     texts = [str(one["content"]) if place.form == places.PREDICT else _text(one["content"]) for one in asked]
-    config = body.get("parameters") or body.get("embedContentConfig") or asked[0]
+    config = body.get("parameters") or asked[0].get("embedContentConfig") or asked[0]
     size = int(config.get("outputDimensionality") or asked[0].get("outputDimensionality") or 0)
     return Asked(place, place.model, body, {"input": texts}, 0, texts=[text.encode() for text in texts], dimensions=size)
 
