@@ -88,12 +88,14 @@ def _start() -> None:
     """Open this process's line to the gate, and load what the first request would wait for: it takes seconds where the machine is busy."""
     from django.urls import get_resolver  # noqa: PLC0415 -- Django is ready only now
 
+    from rateguard.api.layers.prompt import stay_prompt  # noqa: PLC0415 -- as above
     from rateguard.engine.encodings import O200K, get_encoding  # noqa: PLC0415 -- as above
     from rateguard.jobs.line.pump import process_pump  # noqa: PLC0415 -- as above
 
     process_pump()
     get_resolver().url_patterns  # noqa: B018 -- reading it imports every view
     get_encoding(O200K)
+    stay_prompt()
 
 
 def _stop() -> None:

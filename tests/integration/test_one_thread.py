@@ -1,6 +1,8 @@
 """Django in ASGI with few threads: what it answers, on which threads, and what a request leaves behind."""
 
 import asyncio
+import gc
+import sys
 import threading
 import time
 
@@ -13,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from structlog.contextvars import get_contextvars
 
 from rateguard.api.layers.one_thread import OneThread
+from rateguard.api.layers.prompt import stay_prompt
 from tests.asgi import Caller
 
 at_work, seen = [], []
@@ -55,6 +58,17 @@ async def test_a_few_threads_serve_all_and_each_request_has_its_own_name_in_the_
     assert len({thread for _, thread, _ in seen}) == 2
     assert {request_id for _, _, request_id in seen} == {f"r{number}" for number in range(6)}
     assert "request_id" not in get_contextvars()
+
+
+def test_a_process_that_has_started_takes_short_turns_and_looks_no_more_through_what_stays():
+    turn_s = sys.getswitchinterval()
+    try:
+        stay_prompt()
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+        assert gc.get_freeze_count() > 50_000
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(turn_s)
 
 
 async def test_coroutines_streams_and_refusals_are_answered_too(django):
