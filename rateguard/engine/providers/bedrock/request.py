@@ -115,9 +115,10 @@ def _refuse_unknown(asked: Mapping[str, Any]) -> None:
 def _inference(asked: Mapping[str, Any], model: Model) -> Block:
     """`inferenceConfig`. A temperature of 0 is one."""
     config: Block = {}
-    most = asked.get("max_completion_tokens")
-    most = asked.get("max_tokens") if most is None else most
-    if most is not None:
+    field = "max_tokens" if asked.get("max_completion_tokens") is None else "max_completion_tokens"
+    if (most := asked.get(field)) is not None:
+        if not isinstance(most, int) or most < 1:
+            raise malformed(f"{field} is a number of tokens, at least 1", f"/{field}")
         config["maxTokens"] = most
     for field, name in (("temperature", "temperature"), ("top_p", "topP")):
         value = asked.get(field)
@@ -150,15 +151,20 @@ def _top_k(asked: Mapping[str, Any], model: Model) -> Block:
 
 def _tier(asked: Mapping[str, Any]) -> str | None:
     tier = asked.get("service_tier")
-    if tier is not None and tier not in _TIERS:
+    if tier is None:
+        return None
+    if not isinstance(tier, str) or tier not in _TIERS:
         raise unsupported(f"bedrock's service tiers are {', '.join(_TIERS)}", "/service_tier")
-    return None if tier is None else _TIERS[tier]
+    return _TIERS[tier]
 
 
 def _labels(asked: Mapping[str, Any], attempt_id: str) -> dict[str, str]:
     """The caller's metadata and who it is for, with the attempt's id where there is room. Raises InvalidRequest."""
     labels: dict[str, str] = {}
-    for name, value in (asked.get("metadata") or {}).items():
+    metadata = asked.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise malformed("metadata is an object of words", "/metadata")
+    for name, value in metadata.items():
         if not (isinstance(value, str) and _LABEL.match(name) and (not value or _LABEL.match(value))):
             raise unsupported(
                 "bedrock takes letters, digits, spaces and : _ @ $ # = / + , . - in metadata, at most 256 of them", f"/metadata/{name}"

@@ -95,7 +95,7 @@ class ConverseReader:
         delta = event["delta"]
         text = delta.get("text")
         if text is not None:
-            self._whole.texts.append(text)
+            self._whole.texts.append(_text(text))
             yield self._chunk({"content": text}, text)
         elif "toolUse" in delta:
             yield from self._tool_input(event["contentBlockIndex"], delta["toolUse"].get("input") or "")
@@ -104,7 +104,7 @@ class ConverseReader:
 
     def _tool_input(self, number: int, piece: str) -> Iterator[Chunk]:
         block = self._blocks[number]
-        if not piece:
+        if not _text(piece):
             return
         if block.is_answer:
             self._whole.texts.append(piece)
@@ -115,11 +115,11 @@ class ConverseReader:
 
     def _reasoning(self, number: int, delta: Mapping[str, Any]) -> Iterator[Chunk]:
         block = self._blocks.setdefault(number, _Open(is_reasoning=True))
-        block.signature += delta.get("signature") or ""
-        block.redacted += delta.get("redactedContent") or ""
+        block.signature += _text(delta.get("signature") or "")
+        block.redacted += _text(delta.get("redactedContent") or "")
         text = delta.get("text")
         if text:
-            block.inputs.append(text)
+            block.inputs.append(_text(text))
             self._whole.reasoning.append(text)
             yield self._chunk({"reasoning_content": text})
 
@@ -155,6 +155,12 @@ class ConverseReader:
 
     def _chunk(self, delta: Mapping[str, Any], text: str = "", *, has_content: bool = True) -> Chunk:
         return Chunk(self._delta + orjson.dumps(delta) + b',"logprobs":null,"finish_reason":null}]}', text, has_content)
+
+
+def _text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError
+    return text
 
 
 class _Open:

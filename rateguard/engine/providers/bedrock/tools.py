@@ -49,6 +49,8 @@ def tool_config(body: Mapping[str, Any], model: Model, *, has_tool_blocks: bool)
         return None
     if choice == "none":
         raise unsupported("bedrock cannot keep a model from tools that it has called before", "/tool_choice")
+    if not isinstance(tools, list):
+        raise malformed("tools is a list", "/tools")
     written: list[Block] = []
     for number, tool in enumerate(tools):
         written += _tool(tool, f"/tools/{number}", model)
@@ -73,7 +75,7 @@ def _format_of(body: Mapping[str, Any]) -> str:
     if said is None:
         return "text"
     kind = said.get("type") if isinstance(said, Mapping) else None
-    if kind not in {"text", "json_object", "json_schema"}:
+    if kind not in ("text", "json_object", "json_schema"):  # no set: it may be of a kind that none takes
         raise malformed("a response_format is of type text, json_object or json_schema", "/response_format")
     return str(kind)
 
