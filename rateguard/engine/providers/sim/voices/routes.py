@@ -51,7 +51,7 @@ def _find_by_path(exchange: Exchange) -> tuple[Voice, Place | None]:
         return AZURE, AZURE.find(path)
     if path.startswith(("/model/", "/foundation-models")):
         return BEDROCK, BEDROCK.find(path)
-    if path == places.TOKEN or "/projects/" in path:
+    if path == places.TOKEN or "/projects/" in path or "/publishers/" in path:
         place = VERTEX.find(path)
         return (VERTEX_CLAUDE if place and place.form == places.CLAUDE else VERTEX), place
     if ":" in path or path.startswith("/v1beta/") or exchange.header(b"x-goog-api-key"):

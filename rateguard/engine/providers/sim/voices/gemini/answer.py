@@ -154,3 +154,8 @@ def models(names: Iterable[str]) -> bytes:
         for name in names
     ]
     return orjson.dumps({"models": found})
+
+
+def published(names: Iterable[str]) -> bytes:
+    """The list of models on Vertex."""
+    return orjson.dumps({"publisherModels": [{"name": f"publishers/google/models/{name}", "versionId": "001"} for name in names]})

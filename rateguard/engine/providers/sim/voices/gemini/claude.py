@@ -24,7 +24,7 @@ class VertexClaudeVoice(AnthropicVoice):
         if body is None:
             raise Refused(invalid("The request body is not valid JSON", exchange.request_id))
         version = _VERSIONS.get(str(body.get("anthropic_version")), "")
-        body = {**body, "model": place.model, "stream": place.is_streamed}
+        body = {**body, "model": place.model or body.get("model"), "stream": place.is_streamed}
         text = request.complaint(place, body, version).replace("anthropic-version: header is required", "anthropic_version: Field required")
         if text:
             raise Refused(invalid(text, exchange.request_id))

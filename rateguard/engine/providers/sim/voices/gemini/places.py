@@ -19,7 +19,10 @@ _VERBS = {
 }
 _ONLY_VERTEX = frozenset({"predict", "rawPredict", "streamRawPredict"})
 _GEMINI = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):(\w+)")
-_VERTEX = re.compile(r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/(google|anthropic)/models/([^/:]+):(\w+)")
+_VERTEX = re.compile(r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/(google|anthropic)/models/([^/:]+):(\w+)")
+_VERTEX_LIST = re.compile(r"/v1(?:beta1)?/publishers/google/models")
+COUNTING = "count-tokens"
+"""What stands for a model where Claude's tokens are counted; the body names it."""
 TOKEN = "/token"  # noqa: S105 - an address
 
 
@@ -35,10 +38,14 @@ def of_vertex(path: str) -> Place | None:
     """An address of Vertex AI; `/token` stands for Google's OAuth server."""
     if path == TOKEN:
         return Place(Kind.TOKEN)
+    if _VERTEX_LIST.fullmatch(path):
+        return Place(Kind.MODELS)
     found = _VERTEX.fullmatch(path)
     if found is None or found[3] not in _VERBS:
         return None
     place = _placed(found[3], found[2])
+    if place.form == CLAUDE and place.model == COUNTING:
+        place = Place(Kind.COUNT, form=CLAUDE)
     return place if (place.form == CLAUDE) == (found[1] == "anthropic") else None
 
 

@@ -19,12 +19,13 @@ def complaint(place: Place, body: Mapping[str, Any]) -> str:
     """What is wrong with a request, in Google's words; "" for nothing."""
     if place.kind is Kind.EMBEDDINGS:
         return "" if _embedded(place, body) else "* EmbedContentRequest.content: contents is not specified"
-    contents = (body.get("generateContentRequest") or body).get("contents")
+    body = _camel(body.get("generateContentRequest") or body)
+    contents = body.get("contents")
     if not isinstance(contents, list) or not contents:
         return "* GenerateContentRequest.contents: contents is not specified"
     if any(one.get("role", "user") not in {"user", "model", "function"} for one in contents):
         return "Please use a valid role: user, model."
-    if (body.get("generationConfig") or {}).get("maxOutputTokens", 1) < 1:
+    if _camel(body.get("generationConfig")).get("maxOutputTokens", 1) < 1:
         return "max_output_tokens must be positive."
     return ""
 
@@ -33,8 +34,8 @@ def parse(place: Place, body: dict[str, Any], *, is_sse: bool) -> Asked:
     """A request that nothing is wrong with. is_sse: `alt=sse` was asked for."""
     if place.kind is Kind.EMBEDDINGS:
         return _embedding(place, body)
-    body = body.get("generateContentRequest") or body
-    config = body.get("generationConfig") or {}
+    body = _camel(body.get("generateContentRequest") or body)
+    config = _camel(body.get("generationConfig"))
     tools, must_call = _tools(body)
     is_json = config.get("responseMimeType") == "application/json"
     return Asked(
@@ -52,14 +53,18 @@ def parse(place: Place, body: dict[str, Any], *, is_sse: bool) -> Asked:
     )
 
 
+def _camel(value: Any) -> dict[str, Any]:
+    """An object with its names in camel case: Google takes snake case too, and its own client mixes both in one body."""
+    return {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): one for name, one in (value or {}).items()}
+
+
 def thinking(body: Mapping[str, Any]) -> dict[str, Any]:
-    """How it is to think, names in camel case: Google takes snake case too, and its own client sends it here."""
-    config = (body.get("generationConfig") or {}).get("thinkingConfig") or {}
-    return {re.sub(r"_(\w)", lambda found: found[1].upper(), name): value for name, value in config.items()}
+    """How it is to think."""
+    return _camel(_camel(body.get("generationConfig")).get("thinkingConfig"))
 
 
 def _functions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [one for tool in dicts(body.get("tools")) for one in dicts(tool.get("functionDeclarations"))]
+    return [_camel(one) for tool in dicts(body.get("tools")) for one in dicts(_camel(tool).get("functionDeclarations"))]
 
 
 def _schema(one: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,7 +73,7 @@ def _schema(one: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tools(body: Mapping[str, Any]) -> tuple[tuple[Tool, ...], bool]:
-    choice = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
+    choice = _camel(_camel(body.get("toolConfig")).get("functionCallingConfig"))
     if choice.get("mode") == "NONE":
         return (), False
     names = choice.get("allowedFunctionNames")
@@ -117,9 +122,9 @@ def _embedded(place: Place, body: Mapping[str, Any]) -> list[Any]:
 def _embedding(place: Place, body: dict[str, Any]) -> Asked:
     asked = _embedded(place, body)
     texts = [str(one["content"]) if place.form == places.PREDICT else _text(one["content"]) for one in asked]
-    config = body.get("parameters") or asked[0].get("embedContentConfig") or asked[0]
-    size = int(config.get("outputDimensionality") or asked[0].get("outputDimensionality") or 0)
-    return Asked(place, place.model, body, {"input": texts}, 0, texts=[text.encode() for text in texts], dimensions=size)
+    said = [body.get("parameters"), body.get("embedContentConfig"), asked[0].get("embedContentConfig"), asked[0]]
+    size = next((size for one in said if (size := _camel(one).get("outputDimensionality"))), 0)
+    return Asked(place, place.model, body, {"input": texts}, 0, texts=[text.encode() for text in texts], dimensions=int(size))
 
 
 def _text(content: Mapping[str, Any]) -> str:

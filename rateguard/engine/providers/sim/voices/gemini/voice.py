@@ -115,6 +115,10 @@ class VertexVoice(GeminiVoice):
         """`/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:{verb}`, or /token."""
         return places.of_vertex(path)
 
+    def models(self, names: Sequence[str], created: int) -> tuple[Headers, bytes]:
+        """One page with all models of Google's."""
+        return [JSON], answer.published(names)
+
     def token(self, raw: bytes) -> tuple[Headers, bytes]:
         """A token for whoever the assertion names: its key here is `ya29.` and that name. Nothing is verified."""
         try:
