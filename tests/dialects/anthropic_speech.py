@@ -86,6 +86,12 @@ class AnthropicSpeech:
             "account_key": Wrong(503, error_of("api_error", code="cmek_key_unreachable"), limited, cools="account"),
             "html": Wrong(502, b"<html>Bad gateway</html>", ErrorKind.SERVER, {"content-type": "text/html"}),
             "empty": Wrong(529, b"", ErrorKind.OVERLOADED),
+            "empty_429": Wrong(429, b"", limited, {"retry-after": "1"}, 1_000, "deployment"),
+            "empty_402": Wrong(402, b"{}", spent, cools="account"),
+            "empty_403": Wrong(403, b"[]", ErrorKind.AUTH),
+            "empty_404": Wrong(404, b'{"error": "not here"}', ErrorKind.NOT_FOUND),
+            "empty_503": Wrong(503, b"busy", ErrorKind.OVERLOADED),
+            "empty_400": Wrong(400, b"", ErrorKind.BAD_REQUEST),
         }
 
     def errors_in_stream(self) -> Mapping[str, tuple[bytes, ErrorKind]]:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rateguard.engine.errors import ConfigurationError, InvalidRequest, ProviderError
+from rateguard.engine.errors import ConfigurationError, ErrorKind, InvalidRequest, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.anthropic.adapter import AnthropicProvider
 from rateguard.engine.providers.anthropic.request import write_body
@@ -101,6 +101,10 @@ def test_zero_stays_zero_and_each_setting_has_its_own_name():
         ({"reasoning_effort": "high", "temperature": 0}, "/temperature"),
         ({"reasoning_effort": "high", "top_k": 5}, "/top_k"),
         ({"reasoning_effort": "enormous"}, "/reasoning_effort"),
+        ({"reasoning_effort": "low", "thinking": {"type": "adaptive"}}, "/thinking"),
+        ({"thinking": "adaptive"}, "/thinking"),
+        ({"messages": {"role": "user"}}, "/messages"),
+        ({"service_tier": ["auto"]}, "/service_tier"),
     ],
 )
 def test_what_cannot_be_said_is_refused_by_its_field(fields, pointer):
@@ -177,6 +181,16 @@ def test_an_account_may_know_better_what_its_model_can():
 def test_effort_is_said_as_the_family_takes_it(model, effort, thinking, told):
     written = sent(model, reasoning_effort=effort, max_tokens=32_000)
     assert (written.get("thinking", {}).get("type"), written.get("output_config")) == (thinking, told)
+
+
+def test_a_model_goes_on_from_what_it_is_said_to_have_said_but_not_from_white_space():
+    def said(text: str) -> dict[str, Any]:
+        return {"messages": [*MESSAGES, {"role": "assistant", "content": text}], "max_tokens": 4_000}
+
+    assert sent(BUDGET, **said("She sold"))["messages"][-1]["content"] == [{"type": "text", "text": "She sold"}]
+    assert refusal(BUDGET, **said("She sold ")).pointer == "/messages"
+    assert refusal(BUDGET, **said("She sold"), reasoning_effort="low").pointer == "/reasoning_effort"
+    assert refusal(MIDDLE, **said("She sold")).pointer == "/messages/2"
 
 
 def test_a_budget_of_thinking_lies_within_max_tokens():
@@ -400,11 +414,12 @@ def test_an_exact_count_is_asked_without_what_does_not_count():
 
 
 def test_a_whole_body_where_a_stream_was_asked_for_is_an_error():
-    for told in (error_of("overloaded_error"), orjson.dumps({"type": "message"}), b"<html>"):
+    overloaded = error_of("overloaded_error")
+    for told, kind in ((overloaded, ErrorKind.OVERLOADED), (b'{"type":"message"}', ErrorKind.SERVER), (b"<html>", ErrorKind.SERVER)):
         reader = provider().reader(target(), chat(stream=True), {"content-type": "application/json"})
         with pytest.raises(ProviderError) as raised:
             [*reader.feed(told), *reader.finish()]
-        assert raised.value.may_be_billed
+        assert (raised.value.kind, raised.value.may_be_billed) == (kind, True)
 
 
 def test_it_is_asked_for_its_models_where_that_costs_nothing():
