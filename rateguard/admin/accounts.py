@@ -32,6 +32,7 @@ from tenants.models import Deployment, PauseKind, ProviderAccount, Tenant
 
 PATIENCE_S = 5.0
 MOST_NAMED = 8
+OPTIONS = 'What else its provider has to know, as its page in the docs says: {"api_version": "2024-10-21"}. No secrets.'
 TEST = Deed("test", "Test the connection", "do_test")
 
 
@@ -48,13 +49,14 @@ class AccountForm(ChangeForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text="The provider's API key. It is stored encrypted and never shown.",
     )
+    options = forms.JSONField(required=False, help_text=OPTIONS)
 
     def prepare(self) -> None:
         """As the account is, but its credentials."""
         access = reach_of(self.request)
         self.initial.pop("credentials", None)
         if self.instance.pk:
-            for name in {"name", "provider", "base_url"} & set(self.fields):
+            for name in {"name", "provider", "base_url", "options"} & set(self.fields):
                 self.initial[name] = getattr(self.instance, name)
             if "credentials" in self.fields:
                 kept = "Some are stored." if self.instance.credentials else "None are stored."
@@ -82,7 +84,7 @@ class AccountAdmin(VerbAdmin, DoingAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Whose it is stays."""
-        return ("name", "whose" if obj else "tenant", "provider", "base_url", "credentials")
+        return ("name", "whose" if obj else "tenant", "provider", "base_url", "credentials", "options")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """As above."""
@@ -96,7 +98,7 @@ class AccountAdmin(VerbAdmin, DoingAdmin):
     def write(self, request: HttpRequest, form: Any, row: ProviderAccount | None) -> ProviderAccount:
         """Make or change an account; without new credentials the old ones stay."""
         given = form.cleaned_data
-        fields = {name: given[name] for name in ("name", "provider", "base_url")}
+        fields = {name: given[name] for name in ("name", "provider", "base_url")} | {"options": given["options"] or {}}
         if row is None:
             actor = actor_of(request, given["tenant"])
             return accounts.create_account(actor, **fields, credentials=given["credentials"], tenant=given["tenant"])
@@ -175,6 +177,7 @@ class DeploymentForm(ChangeForm):
         help_texts: ClassVar[dict[str, str]] = {
             "upstream_model": "As the provider calls it.",
             "is_enabled": "Out: it takes nothing new.",
+            "options": OPTIONS,
             **dict.fromkeys(deployments.BREAKER, "Empty: as the settings say."),
         }
         labels: ClassVar[dict[str, str]] = {
@@ -182,6 +185,10 @@ class DeploymentForm(ChangeForm):
             "is_enabled": "Takes work",
             **{name: name.removeprefix("breaker_").replace("_ms", " (ms)").replace("_", " ") for name in deployments.BREAKER},
         }
+
+    def clean_options(self) -> Any:
+        """Empty: none."""
+        return self.cleaned_data["options"] or {}
 
     def prepare(self) -> None:
         """The accounts within reach."""

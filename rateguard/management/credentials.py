@@ -20,15 +20,20 @@ def add_credentials(parser: CommandParser, *, is_required: bool) -> None:
     )
 
 
+def _read() -> str:
+    """One line, unseen where somebody types it; all of them where the first begins a JSON object, as a provider's file does."""
+    if sys.stdin.isatty():
+        return getpass.getpass("credentials: ")
+    first = sys.stdin.readline()
+    return first + sys.stdin.read() if first.lstrip().startswith("{") else first
+
+
 def credentials_of(options: dict[str, Any]) -> str | None:
     """The secret, None where none was named. Raises CommandError for a variable that is not set, and for an empty one."""
     source = options["credentials_from"]
     if source is None:
         return None
-    if source == "-":
-        text = getpass.getpass("credentials: ") if sys.stdin.isatty() else sys.stdin.readline()
-    else:
-        text = os.environ.get(source, "")
+    text = _read() if source == "-" else os.environ.get(source, "")
     if not text.strip():
         what = "standard input" if source == "-" else f"the variable {source}"
         raise CommandError(f"{what} holds no credentials: name a variable that does, or - for standard input")

@@ -6,9 +6,12 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from rateguard.providers import known, names
 from tenants.changes.actor import Actor
 from tenants.changes.named import check_name
+from tenants.changes.options import wrong_with_options
 from tenants.changes.problems import as_invalid
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
 from tenants.models import ProviderAccount, Tenant
@@ -16,13 +19,18 @@ from tenants.models import ProviderAccount, Tenant
 MOST_URL_CHARS = 255
 MOST_CREDENTIALS_CHARS = 10_000
 UNIT = ("provider", "base_url")
-FIELDS = ("name", *UNIT, "credentials")
+FIELDS = ("name", *UNIT, "credentials", "options")
+OF_THIS_MACHINE = frozenset({"bedrock", "litellm", "vertex"})
+"""With empty credentials these take what the machine has: its role, its profile, its environment. That is the operator's."""
+OPERATORS_ALONE = frozenset({"litellm"})
+"""Its package reads the machine's environment by itself."""
 
 _UNREADABLE = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 
 
 def _shown(row: ProviderAccount) -> dict[str, Any]:
-    return {"name": row.name, "provider": row.provider, "base_url": row.base_url, "tenant": row.tenant.name if row.tenant else None}
+    owner = row.tenant.name if row.tenant else None
+    return {"name": row.name, "provider": row.provider, "base_url": row.base_url, "tenant": owner, "options": row.options}
 
 
 KIND = Kind(
@@ -37,14 +45,22 @@ KIND = Kind(
 
 @in_one_transaction
 def create_account(
-    actor: Actor, *, name: str, provider: str, base_url: str, credentials: str, tenant: Tenant | None = None
+    actor: Actor,
+    *,
+    name: str,
+    provider: str,
+    base_url: str,
+    credentials: str,
+    tenant: Tenant | None = None,
+    options: dict[str, Any] | None = None,
 ) -> ProviderAccount:
     """A new account, of all tenants or of one. Raises InvalidRequest, NotAllowed."""
     actor.check_of(None if tenant is None else tenant.pk, KIND.name)
     check_name(name)
-    _check(actor, {"provider": provider, "base_url": base_url, "credentials": credentials})
+    _check(actor, {"provider": provider, "base_url": base_url, "credentials": credentials, "options": options or {}})
+    _check_whose(provider, bool(credentials), is_tenants=tenant is not None)
     owner = None if tenant is None else fresh(tenant, "tenant")
-    row = ProviderAccount(name=name, provider=provider, base_url=base_url, credentials=credentials, tenant=owner)
+    row = ProviderAccount(name=name, provider=provider, base_url=base_url, credentials=credentials, tenant=owner, options=options or {})
     return insert(actor, KIND, row, secrets=("credentials",) if credentials else ())
 
 
@@ -55,6 +71,8 @@ def change_account(actor: Actor, account: ProviderAccount, **fields: Any) -> Pro
     actor.check_of(row.tenant_id, KIND.name)
     check_name(fields.get("name"))
     _check(actor, fields)
+    has_credentials = bool(fields.get("credentials", row.credentials))
+    _check_whose(fields.get("provider", row.provider), has_credentials, is_tenants=row.tenant_id is not None)
     moved = [name for name in UNIT if name in fields and fields[name] != getattr(row, name)]
     if moved and "credentials" not in fields:
         raise as_invalid(
@@ -78,9 +96,19 @@ def _check(actor: Actor, fields: dict[str, Any]) -> None:
     if "base_url" in fields and (said := _wrong_with(fields["base_url"], is_shared=actor.is_operator)):
         wrong.append(("base_url", said))
     if "credentials" in fields and not _is_sendable(fields["credentials"]):
-        wrong.append(("credentials", f"credentials are at most {MOST_CREDENTIALS_CHARS} visible ASCII characters"))
+        wrong.append(("credentials", f"credentials are at most {MOST_CREDENTIALS_CHARS} visible ASCII characters, or a JSON object"))
+    if "options" in fields and (said := wrong_with_options(fields["options"])):
+        wrong.append(("options", said))
     if wrong:
         raise as_invalid(wrong)
+
+
+def _check_whose(provider: str, has_credentials: bool, *, is_tenants: bool) -> None:
+    """A tenant's account pays with the tenant's own credentials, never with those of the machine. Raises InvalidRequest."""
+    if is_tenants and provider in OPERATORS_ALONE:
+        raise as_invalid([("provider", f"{provider} reads this machine's own settings: an account of all tenants alone may have it")])
+    if is_tenants and provider in OF_THIS_MACHINE and not has_credentials:
+        raise as_invalid([("credentials", f"without credentials {provider} takes this machine's own: a tenant's account needs its own")])
 
 
 def _wrong_with(url: object, *, is_shared: bool) -> str:
@@ -102,9 +130,17 @@ def _wrong_with(url: object, *, is_shared: bool) -> str:
 
 
 def _is_sendable(credentials: object) -> bool:
-    """Whether they can stand in a header."""
+    """Whether they can stand in a header, or are a JSON object."""
     return isinstance(credentials, str) and len(credentials) <= MOST_CREDENTIALS_CHARS and credentials.isascii() and _clean(credentials)
 
 
 def _clean(credentials: str) -> bool:
-    return not credentials or (credentials.isprintable() and credentials == credentials.strip())
+    return not credentials or (credentials.isprintable() and credentials == credentials.strip()) or _is_object(credentials)
+
+
+def _is_object(credentials: str) -> bool:
+    """A file as its provider gives it, over several lines; it is never a header itself."""
+    try:
+        return isinstance(orjson.loads(credentials), dict)
+    except orjson.JSONDecodeError:
+        return False

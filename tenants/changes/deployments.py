@@ -7,11 +7,13 @@ from typing import Any
 from rateguard.conf import BREAKER_RANGES
 from tenants.changes.actor import Actor
 from tenants.changes.named import check_name, check_text
+from tenants.changes.options import wrong_with_options
+from tenants.changes.problems import as_invalid
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
 from tenants.models import Deployment, ProviderAccount
 
 BREAKER = tuple(f"breaker_{name}" for name in BREAKER_RANGES)
-FIELDS = ("name", "upstream_model", "region", "weight", "is_enabled", *BREAKER)
+FIELDS = ("name", "upstream_model", "region", "weight", "is_enabled", "options", *BREAKER)
 
 
 def _shown(row: Deployment) -> dict[str, Any]:
@@ -37,14 +39,22 @@ def create_deployment(
     region: str = "",
     weight: int = 1,
     is_enabled: bool = True,
+    options: dict[str, Any] | None = None,
     **breaker: int | None,
 ) -> Deployment:
     """A new deployment; a model leads to it once `change_model` says so. breaker: of BREAKER. Raises InvalidRequest, NotAllowed."""
     owner = fresh(account, "account")
     actor.check_of(owner.tenant_id, "account")
-    _check({"name": name, "upstream_model": upstream_model})
+    _check({"name": name, "upstream_model": upstream_model, "options": options or {}})
     row = Deployment(
-        account=owner, name=name, upstream_model=upstream_model, region=region, weight=weight, is_enabled=is_enabled, **breaker
+        account=owner,
+        name=name,
+        upstream_model=upstream_model,
+        region=region,
+        weight=weight,
+        is_enabled=is_enabled,
+        options=options or {},
+        **breaker,
     )
     return insert(actor, KIND, row)
 
@@ -70,3 +80,5 @@ def _check(fields: dict[str, Any]) -> None:
     check_name(fields.get("name"))
     if "upstream_model" in fields:
         check_text(fields["upstream_model"], "/upstream_model")
+    if "options" in fields and (said := wrong_with_options(fields["options"])):
+        raise as_invalid([("options", said)])

@@ -112,6 +112,7 @@ def render_account(row: ProviderAccount) -> dict[str, Any]:
         "provider": row.provider,
         "base_url": row.base_url,
         "has_credentials": bool(row.credentials),
+        "options": row.options,
         "created_at": time_text(row.created_at),
     }
 
@@ -128,6 +129,7 @@ def render_deployment(row: Deployment) -> dict[str, Any]:
         "region": row.region,
         "weight": row.weight,
         "is_enabled": row.is_enabled,
+        "options": row.options,
         **{name: getattr(row, name) for name in BREAKER},
     }
 

@@ -18,6 +18,10 @@ REGION_CHARS = 32
 PROVIDER_CHARS = 32
 
 
+def _options() -> serializers.DictField:
+    return serializers.DictField(required=False, help_text="What else its provider has to know, in the words of that provider's page.")
+
+
 class AccountChangesShape(RequestShape):
     """An account: credentials and base URL belong together."""
 
@@ -25,6 +29,7 @@ class AccountChangesShape(RequestShape):
     provider = serializers.ChoiceField(names())
     base_url = TextField(max_length=accounts.MOST_URL_CHARS, help_text="http or https; of a tenant's own account https.")
     credentials = TextField(max_length=accounts.MOST_CREDENTIALS_CHARS, help_text="Never shown again.")
+    options = _options()
 
 
 class NewAccountShape(AccountChangesShape):
@@ -43,6 +48,7 @@ class AccountShape(Shape):
     provider = serializers.CharField()
     base_url = serializers.CharField()
     has_credentials = serializers.BooleanField()
+    options = serializers.DictField()
     created_at = serializers.DateTimeField()
 
 
@@ -57,6 +63,7 @@ class DeploymentChangesShape(RequestShape):
     region = TextField(required=False, allow_blank=True, max_length=REGION_CHARS)
     weight = whole(1, MAX_WEIGHT, required=False)
     is_enabled = FlagField(required=False)
+    options = _options()
     breaker_failures = whole(*BREAKER_OF_NAME["breaker_failures"], required=False, allow_null=True)
     breaker_failure_permille = whole(*BREAKER_OF_NAME["breaker_failure_permille"], required=False, allow_null=True)
     breaker_window_ms = whole(*BREAKER_OF_NAME["breaker_window_ms"], required=False, allow_null=True)
@@ -84,6 +91,7 @@ class DeploymentShape(Shape):
     region = serializers.CharField()
     weight = serializers.IntegerField()
     is_enabled = serializers.BooleanField()
+    options = serializers.DictField()
     breaker_failures = serializers.IntegerField(allow_null=True)
     breaker_failure_permille = serializers.IntegerField(allow_null=True)
     breaker_window_ms = serializers.IntegerField(allow_null=True)

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from rateguard.api.manage.rendering import render_account
 from rateguard.management.credentials import add_credentials, credentials_of
 from rateguard.management.finding import named
+from rateguard.management.provider_options import add_options
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given
 from rateguard.providers import names
@@ -52,6 +53,7 @@ class Command(RowsCommand[ProviderAccount]):
         parser.add_argument("--base-url", required=True, help="such as https://api.openai.com/v1")
         add_credentials(parser, is_required=True)
         parser.add_argument("--tenant", help="whose it is; of all tenants by default")
+        add_options(parser)
 
     def do_create(self, options: dict[str, Any]) -> None:
         """Make one."""
@@ -61,6 +63,7 @@ class Command(RowsCommand[ProviderAccount]):
             provider=options["provider"],
             base_url=options["base_url"],
             credentials=credentials_of(options) or "",
+            options=options["options"],
             tenant=named(Tenant, options["tenant"]) if options["tenant"] else None,
         )
         self.tell(options, row, f"created account {row.name}; a model there: manage.py deployment create NAME --account {row.name} …")
@@ -72,11 +75,12 @@ class Command(RowsCommand[ProviderAccount]):
         parser.add_argument("--provider", choices=names(), help="another dialect; takes its credentials with it")
         parser.add_argument("--base-url", help="another place; takes its credentials with it")
         add_credentials(parser, is_required=False)
+        add_options(parser)
 
     def do_change(self, options: dict[str, Any]) -> None:
         """Change what was named."""
         options["credentials"] = credentials_of(options)
-        row = change_account(actor(), self.row(options), **given(options, "name", "provider", "base_url", "credentials"))
+        row = change_account(actor(), self.row(options), **given(options, "name", "provider", "base_url", "credentials", "options"))
         self.tell(options, row, f"changed account {row.name}")
 
     def delete(self, actor: Actor, row: ProviderAccount) -> None:
