@@ -9,6 +9,7 @@ from django.db import transaction
 
 from rateguard.api.manage.rendering import render_deployment
 from rateguard.management.finding import named
+from rateguard.management.provider_options import add_options
 from rateguard.management.rows import RowsCommand
 from rateguard.management.verbs import actor, given, yes_or_no
 from tenants.changes.actor import Actor
@@ -17,7 +18,7 @@ from tenants.changes.limits import create_limit, text_of
 from tenants.changes.models import change_model, create_model, deployments_of
 from tenants.models import Deployment, ModelRoute, ProviderAccount
 
-_OPTIONS = ("region", "weight", "is_enabled", *BREAKER)
+_OPTIONS = ("region", "weight", "is_enabled", "options", *BREAKER)
 
 
 class Command(RowsCommand[Deployment]):
@@ -100,5 +101,6 @@ def _add_options(parser: CommandParser) -> None:
     parser.add_argument("--region", help="where it stands, for people")
     parser.add_argument("--weight", type=int, help="1 by default")
     parser.add_argument("--is-enabled", type=yes_or_no, metavar="YES|NO", help="yes by default; no: it takes nothing new")
+    add_options(parser)
     for name in BREAKER:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="of the breaker's rule; see docs/tenants.md")
