@@ -40,7 +40,7 @@ from rateguard.engine.providers.sim.process import SimHandle
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends.outbox import process_teller
-from rateguard.jobs.insight import expect
+from rateguard.jobs.insight import calibrated, expect
 from rateguard.jobs.intake import affordable, hearing
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit, submit_many
@@ -417,6 +417,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wiring.forget_directory()
     monkeypatch.setattr(wiring, "_known_version", 0)
     expect.forget()
+    calibrated.forget()
     affordable.forget()
     hearing.forget()
     process_pump.cache_clear()

@@ -21,6 +21,7 @@ from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import CARETAKER, Lease
 from rateguard.jobs.upkeep import rebuild, recover
 from rateguard.jobs.upkeep.batches import tend_batches
+from rateguard.jobs.upkeep.calibrate import calibrate
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
 from rateguard.jobs.upkeep.purging import Purge
@@ -100,6 +101,7 @@ class Caretaker:
             wiring.tidy()
             delete_old_hindrances()
             messages.delete_old()
+            calibrate()
         counts = recover.Counts()
         recover.expire(self._pump, counts)
         counts.released += self._releasing.release(self._pump)

@@ -15,11 +15,13 @@ from rateguard.conf import conf
 from rateguard.engine.asked import price_words
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.providers.base import Endpoint
-from rateguard.engine.tokens import count_input, count_text
+from rateguard.engine.tokens import count_input, count_output
+from rateguard.engine.tokens.calibration import reserved
 from rateguard.jobs import clock
 from rateguard.jobs.attempts.retrying import max_tries_of
 from rateguard.jobs.ids import new_id
 from rateguard.jobs.inherit import current_run
+from rateguard.jobs.insight.calibrated import reserve_permille
 from rateguard.jobs.insight.expect import expected_output_tokens
 from rateguard.jobs.intake.allowed import under_key
 from rateguard.jobs.intake.bodies import length_of
@@ -112,7 +114,9 @@ def _path(submission: Submission, lineage: Lineage) -> str:
 
 def estimate(row: Job, body: dict[str, Any], places: tuple[Place, ...]) -> None:
     """Write into the row what its request needs at these deployments of its model."""
-    row.input_tokens = _count(body, places[0].target.upstream_model)
+    first = places[0]
+    row.counted_tokens = _count(body, first.target.upstream_model, first.target.provider)
+    row.input_tokens = reserved(row.counted_tokens, reserve_permille(first.id))
     row.output_tokens = expected_output_tokens(row.tenant_id, row.model, row.max_output_tokens)
 
 
@@ -147,12 +151,12 @@ def places_for_work(model: str, tenant_id: int) -> tuple[Place, ...]:
     return mine
 
 
-def _count(body: dict[str, Any], model: str) -> int:
+def _count(body: dict[str, Any], model: str, provider: str) -> int:
     """A schema of a tool may be of a form that the counter does not read: then the body costs what its text costs."""
     try:
-        return count_input(body, model)
+        return count_input(body, model, provider)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return count_text(orjson.dumps(body).decode(), model)
+        return count_output(orjson.dumps(body).decode(), model, provider)
 
 
 def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:

@@ -46,7 +46,7 @@ AS_NEW: dict[str, Any] = {
 }
 """What a retry forgets. The number of the last attempt stays, for numbers only rise, and so do cost and usage, which are sums."""
 
-RENEWED = ("model", "input_tokens", "output_tokens", "deadline_at")
+RENEWED = ("model", "counted_tokens", "input_tokens", "output_tokens", "deadline_at")
 """What a retry counts anew."""
 
 

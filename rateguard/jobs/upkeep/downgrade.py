@@ -36,6 +36,6 @@ def move(row: Job, one: Refused, cheaper: str) -> bool:
     asked = row.model
     row.model, row.downgraded_from = cheaper, row.downgraded_from or asked
     estimate(row, orjson.loads(opened(row.request)), wiring.directory().places_for(cheaper, row.tenant_id) or ())
-    columns = {name: getattr(row, name) for name in ("model", "downgraded_from", "input_tokens", "output_tokens")}
+    columns = {name: getattr(row, name) for name in ("model", "downgraded_from", "counted_tokens", "input_tokens", "output_tokens")}
     queued = Job.objects.filter(pk=row.pk, attempt=one.attempt, state=State.QUEUED, model=asked)
     return bool(end(queued, DOWNGRADE, told={"from": asked, "to": cheaper, "budget": in_words(one.binding)}, **columns))
