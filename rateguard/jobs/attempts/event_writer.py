@@ -25,6 +25,7 @@ from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.bodies import seal
 from rateguard.jobs.ends.event_stream import key_of
 from rateguard.jobs.ends.events.reading import Kind
+from rateguard.jobs.ids import packed
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ def _write(batch: Sequence[_Write]) -> None:
         streams[write.stream.job] = write
     for job, last in streams.items():
         pipeline.expire(key_of(job), last.keep_s)
-    pipeline.publish(events_channel(conf().partition), b"".join(job.bytes for job in streams))
+    pipeline.publish(events_channel(conf().partition), packed(streams))
     _tell(taken, _executed(pipeline) if taken else [])
 
 

@@ -27,6 +27,7 @@ from rateguard.engine.keys import events_channel, finished_channel
 from rateguard.jobs.ends import event_stream
 from rateguard.jobs.ends.events.ids import EventId
 from rateguard.jobs.ends.events.reading import Entry
+from rateguard.jobs.ids import unpacked
 from rateguard.jobs.line.positions import positions
 from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
 from rateguard.jobs.models import Job
@@ -38,7 +39,6 @@ LOOK_EACH_S = 1.0
 LOOK_AT_ONCE = 500
 LISTEN_S = 1.0
 RECONNECT_S = 1.0
-ID_BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Hub:
             for watch in self._all():
                 watch.grow()
         elif message["type"] == "message":
-            told = [uuid.UUID(bytes=message["data"][at : at + ID_BYTES]) for at in range(0, len(message["data"]) - ID_BYTES + 1, ID_BYTES)]
+            told = unpacked(message["data"])
             if message["channel"] == finished_channel(conf().partition).encode():
                 self._look_soon(told)
             else:

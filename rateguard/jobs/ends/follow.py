@@ -25,6 +25,7 @@ from redis.client import PubSub
 from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.keys import finished_channel
+from rateguard.jobs.ids import unpacked
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL
 
@@ -37,7 +38,6 @@ LOOK_AT_ONCE = 500
 LISTEN_S = 1.0
 """How long the end of the process may go unnoticed by the listening thread."""
 RECONNECT_S = 1.0
-ID_BYTES = 16
 
 Wake = Callable[[bool], None]
 """Called once from a thread of the follower. True: the job ended; False: the process does."""
@@ -161,7 +161,7 @@ class Follower:
                 if message["type"] == "subscribe":
                     self._unseen.update(self._waiters)  # an end may have been announced while nobody listened
                 elif message["type"] == "message":
-                    self._unseen.update(job for job in _unpacked(message["data"]) if job in self._waiters)
+                    self._unseen.update(job for job in unpacked(message["data"]) if job in self._waiters)
                 self._changed.notify_all()
 
     # ---- the thread that looks
@@ -213,10 +213,6 @@ def _future() -> tuple[asyncio.Future[bool], Wake]:
             loop.call_soon_threadsafe(tell, has_ended)
 
     return future, wake
-
-
-def _unpacked(packed: bytes) -> Iterator[uuid.UUID]:
-    return (uuid.UUID(bytes=packed[at : at + ID_BYTES]) for at in range(0, len(packed) - ID_BYTES + 1, ID_BYTES))
 
 
 def _release_connections() -> None:
