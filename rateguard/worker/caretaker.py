@@ -24,6 +24,7 @@ from rateguard.jobs.upkeep.batches import tend_batches
 from rateguard.jobs.upkeep.calibrate import calibrate
 from rateguard.jobs.upkeep.compare import compare
 from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindrances
+from rateguard.jobs.upkeep.provider_limits import Resync, note_learned
 from rateguard.jobs.upkeep.purging import Purge
 from rateguard.jobs.upkeep.releasing import Releasing
 from rateguard.jobs.upkeep.sweeping import Sweep
@@ -42,6 +43,10 @@ PUSH_EVERY = 60
 """Rounds between two pushes of the whole configuration: prices come into force by themselves."""
 TIDY_EVERY = 60
 """Rounds between two looks at what is over and may go."""
+LEARN_EVERY = 60
+"""Rounds between two looks at where learned limits stand."""
+RESYNC_EVERY = 300
+"""Rounds between two questions to the providers what their limits are."""
 
 
 class Caretaker:
@@ -58,6 +63,7 @@ class Caretaker:
         self._pushed_version = -1
         self._sweep = Sweep(holder)
         self._purge = Purge()
+        self._resync = Resync()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -120,8 +126,17 @@ class Caretaker:
         if counts.repaired:
             self._note_repairs(counts.repaired)
         self._purge.go_on()
+        self._tend_provider_limits()
         if self._rounds % LOOK_EVERY == 0:
             note_hindrances(self._gate)
+
+    def _tend_provider_limits(self) -> None:
+        """Asked in threads of their own: a provider that hangs holds nothing up here."""
+        if self._rounds % RESYNC_EVERY == 0:
+            self._resync.begin()
+        self._resync.go_on(self._gate)
+        if self._rounds % LEARN_EVERY == 0:
+            note_learned(self._gate)
 
     # ---- the lease
 

@@ -208,6 +208,34 @@ class BreakerSetShape(Shape):
     forced = serializers.ChoiceField(ForcedBreaker.values)
 
 
+class LiftedShape(Shape):
+    """What no longer cools the deployment: `a3` its account, `d7` itself."""
+
+    target = serializers.CharField()
+    for_ms = serializers.IntegerField(help_text="For how much longer it would have.")
+
+
+class ToldShape(Shape):
+    """What the provider told of one of the limits that were set."""
+
+    limit = serializers.CharField()
+    amount = serializers.IntegerField(allow_null=True)
+    remaining = serializers.IntegerField(allow_null=True)
+    reset_ms = serializers.IntegerField(allow_null=True)
+
+
+class SyncShape(Shape):
+    """What came of asking a provider."""
+
+    object = constant("sync")
+    deployment = serializers.CharField()
+    id = serializers.IntegerField()
+    status = serializers.IntegerField(help_text="The provider's answer; 0: there was none.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why there was none, or what it refused.")
+    lifted = LiftedShape(many=True)
+    limits = ToldShape(many=True)
+
+
 class EventShape(Shape):
     """What the gate noticed."""
 

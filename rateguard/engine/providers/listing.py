@@ -7,7 +7,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rateguard.engine.errors import RateguardError
@@ -15,7 +15,9 @@ from rateguard.engine.providers.base import Target
 from rateguard.engine.providers.compatible.presets import Preset
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.probe import Probe
+from rateguard.engine.providers.provider import Provider
 from rateguard.engine.providers.registry import PROVIDERS, ProviderRegistry
+from rateguard.engine.readings import Reading
 
 TIMEOUT_S = 4.0
 NO_PROBE = "it has no page that can be asked at no cost"
@@ -26,12 +28,17 @@ _REFUSED = {401, 403}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listing:
-    """What came back. status: 0 where nobody answered, and `reason` says why. models: their names, as the provider calls them."""
+    """What came back. status: 0 where nobody answered, and `reason` says why. models: their names, as the provider calls them.
+
+    headers: of the answer, names in lower case. readings: what they say of the provider's limits.
+    """
 
     status: int
     ms: int
     models: tuple[str, ...] = ()
     reason: str = ""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    readings: tuple[Reading, ...] = ()
 
     @property
     def was_asked(self) -> bool:
@@ -64,12 +71,21 @@ def list_models(base_url: str, key: str) -> Listing:
 def look(provider: str, target: Target, providers: Mapping[str, str | Preset] = PROVIDERS) -> Listing:
     """What the provider of that name lists. As `ask`; one that cannot be asked at no cost says so in `reason`."""
     try:
-        probe = ProviderRegistry(HttpClient(), providers).get(provider).probe(target)
+        adapter = ProviderRegistry(HttpClient(), providers).get(provider)
+        probe = adapter.probe(target)
     except RateguardError as error:
         return Listing(0, 0, reason=str(error))
     except Exception as error:  # noqa: BLE001 - what signs a request, or a provider of the project's own, raises whatever it likes
         return Listing(0, 0, reason=type(error).__name__)
-    return Listing(0, 0, reason=NO_PROBE) if probe is None else ask(probe)
+    return Listing(0, 0, reason=NO_PROBE) if probe is None else _read(adapter, target, ask(probe))
+
+
+def _read(adapter: Provider, target: Target, found: Listing) -> Listing:
+    """With what its headers say of the provider's limits."""
+    try:
+        return dataclasses.replace(found, readings=adapter.readings(target, found.headers)) if found.headers else found
+    except Exception:  # noqa: BLE001 - as above; the listing is good all the same
+        return found
 
 
 def ask(probe: Probe) -> Listing:
@@ -79,10 +95,10 @@ def ask(probe: Probe) -> Listing:
         request = urllib.request.Request(probe.url, headers=dict(probe.headers))  # noqa: S310 - see the account's base URL
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as reply:
             status, models = reply.status, probe.names(reply.read(_MOST_BYTES))
-            return Listing(status, _ms(began_at), models)
+            return Listing(status, _ms(began_at), models, headers=_headers(reply.headers.items()))
     except urllib.error.HTTPError as error:
         error.close()
-        return Listing(error.code, _ms(began_at), reason=f"HTTP {error.code}")
+        return Listing(error.code, _ms(began_at), reason=f"HTTP {error.code}", headers=_headers(error.headers.items()))
     except urllib.error.URLError as error:
         return Listing(0, _ms(began_at), reason=_words(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -96,6 +112,10 @@ def _words(reason: object) -> str:
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror.lower()
     return type(reason).__name__ if isinstance(reason, Exception) else str(reason)
+
+
+def _headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in items}
 
 
 def _ms(began_at: float) -> int:
