@@ -26,6 +26,12 @@ class VertexSpeech(GeminiSpeech):
     provider: type[Provider] = VertexProvider
     target = Target("vertex", "https://aiplatform.googleapis.com", SECRET, "gemini-2.5-flash", "europe-west4")
     end_of_line = b"\n"
+    lacks: Mapping[str, str] = {
+        **GeminiSpeech.lacks,
+        **dict.fromkeys(
+            ("many_scripts", "length", "content_filter", "tools_behind_text"), "said at the Gemini API, and read by the same reader"
+        ),
+    }
 
     def errors(self) -> Mapping[str, Wrong]:
         """As the Gemini API's; and the pool that all customers share is busy: a short rest."""

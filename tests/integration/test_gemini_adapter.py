@@ -106,15 +106,27 @@ async def test_embeddings_and_counts_are_the_provider_s(registry, target, sim: S
         (FaultKind.MALFORMED, ErrorKind.SERVER, ""),
     ],
 )
-@pytest.mark.parametrize("name", NAMES)
-async def test_each_fault_is_known(registry, target, sim: SimHandle, name, kind, means, cools):  # noqa: F811
+async def test_each_fault_is_known(registry, target, sim: SimHandle, kind, means, cools):  # noqa: F811
     sim.control.add_faults(Fault(kind))
     with pytest.raises(ProviderError) as raised:
-        await registry.get(name).call(target(name), chat())
+        await registry.get("gemini").call(target("gemini"), chat())
     assert raised.value.kind == means
     assert cools is None or raised.value.cools == cools
-    if kind is FaultKind.SHARED_CAPACITY and name == "vertex":
-        assert raised.value.retry_after_ms == 2_000
+
+
+async def test_vertex_rests_shortly_where_its_pool_is_busy_and_gets_another_token_where_its_own_was_refused(
+    registry,
+    target,
+    sim: SimHandle,  # noqa: F811
+):
+    vertex, kinds = registry.get("vertex"), []
+    for kind in (FaultKind.SHARED_CAPACITY, FaultKind.UNAUTHORIZED):
+        sim.control.add_faults(Fault(kind))
+        with pytest.raises(ProviderError) as raised:
+            await vertex.call(target("vertex"), chat())
+        kinds.append((raised.value.kind, raised.value.cools, raised.value.retry_after_ms))
+    assert kinds == [(ErrorKind.RATE_LIMITED, "deployment", 2_000), (ErrorKind.AUTH, "", None)]
+    assert (await vertex.call(target("vertex"), chat())).finish_reason
 
 
 @pytest.mark.parametrize(
