@@ -7,10 +7,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from rateguard.api.limits.syncing import render_sync, sync_in_words
 from rateguard.api.manage.rendering import render_deployment
+from rateguard.jobs.controls.syncing import sync
 from rateguard.management.finding import named
 from rateguard.management.provider_options import add_options
 from rateguard.management.rows import RowsCommand
+from rateguard.management.shell import who
 from rateguard.management.verbs import actor, given, yes_or_no
 from tenants.changes.actor import Actor
 from tenants.changes.deployments import BREAKER, KIND, change_deployment, create_deployment, delete_deployment
@@ -34,6 +37,7 @@ class Command(RowsCommand[Deployment]):
         "create": "create a deployment, with its limits, and let a model lead to it",
         "change": "change a deployment, or take it out (--is-enabled no)",
         "delete": "delete a deployment with its limits",
+        "sync": "ask its provider for its limits now, and lift what cools it",
     }
     examples = """\
   manage.py deployment create mini --account main --upstream-model gpt-5.4-mini --model gpt-5.4-mini --limit "500/min"
@@ -82,6 +86,16 @@ class Command(RowsCommand[Deployment]):
         """Change what was named."""
         row = change_deployment(actor(), self.row(options), **given(options, "name", "upstream_model", *_OPTIONS))
         self.tell(options, row, f"changed deployment {row.name}")
+
+    def add_sync(self, parser: CommandParser) -> None:
+        """Which."""
+        self.add_name(parser)
+
+    def do_sync(self, options: dict[str, Any]) -> None:
+        """Ask its provider, which costs nothing, and say what came of it."""
+        row = self.row(options)
+        synced = sync(row, who())
+        self.show(options, render_sync(row, synced), sync_in_words(row, synced))
 
     def delete(self, actor: Actor, row: Deployment) -> None:
         """Delete it."""
