@@ -100,6 +100,19 @@ def test_numbers_keep_their_zero_and_words_become_converses():
     assert sent(at(NOVA), chat(top_k=7))["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 7}}
 
 
+def test_what_asks_for_nothing_is_no_reason_to_refuse():
+    nothing = {
+        "n": 1,
+        "logprobs": False,
+        "frequency_penalty": 0,
+        "store": False,
+        "parallel_tool_calls": True,
+        "verbosity": None,
+        "odd": None,
+    }
+    assert sent(at(NOVA), chat(**nothing, prompt_cache_key="x")) == sent(at(NOVA), chat())
+
+
 def test_options_of_the_deployment_are_sent():
     target = at(NOVA, latency="optimized", guardrail_id="gr1", guardrail_version=3, additional_model_request_fields={"x": 1})
     written = sent(target, chat(top_k=7))
@@ -108,6 +121,8 @@ def test_options_of_the_deployment_are_sent():
     assert written["additionalModelRequestFields"] == {"x": 1, "inferenceConfig": {"topK": 7}}
     with pytest.raises(ConfigurationError, match="guardrail_version"):
         sent(at(NOVA, guardrail_id="gr1"), chat())
+    with pytest.raises(ConfigurationError, match="additional_model_request_fields"):
+        sent(at(NOVA, additional_model_request_fields=["x"]), chat())
 
 
 def test_tools_are_told_with_their_choice_and_where_the_cache_begins():

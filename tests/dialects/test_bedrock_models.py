@@ -110,6 +110,8 @@ def test_a_token_of_output_takes_as_much_quota_as_its_model_burns(model: str, pe
     assert admission.output_permille == permille
     assert (admission.counts_max_tokens, admission.counts_cached, admission.gives_back) == (True, False, True)
     assert admission_of(model, {"output_permille": 7_000}).output_permille == 7_000
+    for nonsense in (0, True, "many"):
+        assert admission_of(model, {"output_permille": nonsense}).output_permille == permille
 
 
 def test_what_stands_behind_an_id_is_found_or_told():

@@ -97,11 +97,10 @@ def model_of(target: Target) -> Model:
 
 
 def output_permille(model_id: str, options: Mapping[str, Any]) -> int:
-    """The burndown of a deployment's quota. Raises ConfigurationError."""
+    """The burndown of a deployment's quota. An option that is no such number says nothing: the gate must go on."""
     said = options.get("output_permille")
-    if said is not None and not (isinstance(said, int) and said > 0):
-        raise ConfigurationError("the option output_permille of a Bedrock deployment is a number: 5000 where a token of output counts five")
-    return said or _longest(BURNDOWN_PERMILLE, base_id(_id_of(model_id, options)))
+    is_said = isinstance(said, int) and not isinstance(said, bool) and said > 0
+    return int(said) if is_said else int(_longest(BURNDOWN_PERMILLE, base_id(_id_of(model_id, options))))
 
 
 def _id_of(model_id: str, options: Mapping[str, Any]) -> str:

@@ -90,7 +90,7 @@ def converse(target: Target, request: Request) -> Block:
     if tools := tool_config(asked, model, has_tool_blocks=has_tool_blocks(turns)):
         body["toolConfig"] = tools
     extra, effort = thinking_of(asked, model, turns, target.options)
-    if extra := {**(target.options.get("additional_model_request_fields") or {}), **_top_k(asked, model), **extra}:
+    if extra := {**_extra_by_options(target.options), **_top_k(asked, model), **extra}:
         body["additionalModelRequestFields"] = extra
     output = {"textFormat": output_format(asked, model), "effort": effort}
     if output := {name: value for name, value in output.items() if value}:
@@ -175,6 +175,15 @@ def _labels(asked: Mapping[str, Any], attempt_id: str) -> dict[str, str]:
     if len(labels) > MOST_LABELS:
         raise unsupported(f"bedrock takes at most {MOST_LABELS} entries, the user's among them", "/metadata")
     return labels if len(labels) == MOST_LABELS else {ATTEMPT: attempt_id, **labels}
+
+
+def _extra_by_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    said = options.get("additional_model_request_fields") or {}
+    if not isinstance(said, Mapping):
+        raise ConfigurationError(
+            "the option additional_model_request_fields of a Bedrock deployment is an object of the model's own fields"
+        )
+    return said
 
 
 def _by_options(options: Mapping[str, Any]) -> Block:
