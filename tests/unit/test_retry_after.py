@@ -20,6 +20,9 @@ LATER = "Sat, 21 Nov 2026 12:00:07 GMT"
         ({}, "Please retry in 10h17m5.7s.", MAX_WAIT_MS),
         ({}, "Please try again in 6m0s.", 360_000),
         ({}, "Please try again in 20ms.", 20),
+        ({}, "Requests have exceeded call rate limit. Please retry after 12 seconds.", 12_000),
+        ({}, "Please retry after 1 second.", 1_000),
+        ({}, "Please retry in 5.723s", 5_723),
         ({"retry-after": "soon"}, "", None),
         ({"retry-after": "-1", "retry-after-ms": "nan"}, "", None),
         ({"retry-after": "1e999"}, "", None),
@@ -56,3 +59,19 @@ def test_else_the_reset_of_the_axis_with_the_least_left_decides():
 )
 def test_go_durations_and_plain_seconds_are_read(text: str, milliseconds: float | None):
     assert parse_duration_ms(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("names", "reset", "wait_ms"),
+    [
+        ("x-ratelimit-{}", "1795262407000", 7_000),  # OpenRouter: milliseconds since the epoch
+        ("x-ratelimit-{}", "1795262407", 7_000),
+        ("x-ratelimit-{}", "0.5", 500),  # Together: seconds
+        ("anthropic-ratelimit-input-tokens-{}", "2026-11-21T12:00:07Z", 7_000),
+        ("anthropic-ratelimit-input-tokens-{}", "2026-11-21T11:59:00Z", None),  # has passed
+        ("anthropic-ratelimit-input-tokens-{}", "soon", None),
+    ],
+)
+def test_a_reset_is_read_in_each_form(names: str, reset: str, wait_ms: int | None):
+    headers = {names.format("limit"): "10", names.format("remaining"): "0", names.format("reset"): reset}
+    assert retry_after_ms(headers, now_s=1_795_262_400.0) == wait_ms
