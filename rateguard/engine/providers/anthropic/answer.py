@@ -24,7 +24,10 @@ def read(reply: Reply, api_key: str) -> Answer:
     content = message.get("content")
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         raise malformed_answer("the answer has no content")
-    return completed(message, content, created=int(time.time()))
+    try:
+        return completed(message, content, created=int(time.time()))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise malformed_answer("a block of the answer lacks what it should have") from None
 
 
 def completed(message: Mapping[str, Any], content: Sequence[Mapping[str, Any]], *, created: int) -> Answer:

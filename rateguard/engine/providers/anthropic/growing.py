@@ -14,18 +14,33 @@ class Growing:
     """type, name, id: as it began. texts: of text or thinking. inputs: of a call's JSON. call: its number among the caller's calls."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError or AttributeError where it is no block."""
         self._start = start
         self._field = _TEXT_OF.get(start["type"], "")
-        self.type: str = start["type"]
-        self.name: str = start.get("name") or ""
-        self.id: str = start.get("id") or ""
-        self.start_text: str = start.get("text") or "" if self.type == "text" else ""
+        self.type = _text(start["type"])
+        self.name = _text(start.get("name") or "")
+        self.id = _text(start.get("id") or "")
+        self.start_text = _text(start.get("text") or "") if self.type == "text" else ""
         self.start_input: Any = start.get("input") or {}
-        self.texts: list[str] = [text] if (text := start.get(self._field)) else []
+        self.texts: list[str] = [_text(text)] if (text := start.get(self._field)) else []
         self.inputs: list[str] = []
-        self.signature: str = start.get("signature") or ""
+        self.signature = _text(start.get("signature") or "")
         self.citations: list[Any] = list(start.get("citations") or ())
         self.call: int | None = None
+
+    def add_text(self, piece: Any) -> str:
+        """More of its text or thinking. Raises TypeError where it is no text."""
+        text = _text(piece)
+        self.texts.append(text)
+        return text
+
+    def add_input(self, piece: Any) -> None:
+        """More of a call's JSON. Raises TypeError where it is no text."""
+        self.inputs.append(_text(piece))
+
+    def add_signature(self, piece: Any) -> None:
+        """More of what vouches for its thinking. Raises TypeError where it is no text."""
+        self.signature += _text(piece)
 
     def whole(self) -> dict[str, Any]:
         """The block as a whole message has it, or as far as it came."""
@@ -47,3 +62,9 @@ class Growing:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             return text
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is a text")
+    return value

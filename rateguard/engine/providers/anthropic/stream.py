@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.providers.anthropic.answer import completed
-from rateguard.engine.providers.anthropic.blocks import annotation_of, fields_of, finish_of
+from rateguard.engine.providers.anthropic.blocks import annotation_of, fields_of, finish_of, refusal_of
 from rateguard.engine.providers.anthropic.errors import error_in_answer
 from rateguard.engine.providers.anthropic.growing import Growing
 from rateguard.engine.providers.anthropic.tools import JSON_TOOL
@@ -81,7 +81,7 @@ class MessageReader:
             raise error_in_answer(data, self._headers, self._api_key)
         try:
             return self._say(kind, data)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise malformed_answer("a piece of the stream lacks what it should have") from None
 
     def _say(self, kind: Any, data: Mapping[str, Any]) -> Iterable[Chunk]:
@@ -111,8 +111,10 @@ class MessageReader:
         return (self._chunk({"role": "assistant", "content": ""}, has_content=False),)
 
     def _block_start(self, data: Mapping[str, Any]) -> Iterable[Chunk]:
-        block = Growing(data["content_block"])
-        self._blocks[data["index"]] = block
+        block, index = Growing(data["content_block"]), data["index"]
+        if not isinstance(index, int):
+            raise TypeError("a block has a number")
+        self._blocks[index] = block
         if block.type == "tool_use" and block.name != JSON_TOOL:
             block.call, self._calls = self._calls, self._calls + 1
             function = {"name": block.name, "arguments": ""}
@@ -123,16 +125,14 @@ class MessageReader:
         block, delta = self._blocks[data["index"]], data["delta"]
         kind = delta["type"]
         if kind == "text_delta":
-            text = delta["text"]
-            block.texts.append(text)
-            return self._text(text)
+            return self._text(block.add_text(delta["text"]))
         if kind == "thinking_delta":
-            block.texts.append(delta["thinking"])
-            return (self._chunk({"reasoning_content": delta["thinking"]}),) if delta["thinking"] else ()
+            thought = block.add_text(delta["thinking"])
+            return (self._chunk({"reasoning_content": thought}),) if thought else ()
         if kind == "input_json_delta":
             return self._input(block, delta["partial_json"])
         if kind == "signature_delta":
-            block.signature += delta["signature"]
+            block.add_signature(delta["signature"])
         elif kind == "citations_delta":
             block.citations.append(delta["citation"])
             annotations = annotation_of(delta["citation"])
@@ -142,7 +142,7 @@ class MessageReader:
     def _input(self, block: Growing, piece: str) -> Iterable[Chunk]:
         if not piece:
             return ()
-        block.inputs.append(piece)
+        block.add_input(piece)
         if block.call is not None:
             return (self._chunk({"tool_calls": [{"index": block.call, "function": {"arguments": piece}}]}),)
         return self._text(piece) if block.name == JSON_TOOL and block.type == "tool_use" else ()
@@ -162,9 +162,10 @@ class MessageReader:
         self.is_complete = True
         content = self._content()
         fields, stop_reason = fields_of(content), self._message.get("stop_reason")
+        refusal = refusal_of(self._message.get("stop_details"))
         choice = {
             "index": 0,
-            "delta": {"provider_fields": fields} if fields else {},
+            "delta": {**({"refusal": refusal} if refusal else {}), **({"provider_fields": fields} if fields else {})},
             "logprobs": None,
             "finish_reason": finish_of(stop_reason, content),
             "native_finish_reason": stop_reason,
