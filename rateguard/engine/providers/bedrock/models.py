@@ -99,8 +99,9 @@ def model_of(target: Target) -> Model:
 def output_permille(model_id: str, options: Mapping[str, Any]) -> int:
     """The burndown of a deployment's quota. An option that is no such number says nothing: the gate must go on."""
     said = options.get("output_permille")
-    is_said = isinstance(said, int) and not isinstance(said, bool) and said > 0
-    return int(said) if is_said else int(_longest(BURNDOWN_PERMILLE, base_id(_id_of(model_id, options))))
+    if isinstance(said, int) and not isinstance(said, bool) and said > 0:
+        return said
+    return int(_longest(BURNDOWN_PERMILLE, base_id(_id_of(model_id, options))))
 
 
 def _id_of(model_id: str, options: Mapping[str, Any]) -> str:
