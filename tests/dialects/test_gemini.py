@@ -364,6 +364,21 @@ def test_a_blocked_prompt_is_a_result_that_says_why_and_what_it_cost(gemini):
     assert reader.answer().finish_reason == "content_filter"
 
 
+def test_broken_remains_behind_the_end_change_nothing(gemini):
+    reader = gemini.reader(NEW, chat(), {})
+    read_in(reader, [b"data: " + orjson.dumps(said({"text": "x"})) + b'\r\n\r\ndata: {"cand'])
+    assert reader.is_complete
+    assert reader.answer().finish_reason == "stop"
+
+
+def test_without_events_a_stream_is_one_array(gemini):
+    pieces = [{"candidates": [{"content": {"parts": [{"text": text}]}}], "responseId": "r1"} for text in ("a", "b")]
+    raw = b"[" + b",\r\n".join(orjson.dumps(one, option=orjson.OPT_INDENT_2) for one in (*pieces, said({"text": "c"}))) + b"\n]"
+    reader = gemini.reader(NEW, chat(), {})
+    assert "".join(chunk.text for chunk in read_in(reader, [raw[:40], raw[40:]])) == "abc"
+    assert reader.is_complete
+
+
 def test_an_answer_without_a_candidate_is_none(gemini):
     with pytest.raises(ProviderError) as raised:
         answered(gemini, {"usageMetadata": {"totalTokenCount": 3}})
