@@ -14,7 +14,7 @@ from rateguard.engine.providers.bedrock.limits import admission_of
 from rateguard.engine.providers.bedrock.models import base_id
 from rateguard.engine.providers.http import Reply
 from tests.dialects.cases import PIXEL, WEATHER
-from tests.dialects.converse import NOVA, OPUS_4_7, PROVIDER, SONNET_3_7, at, chat, refused, sent, validated
+from tests.dialects.converse import LLAMA, NOVA, OPUS_4_7, PROVIDER, SONNET_3_7, at, chat, refused, sent, validated
 
 TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-multilingual-v3"
 
@@ -127,6 +127,13 @@ def test_an_option_says_otherwise_what_a_model_can(model: str):
     sent(at(model), ask_for_an_image())
     with pytest.raises(ConfigurationError, match="capabilities"):
         sent(at(model, capabilities={"magic": True}), chat())
+
+
+@pytest.mark.parametrize(
+    ("feature", "fields"), [("reasoning", {"reasoning_effort": "low"}), ("top_k", {"top_k": 5}), ("seed", {"seed": 1})]
+)
+def test_an_option_brings_no_words_that_converse_lacks(feature: str, fields: dict[str, Any]):
+    assert refused(at(LLAMA, capabilities={feature: True}), chat(**fields)).pointer == f"/{next(iter(fields))}"
 
 
 def ask_for_an_image() -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import struct
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -263,6 +264,19 @@ def test_no_part_of_a_secret_comes_out_in_an_error(secret: str):
     assert "hush" not in str(error)
     assert "AKIA" not in str(error)
     assert str(error).startswith("403 error: no: ")
+
+
+def test_what_aws_says_back_of_a_wrong_signature_shows_no_token():
+    said = b'{"message":"The Canonical String should have been\\n host:x\\nx-amz-security-token:IQoJhush/hush==\\n\\nhost"}'
+    error = BedrockProvider(HttpClient()).error(Target("bedrock", "", "", MODEL, "us-east-1"), 403, {}, said)
+    assert "hush" not in str(error)
+    assert "host:x" in str(error)
+
+
+async def test_without_botocore_it_says_what_to_install(no_aws, monkeypatch):
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(ConfigurationError, match=r"pip install \"rateguard\[bedrock\]\""):
+        await machine.MachineCredentials().of("")
 
 
 async def test_the_environment_and_profiles_are_found(no_aws, monkeypatch):

@@ -142,8 +142,10 @@ def _stops(stops: Any, model: Model) -> list[str]:
 
 def _top_k(asked: Mapping[str, Any], model: Model) -> Block:
     value: Any = asked.get("top_k")
-    if value is None or not model.top_k:
+    if value is None:
         return {}
+    if not model.top_k:
+        raise unsupported("this model of bedrock has no known word for top_k", "/top_k")
     for name in reversed(model.top_k):
         value = {name: value}
     return dict(value)

@@ -18,7 +18,10 @@ from rateguard.engine.errors import ConfigurationError
 
 _IN_ONE_LINE = re.compile(r"^(?P<access>A[KS]IA[A-Z0-9]{8,}):(?P<secret>[^:\s]+)(?::(?P<token>[^:\s]+))?$")
 _SHAPE = "a JSON object with access_key_id, secret_access_key and, for temporary keys, session_token"
-_PUBLIC_MARKS = re.compile(r"\bA[KS]IA[A-Z0-9]{8,}|\bABSK[A-Za-z0-9+/=]{8,}|\bbedrock-api-key-[\w+/=-]+")
+_MARKS = re.compile(
+    r"\bA[KS]IA[A-Z0-9]{8,}|\bABSK[A-Za-z0-9+/=]{8,}|\bbedrock-api-key-[\w+/=-]+|\bx-amz-security-token:\s*\S+", re.IGNORECASE
+)
+"""What looks like a key. Where a signature is wrong AWS says back what was signed, the session's token too."""
 _SHORTEST_SECRET = 6
 
 
@@ -57,7 +60,7 @@ def redacted(text: str, secret: str) -> str:
     """A text without the secret, any part of it, and whatever looks like a key of AWS."""
     for part in sorted(_parts(secret), key=len, reverse=True):
         text = text.replace(part, "[key]")
-    return _PUBLIC_MARKS.sub("[key]", text)
+    return _MARKS.sub("[key]", text)
 
 
 @functools.lru_cache(maxsize=256)

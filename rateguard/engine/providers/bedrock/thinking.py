@@ -23,8 +23,9 @@ _ALONGSIDE = ("temperature", "top_k", "top_p")
 def thinking_of(body: Mapping[str, Any], model: Model, turns: list[Block], options: Mapping[str, Any]) -> tuple[Block, str]:
     """What goes into additionalModelRequestFields, and the effort; ({}, "") where nothing is asked for. Raises InvalidRequest."""
     if model.claude is None:
-        if body.get("thinking") is not None:
-            raise unsupported("of bedrock's models only Claude can be asked to think", "/thinking")
+        for field in ("thinking", "reasoning_effort"):
+            if body.get(field) not in (None, "none"):
+                raise unsupported("of bedrock's models only Claude can be asked to think", f"/{field}")
         return {}, ""
     most = body.get("max_completion_tokens") or body.get("max_tokens") or _UNBOUNDED
     written = write_thinking(body, model.claude, most, options)
