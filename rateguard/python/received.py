@@ -15,8 +15,9 @@ from typing import Any, Never
 from celery import Task
 from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
+from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.ends.completion import revive
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def _outlast(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any
     while True:
         try:
             task.apply_async(tuple(args), dict(kwargs), task_id=task.request.id, **options)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             connection.close()
             if time.monotonic() > gives_up_at:
                 raise Reject(error, requeue=True) from error

@@ -12,13 +12,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError
-
 from rateguard.conf import conf
 from rateguard.engine.in_flight import InFlight
 from rateguard.jobs.attempts.execute import Database
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.attempts.settle import Ended, Key, settle
+from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Attempt
@@ -113,7 +112,7 @@ class GroupCommit:
         while True:
             try:
                 return await self._database.run(function, *args)
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 logger.warning("%d ends wait for the database: %s", len(self._waiting), error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -97,10 +97,12 @@ def unlisten(waker: Callable[[], None]) -> None:
 
 # ---- held
 
+_FREE = Q(held_until__isnull=True) | Q(held_until__lte=Now())
+"""Nobody sends it at this moment."""
+
 
 def _due() -> QuerySet[WebhookMessage]:
-    free = Q(held_until__isnull=True) | Q(held_until__lte=Now())
-    return WebhookMessage.objects.filter(free, state=MessageState.PENDING, next_at__lte=Now(), endpoint__is_enabled=True)
+    return WebhookMessage.objects.filter(_FREE, state=MessageState.PENDING, next_at__lte=Now(), endpoint__is_enabled=True)
 
 
 def is_any_due() -> bool:
@@ -127,9 +129,8 @@ def hold(most: int, room: Callable[[int], int], full: Collection[int]) -> list[H
 
 def _take(pk: uuid.UUID) -> bool:
     """One conditional UPDATE: of two senders one hits."""
-    free = Q(held_until__isnull=True) | Q(held_until__lte=Now())
     until = Now() + dt.timedelta(seconds=conf().webhook_timeout_s + HELD_LONGER_S)
-    rows = WebhookMessage.objects.filter(free, pk=pk, state=MessageState.PENDING, next_at__lte=Now())
+    rows = WebhookMessage.objects.filter(_FREE, pk=pk, state=MessageState.PENDING, next_at__lte=Now())
     return bool(rows.update(held_until=until, tries=F("tries") + 1))
 
 
@@ -230,7 +231,7 @@ def resend(endpoint: WebhookEndpoint, message: uuid.UUID | None = None) -> int:
     `not_resendable`.
     """
     check_enabled(endpoint)
-    rows = endpoint.messages.filter(Q(held_until__isnull=True) | Q(held_until__lte=Now()))
+    rows = endpoint.messages.filter(_FREE)
     rows = rows.filter(state=MessageState.DEAD) if message is None else rows.filter(pk=message).exclude(state=MessageState.DELIVERED)
     tries = Case(When(state=MessageState.DEAD, then=Value(0)), default=F("tries"), output_field=PositiveSmallIntegerField())
     count = rows.update(tries=tries, state=MessageState.PENDING, next_at=Now(), held_until=None)
