@@ -10,6 +10,8 @@ from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.engine.providers.sim.process import SimHandle
 from tests.simprovider import sim, sim_process  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.long  # loading the client takes seconds
+
 ASKED = [{"role": "user", "content": "How many clips did Natalia sell?"}]
 LONG = "The clips are counted every evening, and the count is written down. " * 120
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}}, "required": ["city"]}

@@ -11,6 +11,8 @@ from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.engine.providers.sim.process import SimHandle
 from tests.simprovider import sim, sim_process  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.long  # dozens of calls; what the quick suite holds of OpenAI's client is in test_sim_provider.py
+
 ASKED = [{"role": "user", "content": "How many clips did Natalia sell?"}]
 LONG = "The clips are counted every evening, and the count is written down. " * 120
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}}, "required": ["city"]}
@@ -211,7 +213,7 @@ def test_azure_holds_requests_in_renewal_periods_and_says_seconds(sim: SimHandle
         (FaultKind.SLOW_DOWN, openai.RateLimitError, "429"),
         (FaultKind.UNAUTHORIZED, openai.AuthenticationError, "401"),
         (FaultKind.OVERLOADED, openai.InternalServerError, "503"),
-        (FaultKind.INSUFFICIENT_QUOTA, openai.PermissionDeniedError, "403"),
+        (FaultKind.INSUFFICIENT_QUOTA, openai.RateLimitError, "insufficient_quota"),
     ],
 )
 def test_azure_has_its_own_words_for_faults(sim: SimHandle, azure, kind, error, code):  # noqa: F811

@@ -31,7 +31,6 @@ _WRONG: Mapping[Wrong, tuple[int, str, str]] = {
 }
 _FAULTS: Mapping[FaultKind, tuple[int, str, str]] = {
     FaultKind.SLOW_DOWN: (429, "429", "The service is experiencing high demand: your rate limit was adjusted for a time. Please retry."),
-    FaultKind.INSUFFICIENT_QUOTA: (403, "403", "Out of call volume quota. Quota will be replenished in 12:00:00."),
     FaultKind.SERVER_ERROR: (500, "500", "The server had an error while processing your request."),
     FaultKind.OVERLOADED: (503, "503", "The service is temporarily unable to process your request. Please try again later."),
     FaultKind.UNAUTHORIZED: (401, "401", _DENIED),
