@@ -67,8 +67,8 @@ def _bar(limit: Effective, now: AccountNow) -> Bar:
     text = as_typed(limit)
     if not now.is_known:
         return Bar(text, None, "")
-    most = max(limit.record.amount, 1)
-    return Bar(text, min(1.0, limit.use.used / most), f"{limit.use.used:,} of {limit.record.amount:,}")
+    others = f", {limit.use.foreign:,} by others" if limit.use.foreign else ""
+    return Bar(text, min(1.0, limit.use.used / max(limit.amount, 1)), f"{limit.use.used:,} of {limit.amount:,}{others}")
 
 
 def _deployment(one: DeploymentNow, now: AccountNow) -> DeploymentPanel:

@@ -40,7 +40,7 @@ def render_limit(limit: Effective, asked: Asked) -> dict[str, Any]:
     return {
         "id": record.id,
         "scope": {"kind": limit.scope_kind, "id": limit.scope},
-        "kind": record.kind.name.lower(),
+        "kind": "learned" if record.learns_from else record.kind.name.lower(),
         "metric": None if is_pause else metric,
         "unit": None if is_pause else _UNITS.get(record.metric, "tokens"),
         "shared": limit.is_shared,
@@ -62,7 +62,7 @@ def _figures(limit: Effective, lane: Lane) -> dict[str, Any]:
         return dict.fromkeys((*names, "left_usd"))
     left = limit.left(lane)
     reserved = limit.use.reserved if limit.record.kind == Kind.BUDGET else None
-    values = (limit.record.amount, limit.use.used, reserved, left)
+    values = (limit.amount, limit.use.used, reserved, left)
     return {**dict(zip(names, values, strict=True)), "left_usd": usd(left) if limit.record.metric == Metric.COST else None}
 
 

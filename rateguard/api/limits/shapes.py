@@ -76,7 +76,7 @@ class EffectiveLimitShape(Shape):
 
     id = serializers.CharField()
     scope = NodeShape()
-    kind = serializers.ChoiceField(["window", "bucket", "concurrency", "budget", "pause"])
+    kind = serializers.ChoiceField(["window", "bucket", "learned", "concurrency", "budget", "pause"])
     metric = serializers.ChoiceField([*Metric.values, "cost"], allow_null=True)
     unit = serializers.ChoiceField(["requests", "tokens", "places", "nano_usd"], allow_null=True)
     shared = serializers.BooleanField()

@@ -36,10 +36,15 @@ class Effective:
         """What a lane may still take of it."""
         return max(0, self.most_for(lane) - self.use.used)
 
-    def most_for(self, lane: Lane) -> int:
-        """What a lane may use of it now: of a provider's limit, what is granted now."""
+    @property
+    def amount(self) -> int:
+        """What it is now: of a provider's limit less where he tells less, of a learned one what was learned."""
         is_known = self.use.amount > 0 and self.record.kind == Kind.WINDOW
-        return self.record.amount_for(lane, min(self.record.amount, self.use.amount) if is_known else None)
+        return min(self.record.amount, self.use.amount) if is_known else self.record.learns_from or self.record.amount
+
+    def most_for(self, lane: Lane) -> int:
+        """What a lane may use of it now."""
+        return self.record.amount_for(lane, self.amount)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,8 +104,8 @@ def judge(limit: Effective, asked: Asked) -> Obstacle:
     found = Obstacle(_kind_of(limit), limit.use.id, limit.scope_kind, limit.scope)
     if limit.is_shared or limit.record.kind == Kind.PAUSE:
         return dataclasses.replace(found, wait_ms=limit.use.next_ms)
-    wanted, most = asked.need.of(limit.record.metric), limit.record.amount_for(asked.lane)
-    if wanted > most:
+    wanted, most = asked.need.of(limit.record.metric), limit.most_for(asked.lane)
+    if wanted > limit.record.amount_for(asked.lane):
         return dataclasses.replace(found, wait_ms=None, is_never=True)
     headroom = limit.left(asked.lane) // wanted if wanted else None
     if limit.use.used + wanted > most:

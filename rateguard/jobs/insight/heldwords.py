@@ -33,7 +33,7 @@ def as_typed(limit: Effective) -> str:
     if record.kind == Kind.BUDGET:
         return _budget(limit)
     metric = _METRICS[record.metric]
-    shown = (limit.use.amount or record.learns_from) if record.learns_from else record.amount
+    shown = limit.amount if record.learns_from else record.amount
     value = LimitValue(
         shown,
         metric,

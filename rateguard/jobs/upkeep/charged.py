@@ -22,7 +22,7 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.gate.contract import Charge, Configuration
 from rateguard.engine.gate.paths import Paths
-from rateguard.engine.limits.limit import SLICES, Kind, LimitRecord, Metric, Need
+from rateguard.engine.limits.limit import SLICES, Kind, LimitRecord, Metric, Spent
 from rateguard.engine.scopes import NodeKind, kind_of
 from rateguard.jobs.clock import database_now
 from rateguard.jobs.insight.runtree import counted
@@ -104,12 +104,12 @@ class _Sum:
     provider_tokens: int
 
     def of(self, record: LimitRecord) -> int:
-        """What a limit counts of it: ours as used."""
+        """What a limit counts of it: ours as used. Input from a cache counts, which some providers leave out: never too little."""
         if record.metric == Metric.REQUESTS:
             return self.requests
         if record.metric == Metric.PROVIDER_TOKENS and not record.gives_back:
             return self.provider_tokens
-        return Need(self.input_tokens, self.output_tokens, self.output_tokens, self.cost).of(record.metric)
+        return record.used_by(Spent(self.input_tokens, self.output_tokens, self.output_tokens, self.cost))
 
 
 def _in_window(charged: Charged, window_ms: int, guard_ms: int) -> Iterator[Charge]:

@@ -123,6 +123,7 @@ def _settlement_of(attempt: Attempt) -> Settlement:
         input_tokens=attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens,
         output_tokens=attempt.output_tokens,
         cost=attempt.nano_usd,
+        cached_tokens=attempt.cached_tokens,
     )
 
 
