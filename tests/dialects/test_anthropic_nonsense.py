@@ -14,8 +14,11 @@ from tests.dialects.anthropic_asked import STREAMED, chat, provider, read, targe
 from tests.dialects.anthropic_speech import event_of
 
 SETTINGS = "reasoning_effort thinking temperature top_k stop service_tier user n max_tokens cache_control speed stream_options"
-FIELDS = [*SETTINGS.split(), *"tools tool_choice response_format web_search_options messages functions parallel_tool_calls".split()]
-FIELD_WORDS = st.sampled_from("type function name parameters json_schema schema strict user_location approximate".split())
+FIELDS = [
+    *SETTINGS.split(),
+    *["tools", "tool_choice", "response_format", "web_search_options", "messages", "functions", "parallel_tool_calls"],
+]
+FIELD_WORDS = st.sampled_from(["type", "function", "name", "parameters", "json_schema", "schema", "strict", "user_location", "approximate"])
 WORDS = ["auto", "none", "required", "function", "json_schema", "low", "object"]
 FIELD_VALUES = st.recursive(
     st.sampled_from([None, False, True, -1, 0, 1, 3_000, *WORDS]),
@@ -39,8 +42,33 @@ def test_nonsense_in_any_field_is_refused_and_never_crashes(fields: dict[str, An
 
 
 KINDS = ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"]
-BLOCKS = "text thinking tool_use server_tool_use text_delta thinking_delta input_json_delta signature_delta citations_delta".split()
-NAMES = "type text thinking signature partial_json citation citations usage input id name stop_reason stop_details url".split()
+BLOCKS = [
+    "text",
+    "thinking",
+    "tool_use",
+    "server_tool_use",
+    "text_delta",
+    "thinking_delta",
+    "input_json_delta",
+    "signature_delta",
+    "citations_delta",
+]
+NAMES = [
+    "type",
+    "text",
+    "thinking",
+    "signature",
+    "partial_json",
+    "citation",
+    "citations",
+    "usage",
+    "input",
+    "id",
+    "name",
+    "stop_reason",
+    "stop_details",
+    "url",
+]
 ODD = st.sampled_from([None, 0, 7, -1.5, "", "ab", [], [7], ["ab"], {}, {"url": 7}, {"a": {}}])
 INNER = st.builds(
     lambda kind, rest: {"type": kind, **rest}, st.sampled_from(BLOCKS), st.dictionaries(st.sampled_from(NAMES), ODD, max_size=5)
