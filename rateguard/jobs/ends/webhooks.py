@@ -8,6 +8,7 @@ A batch that is closed is told in the transaction that closes it. Who sends the 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -32,22 +33,20 @@ def prepare() -> None:
 
 def tell(job: Job) -> None:
     """One message to each endpoint that wants to hear of this end."""
-    kind = f"job.{job.state}"
-    endpoints = hearing(job.tenant_id, kind, job.webhook)
-    if endpoints:
-        body = body_of(kind, job.finished_at, _shown(job))
-        insert([WebhookMessage(tenant_id=job.tenant_id, endpoint=one, job=job, kind=kind, body=body) for one in endpoints])
+    _tell(job, f"job.{job.state}", lambda: _shown(job), job=job)
 
 
 def tell_batch(batch: Batch) -> None:
     """The same of a batch that is closed: call it in the transaction that closes it. Of a batch that tells nobody nothing is asked."""
-    if not batch.tells & Tells.WEBHOOK:
-        return
-    kind = f"batch.{batch.state}"
-    endpoints = hearing(batch.tenant_id, kind, batch.webhook)
-    if endpoints:
-        body = body_of(kind, batch.finished_at, _shown_batch(batch))
-        insert([WebhookMessage(tenant_id=batch.tenant_id, endpoint=one, batch=batch, kind=kind, body=body) for one in endpoints])
+    if batch.tells & Tells.WEBHOOK:
+        _tell(batch, f"batch.{batch.state}", lambda: _shown_batch(batch), batch=batch)
+
+
+def _tell(ended: Job | Batch, kind: str, shown: Callable[[], dict[str, Any]], **of: Job | Batch) -> None:
+    """One message to each endpoint that wants it. shown: asked for where one does. of: the column of the message that names what ended."""
+    if endpoints := hearing(ended.tenant_id, kind, ended.webhook):
+        body = body_of(kind, ended.finished_at, shown())
+        insert([WebhookMessage(tenant_id=ended.tenant_id, endpoint=one, kind=kind, body=body, **of) for one in endpoints])
 
 
 def send_test(endpoint: WebhookEndpoint) -> WebhookMessage:
