@@ -70,7 +70,7 @@ def price_of(provider: str, standard: Rates, details: Mapping[str, Any]) -> Pric
 
 def scaled(price: Price, permille: int) -> Price:
     """The same list at another level: a region's."""
-    fields = {
+    fields: dict[str, Any] = {
         "tiers": tuple((name, _scaled_rates(rates, permille)) for name, rates in price.tiers),
         "long_contexts": tuple(_scaled_long(one, permille) for one in price.long_contexts),
     }
@@ -83,7 +83,7 @@ def _scaled_long(one: LongContext, permille: int) -> LongContext:
 
 
 def _scaled_rates(rates: Rates, permille: int) -> Rates:
-    return Rates(**{name: _part(value, permille, WHOLE_PERMILLE) for name, value in _as_fields(rates).items()})
+    return _rates({name: _part(value, permille, WHOLE_PERMILLE) for name, value in _as_fields(rates).items()})
 
 
 def _listed(prices: Mapping[str, int] | None) -> dict[str, int]:
@@ -92,6 +92,10 @@ def _listed(prices: Mapping[str, int] | None) -> dict[str, int]:
         if name in found:
             found.setdefault(own, found.pop(name))
     return found
+
+
+def _rates(fields: dict[str, Any]) -> Rates:
+    return Rates(**fields)
 
 
 def _as_fields(rates: Rates) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def _with_parts(standard: Rates, listed: Mapping[str, int]) -> Rates:
     long = listed.get("cache_write_long")
     if long is None and standard.cache_write_pico > standard.input_pico:
         long = _part(standard.input_pico, LONG_WRITE_PERMILLE, WHOLE_PERMILLE)
-    audio = {column: listed.get(name) for name, column in KINDS.items() if name.startswith("audio_")}
+    audio: dict[str, Any] = {column: listed.get(name) for name, column in KINDS.items() if name.startswith("audio_")}
     return dataclasses.replace(standard, cache_write_long_pico=long, **audio)
 
 
@@ -122,7 +126,7 @@ def _filled(own: Mapping[str, int], standard: Rates) -> Rates:
     """Listed prices, and those that they leave out, as far from the standard ones as the input is."""
     to, of = (own["input"], standard.input_pico) if "input" in own and standard.input_pico else (1, 1)
     values = _as_fields(standard)
-    return Rates(**{column: own[name] if name in own else _part(values[column], to, of) for name, column in KINDS.items()})
+    return _rates({column: own[name] if name in own else _part(values[column], to, of) for name, column in KINDS.items()})
 
 
 def _long_contexts(standard: Rates, tiers: Mapping[str, Rates], listed: Any) -> tuple[LongContext, ...]:
@@ -139,7 +143,7 @@ def _long_contexts(standard: Rates, tiers: Mapping[str, Rates], listed: Any) -> 
 def _as_far(rates: Rates, tier: Rates, standard: Rates) -> Rates:
     """A tier of a long context that no list names: as far from its standard as the tier is in a short one."""
     values, mine, usual = _as_fields(rates), _as_fields(tier), _as_fields(standard)
-    return Rates(**{name: _part(value, mine[name], usual[name]) if usual[name] else value for name, value in values.items()})
+    return _rates({name: _part(value, mine[name], usual[name]) if usual[name] else value for name, value in values.items()})
 
 
 def _part(value: int | None, to: int, of: int) -> int | None:

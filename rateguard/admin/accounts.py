@@ -23,6 +23,7 @@ from rateguard.engine.limits.limit import Kind
 from rateguard.jobs.controls import breakers
 from rateguard.jobs.insight.accounts import ask, key_of
 from rateguard.jobs.insight.binding import DeploymentState, Effective
+from rateguard.jobs.insight.calibrated import learned
 from rateguard.jobs.insight.deployments import states_of
 from rateguard.providers import choices
 from tenants.access import Access, Power
@@ -205,7 +206,7 @@ class DeploymentAdmin(VerbAdmin, DoingAdmin):
     form = DeploymentForm
     tenant_field = "account__tenant"
     deeds = (*BREAKER_DEEDS, *SWITCHES)
-    list_display = ("name", "at", "state", "breaker", "use", "weight")
+    list_display = ("name", "at", "state", "breaker", "use", "counts", "weight")
     list_filter = (TenantFilter.over("account__tenant"), "is_enabled", "breaker_forced")
     list_select_related = ("account__tenant",)
     search_fields = ("name", "upstream_model", "account__name")
@@ -236,6 +237,14 @@ class DeploymentAdmin(VerbAdmin, DoingAdmin):
         return page
 
     # ---- what is shown
+
+    @admin.display(description="Input, of our count")
+    def counts(self, row: Deployment) -> str:
+        """How far our counts are from the provider's, and what is reserved of them."""
+        known = learned().get(row.pk)
+        if known is None:
+            return NOTHING
+        return f"{known.mean_permille / 10:.1f} % on average, {known.reserve_permille / 10:.1f} % reserved"
 
     @admin.display(description="Account")
     def of(self, row: Deployment) -> str:

@@ -13,7 +13,7 @@ from django.db.models import F, Sum
 
 from rateguard.engine.gate.contract import Charge
 from rateguard.jobs.books.comparing import compare
-from rateguard.jobs.books.formats import reading
+from rateguard.jobs.books.formats import openai, reading
 from rateguard.jobs.books.formats.values import DayAmount, ReadBill
 from rateguard.jobs.books.span import Span
 from rateguard.jobs.books.values import Kind
@@ -178,6 +178,34 @@ def test_a_bill_by_days_is_compared_by_model_and_day_and_corrects_nothing(line):
     assert compare(ALL, ReadBill(days={(today, "sim-1-2026-03-05"): DayAmount(9, 11, 5_000)})).differences == []
 
 
+def test_a_bill_that_counts_parts_of_the_tokens_otherwise_says_which(line):
+    ran(line)
+    today = dt.datetime.now(dt.UTC).date()
+    Attempt.objects.update(tier="batch", cached_tokens=0)
+    told = [
+        DayAmount(9, 11, 6_000, requests=1, cached_tokens=4, audio_input_tokens=0, batch_tokens=20),
+        DayAmount(9, 11, requests=1, batch_tokens=0, audio_output_tokens=7),
+        DayAmount(9, 11, 5_000, requests=1, cached_tokens=0, batch_tokens=20),
+    ]
+    causes = [
+        [one.cause for one in found(compare(ALL, ReadBill(days={(today, "sim-1"): amount})), Kind.BILL_DAY_DIFFERS)] for amount in told
+    ]
+    start = "the provider counts parts of the tokens otherwise, which have prices of their own: "
+    assert causes == [
+        [f"{start}4 tokens read from the cache against 0"],
+        [f"{start}7 tokens of sound in the output against 0, 0 tokens through batches against 20"],
+        [],
+    ]
+
+
+def test_parts_and_batches_are_read_from_openais_report():
+    told = {"model": "gpt-5.4", "input_tokens": 10, "output_tokens": 4, "input_audio_tokens": 2, "output_audio_tokens": 1}
+    page = {"data": [{"start_time": 1893456000, "results": [{**told, "batch": True}, {**told, "batch": False}, told]}]}
+    (day,) = openai.read_json(json.dumps(page).encode()).days.values()
+    parts = (day.audio_input_tokens, day.audio_output_tokens, day.batch_tokens, day.cached_tokens)
+    assert parts == (6, 3, 14, None)
+
+
 USAGE = {
     "object": "page",
     "data": [
@@ -237,8 +265,8 @@ SIM = "".join(
     [
         (line_of(KEY) + "\n" + line_of(KEY), None, {KEY: Amount(20, 16, 8_400)}, {}),
         (SIM, None, {KEY: Amount(10, 8, 4_200)}, {}),
-        (json.dumps(USAGE, indent=1), None, None, {DAY: DayAmount(20, 8, None, 4)}),
-        (json.dumps([COSTS, USAGE]), None, None, {DAY: DayAmount(20, 8, 60_000_001, 4)}),
+        (json.dumps(USAGE, indent=1), None, None, {DAY: DayAmount(20, 8, None, 4, 6)}),
+        (json.dumps([COSTS, USAGE]), None, None, {DAY: DayAmount(20, 8, 60_000_001, 4, 6)}),
         (USAGE_CSV, None, None, {DAY: DayAmount(20, 8, None, 4)}),
         (COSTS_CSV, None, None, {DAY: DayAmount(nano_usd=60_000_001)}),
         (

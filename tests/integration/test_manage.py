@@ -83,7 +83,17 @@ THINGS = [
         {"deployments": ["text-embedding-3-small", "gpt-5-4-mini"]},
         {"deployments": ["text-embedding-3-small", "gpt-5-4-mini"]},
     ),
-    Thing("prices", PRICE, {"cached_input_usd": "0.015"}, {"input_usd": "0.15", "cached_input_usd": "0.015", "cache_write_usd": "0.15"}),
+    Thing(
+        "prices",
+        PRICE,
+        {"cached_input_usd": "0.015", "parts": {"batch_input_usd": 0.0750, "terms": {"us": "1.1"}}},
+        {
+            "input_usd": "0.15",
+            "cached_input_usd": "0.015",
+            "cache_write_usd": "0.15",
+            "parts": {"batch_input_usd": "0.075", "terms": {"us": "1.1"}},
+        },
+    ),
 ]
 LIVES = [pytest.param(thing, thing.body, id=f"{thing.things}-operator") for thing in THINGS]
 OWN = [pytest.param(thing, thing.own, id=f"{thing.things}-own") for thing in THINGS if thing.own]

@@ -45,7 +45,8 @@ class AttemptAdmin(KeysetAdmin):
     )
     fields: ClassVar[Any] = (
         "shown_job", "number", "tenant", "model", "deployment", "shown_state", "shown_error", "shown_started", "shown_finished",
-        "shown_latency", "shown_reserved", "shown_tokens", "shown_cached", "shown_cost", "is_estimated", "holder", "provider_request_id",
+        "shown_latency", "shown_reserved", "shown_tokens", "shown_cached", "shown_parts",
+        "shown_cost", "is_estimated", "holder", "provider_request_id",
         "shown_late",
     )  # fmt: skip
 
@@ -102,6 +103,11 @@ class AttemptAdmin(KeysetAdmin):
     def shown_cached(self, row: Attempt) -> str:
         """What was cheaper, and what was written for later."""
         return f"{row.cached_tokens:,} read, {row.cache_write_tokens:,} written"
+
+    @admin.display(description="priced apart")
+    def shown_parts(self, row: Attempt) -> str:
+        """Parts of the tokens, and what else made the price."""
+        return shown.parts(row)
 
     @admin.display(description="reserved")
     def shown_reserved(self, row: Attempt) -> str:

@@ -45,6 +45,7 @@ class LedgerEntryAdmin(KeysetAdmin):
         "nano_usd",
         "shown_tokens",
         "shown_cached",
+        "shown_parts",
         "shown_job",
         "attempt",
         "model",
@@ -100,6 +101,11 @@ class LedgerEntryAdmin(KeysetAdmin):
     def shown_cached(self, row: LedgerEntry) -> str:
         """What was cheaper, and what was written for later."""
         return f"{row.cached_tokens:,} read, {row.cache_write_tokens:,} written"
+
+    @admin.display(description="priced apart")
+    def shown_parts(self, row: LedgerEntry) -> str:
+        """Parts of the tokens, and what else made the price."""
+        return shown.parts(row)
 
     @admin.display(description="cost")
     def shown_cost(self, row: LedgerEntry) -> Any:

@@ -51,6 +51,21 @@ def tokens(into: int, out: int) -> SafeString:
     return format_html('<span class="rg-number">{} in, {} out</span>', f"{into:,}", f"{out:,}")
 
 
+_PARTS = (
+    ("cache_write_long_tokens", "written to stay long"),
+    ("audio_input_tokens", "of the input sound"),
+    ("audio_output_tokens", "of the output sound"),
+    ("reasoning_tokens", "of the output thought"),
+    ("searches", "searches"),
+)
+
+
+def parts(row: Any) -> str:
+    """Of an attempt or an entry: parts of its tokens, searches, its tier, and what else made its price."""
+    counted = [f"{getattr(row, name):,} {words}" for name, words in _PARTS if getattr(row, name)]
+    return ", ".join([*counted, *([f"tier {row.tier}"] if row.tier else []), *row.terms.split()]) or NOTHING
+
+
 def duration(ms: int | None) -> str:
     """A time as people say it."""
     if ms is None:

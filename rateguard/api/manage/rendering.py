@@ -7,6 +7,7 @@ from typing import Any
 
 from rateguard.api.rendering import time_text
 from rateguard.engine.lanes import Lane
+from rateguard.jobs.insight.calibrated import learned
 from tenants.changes import budgets, limits
 from tenants.changes.deployments import BREAKER
 from tenants.changes.models import RETRIES, deployments_of
@@ -131,7 +132,16 @@ def render_deployment(row: Deployment) -> dict[str, Any]:
         "is_enabled": row.is_enabled,
         "options": row.options,
         **{name: getattr(row, name) for name in BREAKER},
+        "input_estimate": _input_estimate(row),
     }
+
+
+def _input_estimate(row: Deployment) -> dict[str, int] | None:
+    """How far our counts are from the provider's; None: nothing is known yet."""
+    known = learned().get(row.pk)
+    if known is None:
+        return None
+    return {"answers": known.samples, "mean_permille": known.mean_permille, "reserve_permille": known.reserve_permille}
 
 
 def render_model(row: ModelRoute, tenant: Tenant | None) -> dict[str, Any]:

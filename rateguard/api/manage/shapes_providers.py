@@ -79,6 +79,14 @@ class NewDeploymentShape(DeploymentChangesShape):
     account = TextField(max_length=NAME_CHARS, help_text="By name or id.")
 
 
+class InputEstimateShape(Shape):
+    """How far our counts of input are from the provider's, in thousandths of ours."""
+
+    answers = serializers.IntegerField(help_text="That it is learned from.")
+    mean_permille = serializers.IntegerField()
+    reserve_permille = serializers.IntegerField(help_text="What is reserved: the p95; 1000 after fewer than 20 answers.")
+
+
 class DeploymentShape(Shape):
     """A deployment."""
 
@@ -99,6 +107,7 @@ class DeploymentShape(Shape):
     breaker_slow_ms = serializers.IntegerField(allow_null=True)
     breaker_slow_permille = serializers.IntegerField(allow_null=True)
     breaker_probes = serializers.IntegerField(allow_null=True)
+    input_estimate = InputEstimateShape(allow_null=True, help_text="null: no answer has told yet.")
 
 
 DEPLOYMENTS = list_of(DeploymentShape, next_cursor=next_cursor())

@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Q, Sum
 
 from rateguard.engine.money import format_usd
 from rateguard.jobs.books.formats.values import DayAmount, DayKey
@@ -19,6 +19,7 @@ from rateguard.jobs.upkeep.bill import NOTHING, Amount
 from tenants.models import Deployment
 
 PRICES = "the same tokens at another price: the prices in force here are not the provider's, or it bills more than tokens"
+PARTS = "the provider counts parts of the tokens otherwise, which have prices of their own"
 OTHERS = "others use this account too: the provider counted more calls than were made here"
 MIDNIGHT = "calls around midnight, which the provider may count on the other day; calls of others; or what it did not bill"
 NO_DEPLOYMENT = "no deployment here has this model: others use the account, or it was deleted"
@@ -45,14 +46,47 @@ def _compared(day: dt.date, model: str, names: Sequence[str], amount: DayAmount,
     ledger = sum((line.ledger for line in mine), NOTHING)
     attempts = sum(line.attempts for line in mine)
     difference = _difference(amount, ledger, attempts)
-    if difference != NOTHING:
-        cause = _cause(day, names, amount, difference, attempts)
+    parts = _parts_differ(day, names, amount)
+    if difference != NOTHING or parts:
+        cause = parts if _is_of_parts(difference, parts) else _cause(day, names, amount, difference, attempts)
         yield Found(Kind.BILL_DAY_DIFFERS, day, " + ".join(names), difference, cause, where=model or "all models")
+
+
+def _is_of_parts(difference: Amount, parts: str) -> bool:
+    """Whether the tokens agree in all, and only what they were differs."""
+    return bool(parts) and difference.input_tokens == difference.output_tokens == 0
+
+
+def _parts_differ(day: dt.date, names: Sequence[str], amount: DayAmount) -> str:
+    """Which parts of the tokens a bill counts otherwise than the rows, in words; "" for none, and where it tells of none."""
+    told = {name: billed for name in _PARTS if (billed := getattr(amount, name)) is not None}
+    if not told or not names:
+        return ""
+    span = Span(day, day)
+    rows = span.of(Attempt.objects.filter(deployment__in=names).exclude(state=AttemptState.RUNNING), "started_at")
+    ours = rows.aggregate(
+        of_cached_tokens=Sum("cached_tokens"),
+        of_audio_input_tokens=Sum("audio_input_tokens"),
+        of_audio_output_tokens=Sum("audio_output_tokens"),
+        of_batch_tokens=Sum(F("input_tokens") + F("cached_tokens") + F("cache_write_tokens") + F("output_tokens"), filter=Q(tier="batch")),
+    )
+    found = [
+        f"{told[name]:,} {_PARTS[name]} against {ours[f'of_{name}'] or 0:,}" for name in told if told[name] != (ours[f"of_{name}"] or 0)
+    ]
+    return f"{PARTS}: {', '.join(found)}" if found else ""
+
+
+_PARTS = {
+    "cached_tokens": "tokens read from the cache",
+    "audio_input_tokens": "tokens of sound in the input",
+    "audio_output_tokens": "tokens of sound in the output",
+    "batch_tokens": "tokens through batches",
+}
 
 
 def _difference(amount: DayAmount, ledger: Amount, attempts: int) -> Amount:
     """Bill − ledger, of what the bill tells. Money within a nano-dollar an attempt is rounding: each attempt is rounded once."""
-    told = (amount.input_tokens, amount.output_tokens, amount.nano_usd)
+    told: tuple[int | None, ...] = (amount.input_tokens, amount.output_tokens, amount.nano_usd)
     pairs = zip(told, dataclasses.astuple(ledger), strict=True)
     found = Amount(*(0 if billed is None else billed - ours for billed, ours in pairs))
     return dataclasses.replace(found, nano_usd=0) if abs(found.nano_usd) <= attempts else found

@@ -60,11 +60,19 @@ def _amount(fields: Mapping[str, Any], where: str) -> DayAmount:
         if currency != "usd":
             raise InvalidBill(f"{where}: the ledger is in US dollars, this is in {currency}")
         return DayAmount(nano_usd=as_nano_usd(amount.get("value"), where))
-    return DayAmount(
-        as_tokens(fields.get("input_tokens"), where),
-        as_tokens(fields.get("output_tokens"), where),
-        requests=as_tokens(fields.get("num_model_requests"), where),
-    )
+    read, written = as_tokens(fields.get("input_tokens"), where), as_tokens(fields.get("output_tokens"), where)
+    parts = {name: as_tokens(fields[told], where) for told, name in _PARTS.items() if fields.get(told) is not None}
+    if fields.get("batch") is not None:
+        parts["batch_tokens"] = read + written if str(fields["batch"]).lower() == "true" else 0
+    return DayAmount(read, written, requests=as_tokens(fields.get("num_model_requests"), where), **parts)
+
+
+_PARTS = {
+    "input_cached_tokens": "cached_tokens",
+    "input_audio_tokens": "audio_input_tokens",
+    "output_audio_tokens": "audio_output_tokens",
+}
+"""Parts that have prices of their own, as its reports call them; `batch` says whether a line is of batches, where it is grouped by that."""
 
 
 def _model(fields: Mapping[str, Any]) -> str:

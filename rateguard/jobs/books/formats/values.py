@@ -12,12 +12,19 @@ from rateguard.jobs.upkeep.bill import Amount, Bill, InvalidBill, Key
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DayAmount:
-    """What a provider tells of a model on a day; None: it does not tell that. requests: how many calls it counted."""
+    """What a provider tells of a model on a day; None: it does not tell that. requests: how many calls it counted.
+
+    cached_tokens, audio_input_tokens, audio_output_tokens: parts of the tokens; batch_tokens: all that went through batches.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     nano_usd: int | None = None
     requests: int | None = None
+    cached_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    batch_tokens: int | None = None
 
     def __add__(self, other: DayAmount) -> DayAmount:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
