@@ -25,6 +25,7 @@ from tests.dialects.vertex_speech import SECRET
 
 SERVICE = "https://aiplatform.googleapis.com"
 PROJECT = "projects/acme-1/locations"
+LOCAL = "http://127.0.0.1:9"
 KEY = "AQ.express-key-0123456789"
 
 
@@ -241,11 +242,12 @@ def service_account(private_key: str, token_uri: str) -> dict:
 
 
 async def test_a_service_account_signs_for_a_token_which_the_call_carries(vertex, token_server, private_key):
-    target = at(secret=orjson.dumps(service_account(private_key, token_server.url)).decode())
+    target = at(base_url=LOCAL, secret=orjson.dumps(service_account(private_key, token_server.url)).decode())
     wire = vertex.write(target, chat(), is_streamed=False)
     signed = [await vertex.authorize(target, wire) for _ in range(2)]
     assert {one.headers["Authorization"] for one in signed} == {"Bearer ya29.fetched"}
     assert "ya29" not in repr(signed[0])
+    assert "PRIVATE KEY" not in str(dict(signed[0].headers))
     assert [form["grant_type"] for form in token_server.asked] == [["urn:ietf:params:oauth:grant-type:jwt-bearer"]]
 
     refused = vertex.error(target, 401, {}, google_error(401, "UNAUTHENTICATED", "no"))
@@ -263,11 +265,18 @@ async def test_a_service_account_signs_for_a_token_which_the_call_carries(vertex
 )
 async def test_a_token_that_google_does_not_give_is_an_error_of_the_account(vertex, token_server, private_key, status, answer, kind):
     token_server.status, token_server.answer = status, answer
-    target = at(secret=orjson.dumps(service_account(private_key, token_server.url)).decode())
+    target = at(base_url=LOCAL, secret=orjson.dumps(service_account(private_key, token_server.url)).decode())
     with pytest.raises(ProviderError) as raised:
         await vertex.authorize(target, vertex.write(target, chat(), is_streamed=False))
     assert raised.value.kind is kind
     assert "PRIVATE" not in str(raised.value)
+
+
+async def test_an_account_of_https_asks_for_no_token_elsewhere(vertex, token_server, private_key):
+    target = at(secret=orjson.dumps(service_account(private_key, token_server.url)).decode())
+    with pytest.raises(ConfigurationError, match="token_uri"):
+        await vertex.authorize(target, vertex.write(target, chat(), is_streamed=False))
+    assert token_server.asked == []
 
 
 async def test_a_key_that_is_none_is_an_error_of_the_account(vertex):

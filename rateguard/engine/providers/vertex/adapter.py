@@ -96,8 +96,14 @@ class VertexProvider(GeminiProvider):
 
 
 def _is_keyed(target: Target, url: str) -> bool:
-    """Whether an API key signs the call. Raises ConfigurationError where this machine's own credentials would go to somebody else."""
-    kind = parse(target.api_key).kind
+    """Whether an API key signs the call. Raises ConfigurationError where this machine's own credentials would go to somebody else.
+
+    A secret cannot lead a tenant's account to services inside that trust anyone: those are reached by http, and its base URL is of https.
+    """
+    secret = parse(target.api_key)
+    kind = secret.kind
+    if secret.token_uri and not secret.token_uri.startswith("https://") and target.base_url.startswith("https://"):
+        raise ConfigurationError("the secret's token_uri is of https, as the account's base URL is: paste the file as Google gives it")
     if kind is Kind.MACHINE and not is_google(url):
         host = urllib.parse.urlsplit(url).hostname
         raise ConfigurationError(f"this machine's own credentials do not go to {host}: give the account a secret")

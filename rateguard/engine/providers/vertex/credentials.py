@@ -84,7 +84,8 @@ def fetch_token(secret: str) -> Token:
     auth = _google_auth()
     try:
         credentials = _credentials(auth, secret)
-        credentials.refresh(functools.partial(auth.transport.requests.Request(), timeout=FETCH_TIMEOUT_S))
+        ask = functools.partial(auth.transport.requests.Request(), timeout=FETCH_TIMEOUT_S, allow_redirects=False)
+        credentials.refresh(ask)
     except auth.exceptions.TransportError:
         raise ProviderError("Google's token server could not be reached", kind=ErrorKind.CONNECT) from None
     except auth.exceptions.DefaultCredentialsError:

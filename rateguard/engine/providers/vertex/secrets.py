@@ -36,6 +36,11 @@ class Secret:
         """The project that it names, or ""."""
         return str(self.info.get("project_id") or self.info.get("quota_project_id") or "")
 
+    @property
+    def token_uri(self) -> str:
+        """Where its tokens are asked for; "" where it leaves that to google-auth."""
+        return str(self.info.get("token_uri") or "")
+
 
 @functools.lru_cache(maxsize=256)
 def parse(text: str) -> Secret:
