@@ -169,9 +169,9 @@ def test_an_exact_count_is_asked_without_what_does_not_count():
     asked = provider().write_count(target(), chat(tools=[WEATHER], temperature=0, max_tokens=None, reasoning_effort="high"))
     assert asked.url == "https://api.anthropic.com/v1/messages/count_tokens"
     assert set(orjson.loads(asked.body)) == {"model", "messages", "system", "tools", "thinking", "output_config"}
-    assert provider().read_count(Reply(200, {}, b'{"input_tokens":41}', 0.0, 0.0)) == 41
+    assert provider().read_count(target(), Reply(200, {}, b'{"input_tokens":41}', 0.0, 0.0)) == 41
     with pytest.raises(ProviderError):
-        provider().read_count(Reply(200, {}, b'{"input_tokens":"many"}', 0.0, 0.0))
+        provider().read_count(target(), Reply(200, {}, b'{"input_tokens":"many"}', 0.0, 0.0))
 
 
 def test_a_whole_body_where_a_stream_was_asked_for_is_an_error():

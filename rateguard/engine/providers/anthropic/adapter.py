@@ -75,6 +75,6 @@ class AnthropicProvider(Provider):
         """The question how many tokens a chat's input has."""
         return count.write_count(target, request)
 
-    def read_count(self, reply: Reply) -> int:
+    def read_count(self, target: Target, reply: Reply) -> int:
         """How many."""
         return count.read_count(reply)
