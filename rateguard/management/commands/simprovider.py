@@ -13,7 +13,7 @@ from rateguard.engine.providers.sim.server import serve
 class Command(BaseCommand):
     """Runs until it is stopped; its first line tells its address and its control token."""
 
-    help = "Run the simulated provider: OpenAI's wire format, real limits, its own bill."
+    help = "Run the simulated provider: every provider's wire format, real limits, its own bill."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
