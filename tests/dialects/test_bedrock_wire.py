@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.eventstream import EventStreamBuffer
 from botocore.utils import ContainerMetadataFetcher
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
@@ -203,6 +203,7 @@ def test_a_frame_is_read_as_botocore_reads_it(raw: bytes):
     assert head.message == theirs.headers.get(":error-message", "")
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_whatever_bytes_come_they_are_frames_or_a_malformed_answer(noise: bytes, at: int):
     good = event("messageStart", {"role": "assistant"})
@@ -347,6 +348,22 @@ async def test_a_roles_credentials_that_were_refused_are_fetched_anew_but_fresh_
     assert (fresh.value.kind, stale.value.kind) == (ErrorKind.AUTH, ErrorKind.SERVER)
     ids = [asked.headers["Authorization"].split("Credential=")[1].split("/")[0] for asked in bedrock.asked]
     assert ids == ["ASIAFIRST", "ASIAFIRST", "ASIASECOND"]
+
+
+async def test_calls_that_were_on_their_way_with_old_credentials_are_all_worth_another_try(no_aws, monkeypatch, server: AwsServer):
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
+    server.answers(role("ASIAFIRST", 60), role("ASIASECOND", 60))
+    found = machine.MachineCredentials()
+    assert not found.forget("")  # there never were any
+    await found.of("")
+    assert not found.forget("")  # they are fresh
+    found._found[""].at_s -= machine.FRESH_S
+    assert found.forget("")
+    assert found.forget("")  # a second call of the same burst
+    await found.of("")
+    assert found.forget("")  # and one that comes late
+    monkeypatch.setattr(machine, "BURST_S", 0.0)
+    assert not found.forget("")  # by now they are the new ones
 
 
 async def test_what_the_machine_is_trusted_with_goes_to_aws_alone(no_aws, monkeypatch):

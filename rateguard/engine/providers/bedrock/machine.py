@@ -18,6 +18,8 @@ from rateguard.engine.providers.bedrock.secret import Bearer, Keys
 
 FRESH_S = 60.0
 """Credentials fetched so lately and refused are wrong: fetching them once more does not help."""
+BURST_S = 5.0
+"""For so long after credentials were forgotten, a refusal is still one of calls that had been signed with them."""
 _NONE = "this machine has no AWS credentials: give it a role or a profile, or put keys into the account's credentials"
 
 _PASSING = frozenset({"MetadataRetrievalError", "CredentialRetrievalError", "HTTPClientError", "OSError"})
@@ -46,6 +48,7 @@ class MachineCredentials:
     def __init__(self) -> None:
         self._found: dict[str, _Found] = {}
         self._fetching: dict[str, asyncio.Task[Keys]] = {}
+        self._forgotten_at_s: dict[str, float] = {}
 
     async def of(self, profile: str) -> Keys | Bearer:
         """The credentials of now. Raises ProviderError (AUTH), ConfigurationError where botocore is not installed."""
@@ -79,12 +82,14 @@ class MachineCredentials:
         return keys
 
     def forget(self, profile: str) -> bool:
-        """They were refused: fetch others next time. False where they are fresh, or there are none: then that does not help."""
-        found = self._found.get(profile)
-        if found is None or time.monotonic() - found.at_s < FRESH_S:
-            return False
-        del self._found[profile]
-        return True
+        """They were refused: fetch others next time. False where they are fresh, or there never were any: then that does not help."""
+        now_s, found = time.monotonic(), self._found.get(profile)
+        if found is not None and now_s - found.at_s >= FRESH_S:
+            del self._found[profile]
+            self._forgotten_at_s[profile] = now_s
+            return True
+        forgotten_at_s = self._forgotten_at_s.get(profile)
+        return forgotten_at_s is not None and now_s - forgotten_at_s < BURST_S
 
     def _fetched(self, profile: str, task: asyncio.Task[Keys]) -> None:
         self._fetching.pop(profile, None)

@@ -18,7 +18,7 @@ from rateguard.engine.providers.bedrock.layout import arranged
 from rateguard.engine.providers.bedrock.models import Model
 from rateguard.engine.providers.bedrock.refusal import malformed, unsupported
 
-_TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_.:-]{1,64}$")
+_TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_.:-]{1,64}\Z")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _NOT_SENT = ("name", "function_call", "audio")
 
