@@ -91,6 +91,14 @@ def test_whose_quota_is_used_is_an_option(vertex):
     assert wire.headers["x-goog-user-project"] == "billing-7"
 
 
+@pytest.mark.parametrize(
+    "options", [{"quota_project": "a\r\nX-Evil: 1"}, {"project": "../.."}, {"generation": "new"}, {"generation": True}]
+)
+def test_an_option_that_can_be_none_is_told_by_its_name(vertex, options):
+    with pytest.raises(ConfigurationError, match="project|generation"):
+        vertex.write(at(**options), chat(), is_streamed=False)
+
+
 async def test_an_api_key_needs_no_token(vertex):
     target = at(secret=KEY)
     wire = await vertex.authorize(target, vertex.write(target, chat(), is_streamed=False))

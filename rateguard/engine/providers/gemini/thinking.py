@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rateguard.engine.errors import ConfigurationError
 from rateguard.engine.providers.base import Target
 from rateguard.engine.providers.gemini.refusals import unsupported
 
@@ -23,11 +24,13 @@ _NEWEST = 30
 def generation(target: Target) -> int:
     """The generation of the deployment's model times ten: 25 is Gemini 2.5; 0 where the name says none (Gemma, a tuned model).
 
-    The option `generation` says it for a name that does not. `gemini-flash-latest` and its like are the newest.
+    The option `generation` says it for a name that does not. `gemini-flash-latest` and its like are the newest. Raises ConfigurationError for another option than a number.
     """
     told = target.options.get("generation")
     if told is not None:
-        return round(float(told) * 10)
+        if isinstance(told, bool) or not isinstance(told, int | float) or not 1 <= told < 1_000:
+            raise ConfigurationError("the option generation is a number such as 2.5 or 3")
+        return round(told * 10)
     found = _NUMBER.search(target.upstream_model)
     if found:
         return int(found.group(1)) * 10 + int(found.group(2) or 0)

@@ -20,6 +20,7 @@ DEFAULT_VERSION = "v1beta1"
 """As google-genai 3 calls it; the option `api_version` says otherwise."""
 
 _LOCATION = re.compile(r"[a-z0-9-]{1,40}")
+_PROJECT = re.compile(r"[A-Za-z0-9.:-]{1,100}")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -79,4 +80,11 @@ def project_of(target: Target) -> str:
     project = str(target.options.get("project") or secret.project)
     if not project and secret.kind is not Kind.KEY:
         raise ConfigurationError("a Vertex AI account needs a project: put the option `project` on the account or the deployment")
-    return project
+    return project and project_name(project)
+
+
+def project_name(told: object) -> str:
+    """A project's id or number. Raises ConfigurationError for what can be none."""
+    if not _PROJECT.fullmatch(str(told)):
+        raise ConfigurationError("a project of Google Cloud is an id such as acme-1, or a number")
+    return str(told)

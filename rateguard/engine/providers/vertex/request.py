@@ -1,4 +1,7 @@
-"""A request on Vertex AI's wire: Gemini's bodies, Google Cloud's addresses and headers. The token is added when it leaves."""
+"""A request on Vertex AI's wire: Gemini's bodies, Google Cloud's addresses and headers. The token is added when it leaves.
+
+The tier stands in the body, as google-genai 3.4 writes it; other clients ask for it by a header of Vertex's own (not verified).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from rateguard.engine.providers.base import Endpoint, Request, Target, Wire
 from rateguard.engine.providers.gemini.counting import counted_part
 from rateguard.engine.providers.gemini.request import verb, wire_of, write_body
 from rateguard.engine.providers.vertex import embeddings
-from rateguard.engine.providers.vertex.addresses import address_of
+from rateguard.engine.providers.vertex.addresses import address_of, project_name
 from rateguard.engine.providers.vertex.secrets import Kind, parse
 
 
@@ -33,5 +36,5 @@ def headers_for(target: Target) -> dict[str, str]:
     if parse(target.api_key).kind is Kind.KEY:
         headers["x-goog-api-key"] = target.api_key.strip()
     if quota_project := target.options.get("quota_project"):
-        headers["x-goog-user-project"] = str(quota_project)
+        headers["x-goog-user-project"] = project_name(quota_project)
     return headers
