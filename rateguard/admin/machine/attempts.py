@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from rateguard.admin.drawing import NOTHING, two_lines
 from rateguard.admin.machine import shown
-from rateguard.admin.machine.finding import ids_from, typed
 from rateguard.admin.machine.listing import KeysetAdmin
 from rateguard.admin.machine.narrowing import name_filter, tenant_filter, time_filter, word_filter
 from rateguard.engine.money import format_usd
@@ -24,6 +21,8 @@ class AttemptAdmin(KeysetAdmin):
 
     order = ("-started_at", "-id")
     search_help_text = "a job's id, or its first 8 characters"
+    id_field = "reservation_id"
+    """By what it holds: the job's id, or the synchronous call's own."""
     list_display = (
         "shown_started",
         "shown_attempt",
@@ -49,13 +48,6 @@ class AttemptAdmin(KeysetAdmin):
         "shown_cost", "is_estimated", "holder", "provider_request_id",
         "shown_late",
     )  # fmt: skip
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By what it holds: the job's id, or the synchronous call's own."""
-        if not typed(search_term):
-            return queryset, False
-        found = ids_from(typed(search_term))
-        return (queryset.filter(reservation_id__range=found) if found else queryset.none()), False
 
     @admin.display(description="started")
     def shown_started(self, row: Attempt) -> str:
@@ -137,17 +129,11 @@ class JobEventAdmin(KeysetAdmin):
 
     tenant_field = ""
     search_help_text = "a job's id, or its first 8 characters"
+    id_field = "job"
     list_display = ("shown_at", "shown_job", "kind", "attempt", "shown_detail")
     list_display_links = ("shown_at",)
     list_filter = (name_filter("kind", "kind"),)
     fields: ClassVar[Any] = ("shown_at", "shown_job", "kind", "attempt", "shown_detail")
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By the job."""
-        if not typed(search_term):
-            return queryset, False
-        found = ids_from(typed(search_term))
-        return (queryset.filter(job__gte=found[0], job__lte=found[1]) if found else queryset.none()), False
 
     @admin.display(description="at")
     def shown_at(self, row: JobEvent) -> str:

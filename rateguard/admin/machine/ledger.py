@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from rateguard.admin.drawing import NOTHING, two_lines
 from rateguard.admin.machine import shown
-from rateguard.admin.machine.finding import ids_from, typed
 from rateguard.admin.machine.listing import KeysetAdmin, KeysetList
 from rateguard.admin.machine.narrowing import Narrowing, name_filter, tenant_filter, time_filter, word_filter
 from rateguard.admin.machine.places import Order
@@ -27,6 +24,8 @@ class LedgerEntryAdmin(KeysetAdmin):
 
     order = OF_ALL
     search_help_text = "a job's id, or its first 8 characters"
+    id_field = "reservation_id"
+    """By what the attempt held: the job's id, or the synchronous call's own."""
     list_display = ("shown_at", "shown_job", "tenant", "shown_kind", "shown_model", "shown_tokens", "shown_cost")
     list_display_links = ("shown_at",)
     list_select_related = ("tenant",)
@@ -62,13 +61,6 @@ class LedgerEntryAdmin(KeysetAdmin):
     def has_index(self, changes: KeysetList, spec: Narrowing) -> bool:
         """A time is read from an index within one tenant."""
         return spec.is_indexed and (spec.parameter_name != "range" or changes.narrowed_by("tenant") is not None)
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By what the attempt held: the job's id, or the synchronous call's own."""
-        if not typed(search_term):
-            return queryset, False
-        found = ids_from(typed(search_term))
-        return (queryset.filter(reservation_id__range=found) if found else queryset.none()), False
 
     @admin.display(description="written")
     def shown_at(self, row: LedgerEntry) -> str:

@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from rateguard.admin.base import HAS_UNFOLD, ReadOnlyAdmin
+from rateguard.admin.machine.finding import ids_from, typed
 from rateguard.admin.machine.narrowing import Narrowing
 from rateguard.admin.machine.places import Order, place_of, read_place, turned
 from rateguard.jobs.insight.fence import among
@@ -112,10 +113,12 @@ class KeysetList(BaseList):
 class KeysetAdmin(ReadOnlyAdmin):
     """Rows that the machine writes, newest first. order: the columns, all descending, for which there is an index.
 
-    heavy: columns that no list reads. search_help_text: what the field for a search takes; without it there is none.
+    heavy: columns that no list reads. search_help_text: what the field for a search takes; without it there is none. id_field: the
+    column of ids by whose beginning rows are found.
     """
 
     order: ClassVar[Order] = ("-id",)
+    id_field: ClassVar[str] = "pk"
     heavy: ClassVar[tuple[str, ...]] = ()
     sees = Power.LOOK
     list_per_page = 50
@@ -132,6 +135,15 @@ class KeysetAdmin(ReadOnlyAdmin):
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Django shows the field for a search where there is one; what it does is get_search_results'."""
         return ("pk",) if self.search_help_text else ()
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+        """The rows whose id begins as it was typed."""
+        if not typed(search_term):
+            return queryset, False
+        found = ids_from(typed(search_term))
+        return (
+            queryset.filter(**{f"{self.id_field}__gte": found[0], f"{self.id_field}__lte": found[1]}) if found else queryset.none()
+        ), False
 
     def order_of(self, changes: KeysetList) -> Order:
         """The order of this list as it is filtered."""

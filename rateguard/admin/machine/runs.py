@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from rateguard.admin.drawing import two_lines
 from rateguard.admin.machine import shown
-from rateguard.admin.machine.finding import ids_from, typed
 from rateguard.admin.machine.listing import KeysetAdmin
 from rateguard.admin.machine.narrowing import tenant_filter, time_filter, word_filter
 from rateguard.admin.machine.pages import VerbAdmin
@@ -44,13 +42,6 @@ class RunAdmin(VerbAdmin, KeysetAdmin):
         "shown_stopped",
     )
     verbs = (STOP_RUNS, PauseRows(PauseKind.RUN), ResumeRows(PauseKind.RUN))
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By its id."""
-        if not typed(search_term):
-            return queryset, False
-        found = ids_from(typed(search_term))
-        return (queryset.filter(pk__range=found) if found else queryset.none()), False
 
     def related(self, request: HttpRequest, row: Any) -> tuple[Table, ...]:
         """The runs inside it, and its own jobs."""
