@@ -77,13 +77,17 @@ def test_a_region_can_lead_to_no_other_host(vertex, region):
         vertex.write(at(region=region), chat(), is_streamed=False)
 
 
-@pytest.mark.parametrize(
-    "secret", ["{not json", '{"type": "external_account", "credential_source": {"file": "/etc/shadow"}}', '{"type": "service_account"}', ""]
-)
+@pytest.mark.parametrize("secret", ["{not json", '{"type": "external_account", "credential_source": {"file": "/etc/shadow"}}'])
 def test_a_secret_that_cannot_sign_is_told_without_being_shown(vertex, secret):
-    with pytest.raises(ConfigurationError) as raised:
-        vertex.write(at(secret=secret), chat(), is_streamed=False)
+    with pytest.raises(ConfigurationError, match="secret") as raised:
+        vertex.write(at(secret=secret, project="acme-1"), chat(), is_streamed=False)
     assert "shadow" not in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", ['{"type": "service_account"}', ""])
+def test_a_project_is_named_by_the_secret_or_by_an_option(vertex, secret):
+    with pytest.raises(ConfigurationError, match="project"):
+        vertex.write(at(secret=secret), chat(), is_streamed=False)
 
 
 def test_whose_quota_is_used_is_an_option(vertex):
@@ -95,7 +99,7 @@ def test_whose_quota_is_used_is_an_option(vertex):
     "options", [{"quota_project": "a\r\nX-Evil: 1"}, {"project": "../.."}, {"generation": "new"}, {"generation": True}]
 )
 def test_an_option_that_can_be_none_is_told_by_its_name(vertex, options):
-    with pytest.raises(ConfigurationError, match="project|generation"):
+    with pytest.raises(ConfigurationError, match=r"project|generation"):
         vertex.write(at(**options), chat(), is_streamed=False)
 
 

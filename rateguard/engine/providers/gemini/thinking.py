@@ -24,7 +24,8 @@ _NEWEST = 30
 def generation(target: Target) -> int:
     """The generation of the deployment's model times ten: 25 is Gemini 2.5; 0 where the name says none (Gemma, a tuned model).
 
-    The option `generation` says it for a name that does not. `gemini-flash-latest` and its like are the newest. Raises ConfigurationError for another option than a number.
+    The option `generation` says it for a name that does not. `gemini-flash-latest` and its like are the newest.
+    Raises ConfigurationError for another option than a number.
     """
     told = target.options.get("generation")
     if told is not None:
