@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from rateguard.admin.machine.choosing import choice_of, sentences
-from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, count, not_reached
+from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, Walk, count, not_reached
 from rateguard.jobs.ends.cancel_many import PAGE, cancel_many
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job
@@ -45,20 +45,18 @@ class CancelJobs(Verb):
 
     def do(self, order: Order) -> list[Told]:
         """Page by page, as long as a go may take."""
-        ended = asked = done = 0
-        for page in cancel_many(order.look.touches, process_pump(), by=order.by):
+        walk = Walk(order, cancel_many(order.look.touches, process_pump(), by=order.by), PAGE)
+        ended = asked = 0
+        for page in walk:
             ended, asked = ended + len(page.ended), asked + len(page.asked)
-            done = min(done + PAGE, len(order.look.touches))
-            if order.is_late:
-                break
         told = []
         if ended:
             told.append(Told(Tone.DONE, f"{count(ended, 'job')} cancelled."))
         if asked:
             told.append(Told(Tone.DONE, f"{count(asked, 'running job')} asked to end, each within seconds; what it used is billed."))
-        if meanwhile := done - ended - asked:
+        if meanwhile := walk.reached - ended - asked:
             told.append(Told(Tone.BESIDE, f"{count(meanwhile, 'job')} had ended meanwhile, and stay as they are."))
-        return told + not_reached(len(order.look.touches) - done, "job")
+        return told + not_reached(len(order.look.touches) - walk.reached, "job")
 
 
 def _of_running(number: int) -> str:

@@ -8,7 +8,7 @@ from django import forms
 
 from rateguard.admin.inputs import dress
 from rateguard.admin.machine.choosing import choice_of, sentences
-from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, count, not_reached
+from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, Walk, count, not_reached
 from rateguard.engine.lanes import Lane
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job
@@ -55,20 +55,18 @@ class MoveJobs(Verb):
     def do(self, order: Order) -> list[Told]:
         """Page by page, as long as a go may take."""
         lane = Lane[str(order.fields["lane"]).upper()]
-        moved = done = refused = 0
+        walk = Walk(order, change_lane_many(order.look.touches, lane, process_pump(), by=order.by), PAGE)
+        moved = refused = 0
         reason = ""
-        for page in change_lane_many(order.look.touches, lane, process_pump(), by=order.by):
+        for page in walk:
             moved, refused = moved + len(page.ids), refused + page.refused.total
             reason = reason or next((str(refusal) for refusal in page.refused.first.values()), "")
-            done = min(done + PAGE, len(order.look.touches))
-            if order.is_late:
-                break
         told = [Told(Tone.DONE, f"{count(moved, 'job')} moved to lane {lane.label}.")] if moved else []
         if refused:
             told.append(Told(Tone.REFUSED, f"{count(refused, 'job')} refused: {reason}"))
-        if moved and (rest := done - moved - refused):
+        if moved and (rest := walk.reached - moved - refused):
             told.append(Told(Tone.BESIDE, f"{count(rest, 'job')} on that lane already, or no longer waiting."))
-        return told + not_reached(len(order.look.touches) - done, "job")
+        return told + not_reached(len(order.look.touches) - walk.reached, "job")
 
 
 MOVE_JOBS = MoveJobs()

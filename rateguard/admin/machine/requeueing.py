@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rateguard.admin.machine.choosing import choice_of, sentences
-from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, count, not_reached
+from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, Walk, count, not_reached
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import TERMINAL, State
@@ -41,20 +41,18 @@ class RequeueJobs(Verb):
 
     def do(self, order: Order) -> list[Told]:
         """Page by page, as long as a go may take."""
-        asked = released = done = 0
-        for page in requeue_many(order.look.touches, process_pump(), by=order.by):
+        walk = Walk(order, requeue_many(order.look.touches, process_pump(), by=order.by), PAGE)
+        asked = released = 0
+        for page in walk:
             asked, released = asked + len(page.asked), released + len(page.released)
-            done = min(done + PAGE, len(order.look.touches))
-            if order.is_late:
-                break
         told = []
         if asked:
             told.append(Told(Tone.DONE, f"{count(asked, 'running job')} asked to come back, within seconds."))
         if released:
             told.append(Told(Tone.DONE, f"{count(released, 'job')} in line now."))
-        if (asked or released) and (meanwhile := done - asked - released):
+        if (asked or released) and (meanwhile := walk.reached - asked - released):
             told.append(Told(Tone.BESIDE, f"{count(meanwhile, 'job')} had moved on meanwhile, and stay as they are."))
-        return told + not_reached(len(order.look.touches) - done, "job")
+        return told + not_reached(len(order.look.touches) - walk.reached, "job")
 
 
 REQUEUE_JOBS = RequeueJobs()

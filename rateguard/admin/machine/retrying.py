@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rateguard.admin.machine.choosing import choice_of, sentences
-from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, count, not_reached, reasons
+from rateguard.admin.machine.verb import Chosen, Look, Order, Told, Tone, Verb, Walk, count, not_reached, reasons
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.intake.retry_many import PAGE, retry_many, retryable
 from rateguard.jobs.line.pump import process_pump
@@ -43,20 +43,18 @@ class RetryJobs(Verb):
 
     def do(self, order: Order) -> list[Told]:
         """Page by page; each is judged as a new one is: its budget, its queue, its model. As long as a go may take."""
-        waiting = done = 0
+        walk = Walk(order, retry_many(order.look.touches, process_pump(), order.chosen.seen_at, by=order.by), PAGE)
+        waiting = 0
         refused = Refusals()
-        for page in retry_many(order.look.touches, process_pump(), order.chosen.seen_at, by=order.by):
+        for page in walk:
             waiting += len(page.ids)
             refused.add_all(page.refused)
-            done = min(done + PAGE, len(order.look.touches))
-            if order.is_late:
-                break
         told = [Told(Tone.DONE, f"{count(waiting, 'job')} waiting again.")] if waiting else []
-        if meanwhile := done - waiting - refused.total:
+        if meanwhile := walk.reached - waiting - refused.total:
             told.append(Told(Tone.BESIDE, f"{count(meanwhile, 'job')} had moved on meanwhile, and stay as they are."))
         why = Counter({str(refusal): refused.jobs[code] for code, refusal in refused.first.items()})
         told += reasons(why, lambda number: f"{count(number, 'job')} refused")
-        return told + not_reached(len(order.look.touches) - done, "job")
+        return told + not_reached(len(order.look.touches) - walk.reached, "job")
 
 
 RETRY_JOBS = RetryJobs()

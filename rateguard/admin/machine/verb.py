@@ -8,13 +8,15 @@ import datetime as dt
 import enum
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from django import forms
 from django.db.models import QuerySet
 
 from tenants.access import Access, Power
+
+Page = TypeVar("Page")
 
 AT_ONCE = 10_000
 """Rows of one go. Of more, the newest are taken, and the page says so."""
@@ -80,6 +82,24 @@ class Order:
     def is_late(self) -> bool:
         """Whether the go has taken as long as it may."""
         return time.monotonic() >= self.ends_at
+
+
+class Walk(Generic[Page]):
+    """Pages of an order's rows, done one after the other as long as a go may take. reached: how many rows those pages had."""
+
+    def __init__(self, order: Order, pages: Iterable[Page], size: int) -> None:
+        self.reached = 0
+        self._order = order
+        self._pages = pages
+        self._size = size
+
+    def __iter__(self) -> Iterator[Page]:
+        most = len(self._order.look.touches)
+        for page in self._pages:
+            self.reached = min(self.reached + self._size, most)
+            yield page
+            if self._order.is_late:
+                return
 
 
 class Verb(abc.ABC):
