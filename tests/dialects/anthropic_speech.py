@@ -17,6 +17,14 @@ _STOP = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"
 _HEAD = {"id": "msg_01", "type": "message", "role": "assistant", "model": "claude-opus-4-6"}
 _HEADERS = {"content-type": "application/json", "request-id": "req_1"}
 _PING = {"type": "ping"}
+_LEFT = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-requests-remaining": "0",
+    "anthropic-ratelimit-requests-reset": "2025-08-21T12:41:07Z",
+    "anthropic-ratelimit-input-tokens-limit": "2000000",
+    "anthropic-ratelimit-input-tokens-remaining": "1999000",
+    "anthropic-ratelimit-input-tokens-reset": "2025-08-21T12:41:01Z",
+}
 
 
 class AnthropicSpeech:
@@ -56,6 +64,9 @@ class AnthropicSpeech:
             "limit_date": Wrong(
                 429, error_of("rate_limit_error"), limited, {"retry-after": "Thu, 21 Aug 2025 12:41:05 GMT", "date": date}, 5_000
             ),
+            "limit_by_reset": Wrong(429, error_of("rate_limit_error"), limited, {**_LEFT, "date": date}, 7_000, "deployment"),
+            "overloaded_beside_limits": Wrong(529, error_of("overloaded_error"), ErrorKind.OVERLOADED, {**_LEFT, "date": date}),
+            "overloaded_for": Wrong(529, error_of("overloaded_error"), ErrorKind.OVERLOADED, {**_LEFT, "retry-after": "4"}, 4_000),
             "limit_bare": Wrong(429, error_of("rate_limit_error"), limited, cools="deployment"),
             "ramp": Wrong(429, error_of("rate_limit_error", code="ramp_limit_exceeded"), limited, {"retry-after": "3"}, 3_000),
             "spend_limit": Wrong(429, error_of("rate_limit_error", code="enforced_spend_limit_reached"), spent, cools="account"),

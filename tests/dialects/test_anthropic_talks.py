@@ -148,6 +148,12 @@ def test_ids_of_another_provider_stay_the_same_for_a_call_and_its_result():
     assert turn["content"][0]["id"] == answer["content"][0]["tool_use_id"] == "call_7c_1_2e_a"
 
 
+def test_a_call_without_arguments_has_an_empty_input():
+    for arguments in ("", " ", "{}"):
+        _, turn, _ = turns_of(user(), {"role": "assistant", "tool_calls": [_call("1", arguments)]}, result("1"))
+        assert turn["content"][0]["input"] == {}
+
+
 def test_an_id_that_a_talk_uses_again_is_another_one_there():
     _, first, one, second, two = turns_of(user(), calls("1"), result("1"), calls("1"), result("1"))
     assert first["content"][0]["id"] == one["content"][0]["tool_use_id"] == "1"

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.providers.anthropic.limits import date_s
 from rateguard.engine.providers.retry_after import retry_after_ms
 
 _BY_CODE = {
@@ -101,12 +102,11 @@ def _word(value: Any) -> str:
 
 def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_billed: bool) -> ProviderError:
     kind = _kind(said)
-    waits = kind in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}
     return ProviderError(
         _describe(said, api_key),
         kind=kind,
         status=said.status,
-        retry_after_ms=retry_after_ms(headers, said.message) if waits else None,
+        retry_after_ms=_wait_ms(kind, said, headers),
         cools=_cools(kind, said),
         may_be_billed=may_be_billed,
     )
@@ -124,6 +124,16 @@ def _kind(said: _Said) -> ErrorKind:
     kind = None if said.status in _SAME_WHATEVER_TYPE else _BY_TYPE.get(said.type)
     kind = kind or _BY_STATUS.get(said.status)
     return kind or (ErrorKind.SERVER if said.status >= 500 or said.status == 200 else ErrorKind.BAD_REQUEST)
+
+
+def _wait_ms(kind: ErrorKind, said: _Said, headers: Mapping[str, str]) -> int | None:
+    """What Anthropic asks for; of a limit else when its bucket is full again. An overload has nothing to do with the limits beside it."""
+    if kind is ErrorKind.OVERLOADED:
+        headers = {name: headers[name] for name in ("retry-after-ms", "retry-after", "date") if name in headers}
+    elif kind is not ErrorKind.RATE_LIMITED:
+        return None
+    date = headers.get("date")
+    return retry_after_ms(headers, said.message, date_s(date) if date else None)
 
 
 def _cools(kind: ErrorKind, said: _Said) -> str:

@@ -46,7 +46,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _reset_ms(until: str | None, date: str | None) -> int | None:
-    now_s = _date_s(date) if until and date else None
+    now_s = date_s(date) if until and date else None
     if now_s is None or until is None:
         return None
     try:
@@ -59,8 +59,8 @@ def _reset_ms(until: str | None, date: str | None) -> int | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _date_s(text: str) -> float | None:
-    """The many answers of one second say the same."""
+def date_s(text: str) -> float | None:
+    """An answer's date in epoch seconds, None where it is none. The many answers of one second say the same."""
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except ValueError:

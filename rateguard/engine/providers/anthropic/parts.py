@@ -113,7 +113,7 @@ def _file(part: Mapping[str, Any], pointer: str) -> Block:
 
 
 def _document(file: Mapping[str, Any], pointer: str) -> Block:
-    if isinstance(file.get("file_id"), str):  # of Anthropic's Files API; wants its beta header
+    if isinstance(file.get("file_id"), str):  # of Anthropic's Files API
         return {"type": "document", "source": {"type": "file", "file_id": file["file_id"]}}
     data_pointer = f"{pointer}/file/file_data"
     if _is_web(file.get("file_data")):
