@@ -70,6 +70,8 @@ def test_the_account_says_version_key_header_and_betas():
         "2023-06-01",
     )
     assert (new.headers["Authorization"], new.headers["anthropic-version"]) == ("Bearer sk-ant-secret", "2026-10-21")
+    fast = provider().write(target(beta="a"), chat(speed="fast", inference_geo="us"), is_streamed=False)
+    assert (fast.headers["anthropic-beta"], orjson.loads(fast.body)["speed"]) == ("a,fast-mode-2026-02-01", "fast")
     assert (new.headers["anthropic-beta"], "x-api-key" in new.headers, orjson.loads(new.body)["stream"]) == ("a,b", False, True)
 
 

@@ -19,6 +19,8 @@ from rateguard.engine.providers.anthropic.tools import write_tools
 from rateguard.engine.providers.base import Request, Target, Wire
 
 PATH = "/v1/messages"
+FAST_MODE = "fast-mode-2026-02-01"
+"""The beta that some models want wherever `speed` is said (Anthropic's page on the fast mode; not verified)."""
 
 _WRITTEN_APART = frozenset(
     {
@@ -82,8 +84,12 @@ def write_counted(target: Target, request: Request) -> dict[str, Any]:
 def headers_for(target: Target, request: Request) -> dict[str, str]:
     """Whose call it is, in which version, and under which id we know it."""
     headers = {**key_headers(target), "Content-Type": "application/json", "X-Client-Request-Id": request.attempt_id}
-    if beta := target.options.get("beta"):
-        headers["anthropic-beta"] = beta if isinstance(beta, str) else ",".join(map(str, beta))
+    beta = target.options.get("beta") or []
+    betas = [beta] if isinstance(beta, str) else [str(one) for one in beta]
+    if request.body.get("speed") is not None and FAST_MODE not in betas:
+        betas.append(FAST_MODE)
+    if betas:
+        headers["anthropic-beta"] = ",".join(betas)
     return headers
 
 
