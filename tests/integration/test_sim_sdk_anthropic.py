@@ -80,6 +80,7 @@ def test_anthropics_cache_is_written_where_it_is_marked_and_read_the_second_time
     first, second = marked("1h"), marked("1h")
 
     bill = sim.control.bill()
+    assert [arrival.input_tokens for arrival in sim.control.log()] == [bill[0].input_tokens, second.input_tokens]
     assert first.cache_creation.ephemeral_1h_input_tokens == second.cache_read_input_tokens > 1_024
     assert first.cache_read_input_tokens == second.cache_creation_input_tokens == 0
     assert first.input_tokens == second.input_tokens > 0
