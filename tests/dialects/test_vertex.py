@@ -308,7 +308,12 @@ async def test_this_machines_own_credentials_serve_an_account_without_a_secret_a
     assert wire.headers["Authorization"] == "Bearer ya29.fetched"
     assert vertex.probe(target).headers["Authorization"] == "Bearer ya29.fetched"
 
-    for base_url in ("https://evil.example", "https://evil-aiplatform.googleapis.com.evil.example", "http://aiplatform.googleapis.com.x"):
+    for base_url in (
+        "https://evil.example",
+        "https://evil-aiplatform.googleapis.com.evil.example",
+        "http://aiplatform.googleapis.com.x",
+        "http://aiplatform.eu.rep.googleapis.com",
+    ):
         elsewhere = at(secret="", project="acme-1", base_url=base_url)
         with pytest.raises(ConfigurationError):
             await vertex.authorize(elsewhere, vertex.write(elsewhere, chat(), is_streamed=False))
