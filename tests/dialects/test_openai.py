@@ -92,6 +92,7 @@ def test_what_it_knows_goes_through_and_the_callers_body_stays_as_it_was(provide
         ("o3-mini", {"temperature": 0}, ["/temperature"]),
         ("o3-mini", {"temperature": 1, "top_p": 1.0, "reasoning_effort": "low"}, []),
         ("o3-mini", {"temperature": 1, "top_p": 0.5}, ["/top_p"]),
+        ("o3-mini", {"top_p": 1}, []),
         ("o3-mini", {"logprobs": True, "frequency_penalty": 0.5}, ["/logprobs", "/frequency_penalty"]),
         ("gpt-5-mini", {"temperature": 0.2}, ["/temperature"]),
         ("gpt-5-chat-latest", {"temperature": 0.2}, []),
