@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from rateguard.engine.gate.contract import Cooldown
+from rateguard.engine.gate.contract import Cooldown, NoticeKind
 from tests.contract.gate_breaker import (
     CLOSED,
     FAILURE,
@@ -85,6 +85,18 @@ def test_while_one_deployment_cools_another_takes_the_work(line):
     reply = line.step(2, settle=ended([one], cooldown=Cooldown("a1", 5_000)))
 
     assert [each.deployment for each in reply.granted] == ["2", "2"]
+
+
+def test_people_hear_of_a_cooldown_for_good_once_and_of_a_passing_one_never(line):
+    open_with(line)
+    passing, *spent = grant(line, 4)
+    line.step(settle=ended([passing], cooldown=Cooldown("d1", 5_000)))
+    for one in spent:
+        line.step(settle=ended([one], cooldown=Cooldown("a1", 9_000, "its money is spent")))
+
+    (notice,) = line.notices()
+    assert (notice.kind, notice.subject, notice.detail) == (NoticeKind.COOLED, "a1", "its money is spent")
+    assert (notice.period, notice.at_ms) == (START_MS + 9_000, START_MS)
 
 
 def test_a_cooldown_never_moves_the_breaker(line):

@@ -99,9 +99,9 @@ def test_how_much_is_left_counts_only_while_it_is_known_what_was_ours_then(line,
     grants = grant(line, 2)
     line.wait(60_000)
 
-    told(grants[:1], told=10, remaining=0, ago_ms=5_000)
+    told(grants[:1], told=10, remaining=0, ago_ms=501)
     assert use(line).foreign == 0
-    told(grants[1:], told=10, remaining=0, ago_ms=250)
+    told(grants[1:], told=10, remaining=0, ago_ms=500)
     assert use(line).foreign == 8
 
 
