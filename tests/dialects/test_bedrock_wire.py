@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -317,6 +318,10 @@ def role(key: str, minutes: float) -> Canned:
 async def test_a_roles_credentials_are_renewed_before_they_end_and_fetched_once_for_many(no_aws, monkeypatch, server: AwsServer):
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
     server.answers(role("ASIAFIRST", 60), role("ASIASECOND", 60))
+    asking, fetch = [], ContainerMetadataFetcher.retrieve_full_uri
+    monkeypatch.setattr(
+        ContainerMetadataFetcher, "retrieve_full_uri", lambda *args, **named: asking.append(threading.get_ident()) or fetch(*args, **named)
+    )
     found = machine.MachineCredentials()
 
     first = await found.of("")
@@ -325,7 +330,8 @@ async def test_a_roles_credentials_are_renewed_before_they_end_and_fetched_once_
 
     assert first == Keys("ASIAFIRST", "s", "t")
     assert set(many) == {Keys("ASIASECOND", "s", "t")}
-    assert len(server.asked) == 2
+    assert len(server.asked) == len(asking) == 2
+    assert threading.get_ident() not in asking  # the event loop went on
 
 
 async def test_a_roles_credentials_that_were_refused_are_fetched_anew_but_fresh_ones_are_wrong(no_aws, monkeypatch, server: AwsServer):
