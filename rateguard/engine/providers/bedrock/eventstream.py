@@ -49,11 +49,11 @@ class Frames:
         start, end = 0, len(data)
         while end - start >= 12:
             length, headers_length, checksum = _LENGTHS.unpack_from(data, start)
-            if crc32(data[start : start + 8]) != checksum or not headers_length + _OVERHEAD <= length <= MOST_FRAME_BYTES:
-                raise malformed_answer("a frame of the stream has a wrong head")
-            if end - start < length:
-                break
             after = start + length
+            if after > end or headers_length + _OVERHEAD > length:  # a whole frame's own checksum covers its lengths too
+                if crc32(data[start : start + 8]) != checksum or not headers_length + _OVERHEAD <= length <= MOST_FRAME_BYTES:
+                    raise malformed_answer("a frame of the stream has a wrong head")
+                break
             frame = data[start : after - 4]
             if crc32(frame) != _CHECKSUM.unpack_from(data, after - 4)[0]:
                 raise malformed_answer("a frame of the stream has a wrong checksum")

@@ -20,6 +20,8 @@ from rateguard.engine.providers.bedrock.tools import JSON_TOOL
 from rateguard.engine.providers.bedrock.usage import as_openai, parse_usage, tier_of
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 
+_END = b'},"logprobs":null,"finish_reason":null}]}'
+
 
 class ConverseReader:
     """Reads one stream. The usage chunk is handed on only where the caller asked for it."""
@@ -43,6 +45,7 @@ class ConverseReader:
         head = {"id": self._whole.id, "object": "chat.completion.chunk", "created": self._whole.created, "model": self._whole.model}
         self._before = orjson.dumps(head)[:-1] + b',"choices":'
         self._delta = self._before + b'[{"index":0,"delta":'
+        self._content = self._delta + b'{"content":'
 
     @property
     def is_complete(self) -> bool:
@@ -54,7 +57,12 @@ class ConverseReader:
         for head, payload in self._frames.feed(piece):
             if head.kind != "event":
                 raise error_in_stream(head, payload, self._headers, self._api_key)
-            yield from self._take(head, payload)
+            text = self._text_of(payload) if head.name == "contentBlockDelta" else None
+            if text is None:
+                yield from self._take(head, payload)
+            else:
+                self._whole.texts.append(text)
+                yield Chunk(b"".join((self._content, orjson.dumps(text), _END)), text)
 
     def finish(self) -> Iterator[Chunk]:
         """Nothing: half a frame is none."""
@@ -66,6 +74,14 @@ class ConverseReader:
             block.close(self._whole)
         self._blocks.clear()
         return self._whole.answer()
+
+    def _text_of(self, payload: bytes) -> str | None:
+        """A piece of text, which most events of a stream are; None for all others, which are looked at more closely."""
+        try:
+            text = orjson.loads(payload)["delta"]["text"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        return text if isinstance(text, str) else None
 
     def _take(self, head: Head, payload: bytes) -> Iterator[Chunk]:
         take = self._takes.get(head.name)
@@ -93,11 +109,9 @@ class ConverseReader:
 
     def _block_delta(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
         delta = event["delta"]
-        text = delta.get("text")
-        if text is not None:
-            self._whole.texts.append(_text(text))
-            yield self._chunk({"content": text}, text)
-        elif "toolUse" in delta:
+        if delta.get("text") is not None:
+            raise TypeError  # of another kind than `feed` takes
+        if "toolUse" in delta:
             yield from self._tool_input(event["contentBlockIndex"], delta["toolUse"].get("input") or "")
         elif "reasoningContent" in delta:
             yield from self._reasoning(event["contentBlockIndex"], delta["reasoningContent"])
