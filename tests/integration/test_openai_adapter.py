@@ -494,7 +494,7 @@ async def test_a_closed_client_says_so():
 
 
 def test_an_unknown_provider_is_a_configuration_error_that_names_the_known():
-    with pytest.raises(ConfigurationError, match="openai, .*sim"):
+    with pytest.raises(ConfigurationError, match=r"openai, .*sim"):
         ProviderRegistry(HttpClient()).get("nobody")
 
 
