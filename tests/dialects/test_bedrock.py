@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import event as note
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rateguard.engine.errors import ConfigurationError, InvalidRequest
@@ -257,7 +257,6 @@ def talks(draw: st.DrawFn) -> list[Any]:
     return said
 
 
-@settings(max_examples=50, deadline=None)
 @given(talks())
 def test_any_talk_is_one_that_bedrock_takes_or_is_refused(messages: list[dict[str, Any]]):
     try:

@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.eventstream import EventStreamBuffer
 from botocore.utils import ContainerMetadataFetcher
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
@@ -204,7 +204,6 @@ def test_a_frame_is_read_as_botocore_reads_it(raw: bytes):
     assert head.message == theirs.headers.get(":error-message", "")
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_whatever_bytes_come_they_are_frames_or_a_malformed_answer(noise: bytes, at: int):
     good = event("messageStart", {"role": "assistant"})

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.dialects
@@ -95,7 +95,6 @@ def test_a_whole_answer_comes_out_in_openais_shape(speech: Speech, said: Said):
 def test_a_stream_says_the_same_wherever_the_network_cuts_it(speech: Speech, said: Said):
     headers, raw = speech.stream(said)
 
-    @settings(deadline=None)  # a machine may be busy
     @given(st.lists(st.integers(0, len(raw)), max_size=12))
     def check(cuts: list[int]) -> None:
         reader, places = reader_of(speech, headers), [0, *sorted(cuts), len(raw)]

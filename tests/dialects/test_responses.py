@@ -4,7 +4,7 @@ import itertools
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rateguard.engine.errors import ErrorKind, InvalidRequest, ProviderError
@@ -158,7 +158,6 @@ def test_what_has_not_ended_is_no_answer(provider, status):
 def test_a_stream_hands_on_each_event_wherever_the_network_cuts_it():
     provider = OpenAIProvider(HttpClient())
 
-    @settings(deadline=None)  # a machine may be busy
     @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
     def check(cuts):
         stream, places = reader(provider), [0, *sorted(cuts), len(STREAM)]

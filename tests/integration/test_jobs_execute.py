@@ -146,7 +146,6 @@ def heard(line):
         (FaultKind.MALFORMED, 1),
         (FaultKind.RATE_LIMITED, 0),
         (FaultKind.CONTENT_FILTER, 0),
-        (FaultKind.INSUFFICIENT_QUOTA, 0),
     ],
 )
 def test_a_deployment_is_blamed_for_its_own_failures_alone(line, station, kind, failures):
@@ -156,6 +155,13 @@ def test_a_deployment_is_blamed_for_its_own_failures_alone(line, station, kind, 
     assert other.state == State.SUCCEEDED
     assert wait_for(lambda: line.gate.inspect().reservations == 0)
     assert heard(line)[1] == failures
+
+
+def test_a_spent_account_says_nothing_against_its_deployment(line, station):
+    line.provider.control.add_faults(Fault(FaultKind.INSUFFICIENT_QUOTA))
+    assert ended(line.submit()).error_code == ErrorKind.QUOTA_EXHAUSTED
+    assert wait_for(lambda: line.gate.inspect().reservations == 0)
+    assert heard(line)[1] == 0
 
 
 # ---- what may have been billed
