@@ -67,6 +67,9 @@ class AnthropicSpeech:
             "limit_by_reset": Wrong(429, error_of("rate_limit_error"), limited, {**_LEFT, "date": date}, 7_000, "deployment"),
             "overloaded_beside_limits": Wrong(529, error_of("overloaded_error"), ErrorKind.OVERLOADED, {**_LEFT, "date": date}),
             "overloaded_for": Wrong(529, error_of("overloaded_error"), ErrorKind.OVERLOADED, {**_LEFT, "retry-after": "4"}, 4_000),
+            "filtered": Wrong(
+                400, error_of("invalid_request_error", "Output blocked by content filtering policy"), ErrorKind.CONTENT_FILTER
+            ),
             "limit_bare": Wrong(429, error_of("rate_limit_error"), limited, cools="deployment"),
             "ramp": Wrong(429, error_of("rate_limit_error", code="ramp_limit_exceeded"), limited, {"retry-after": "3"}, 3_000),
             "spend_limit": Wrong(429, error_of("rate_limit_error", code="enforced_spend_limit_reached"), spent, cools="account"),

@@ -75,3 +75,10 @@ def test_go_durations_and_plain_seconds_are_read(text: str, milliseconds: float 
 def test_a_reset_is_read_in_each_form(names: str, reset: str, wait_ms: int | None):
     headers = {names.format("limit"): "10", names.format("remaining"): "0", names.format("reset"): reset}
     assert retry_after_ms(headers, now_s=1_795_262_400.0) == wait_ms
+
+
+def test_an_overload_does_not_wait_for_the_limits_told_beside_it():
+    told = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "40s"}
+    assert retry_after_ms(told) == 40_000
+    assert retry_after_ms(told, of_limit=False) is None
+    assert retry_after_ms({**told, "retry-after": "2"}, of_limit=False) == 2_000

@@ -39,17 +39,18 @@ _EPOCH_MS, _EPOCH_S = 1e11, 1e9
 """A reset from here on is no number of seconds but a moment: milliseconds or seconds since the epoch."""
 
 
-def retry_after_ms(headers: Mapping[str, str], message: str = "", now_s: float | None = None) -> int | None:
+def retry_after_ms(headers: Mapping[str, str], message: str = "", now_s: float | None = None, *, of_limit: bool = True) -> int | None:
     """The wait in milliseconds, rounded up, at most an hour; None where the provider names none.
 
     `headers` must find names regardless of case (aiohttp's do). `message` is the error's text. `now_s` is the wall clock, against which an
-    HTTP date is read where the answer has no `date` header of its own.
+    HTTP date is read where the answer has no `date` header of its own. of_limit: a limit was in the way; an overload has nothing to do with
+    the limits that are told beside it.
     """
     wait = (
         _milliseconds(headers.get("retry-after-ms"))
         or _seconds_or_date(headers, now_s)
         or _delay_in_body(message)
-        or _reset_of_fullest_axis(headers, now_s)
+        or (_reset_of_fullest_axis(headers, now_s) if of_limit else None)
     )
     return min(math.ceil(wait), MAX_WAIT_MS) if wait else None
 

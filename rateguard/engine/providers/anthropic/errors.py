@@ -58,6 +58,7 @@ _GATEWAY_GAVE_UP = frozenset({408, 504, 524})
 """Whoever stands before the model gave up; the model may go on, and be billed."""
 
 _TOO_LONG = re.compile(r"prompt is too long|exceeds? (?:the )?context limit|input is too long|maximum context length", re.IGNORECASE)
+_FILTERED = re.compile(r"blocked by content filtering policy", re.IGNORECASE)
 _SPENT = re.compile(r"reached your specified (?:workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-ant-[\w*.-]{4,}")
 _MESSAGE_CHARS = 300
@@ -121,6 +122,8 @@ def _kind(said: _Said) -> ErrorKind:
         return ErrorKind.QUOTA_EXHAUSTED
     if _TOO_LONG.search(said.message):
         return ErrorKind.CONTEXT_TOO_LONG
+    if _FILTERED.search(said.message):
+        return ErrorKind.CONTENT_FILTER
     kind = None if said.status in _SAME_WHATEVER_TYPE else _BY_TYPE.get(said.type)
     kind = kind or _BY_STATUS.get(said.status)
     return kind or (ErrorKind.SERVER if said.status >= 500 or said.status == 200 else ErrorKind.BAD_REQUEST)

@@ -150,7 +150,7 @@ def _build(said: _Said, headers: Mapping[str, str], api_key: str, quirks: Quirks
         _describe(said, api_key),
         kind=kind,
         status=said.status,
-        retry_after_ms=retry_after_ms(headers, said.message) if waits else None,
+        retry_after_ms=retry_after_ms(headers, said.message, of_limit=kind is ErrorKind.RATE_LIMITED) if waits else None,
         cools=_cools(kind, said),
         may_be_billed=may_be_billed,
     )
