@@ -1,13 +1,14 @@
 """`bench providers`: CPU of our process for a call and for a chunk of a stream, by adapter, beside the official SDK in the same run.
 
-Both ask the same simulated provider, a process of its own whose CPU is not counted, one call after the other. A chunk's cost is what a long
-stream takes more than a short one. Laps of ours and of the SDK's take turns; each figure is the median.
+Both ask the same simulated provider, a process of its own whose CPU is not counted, one call after the other, on the worker's event loop.
+A chunk's cost is what a long stream takes more than a short one. Laps of ours and of the SDK's take turns; each figure is the median.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from rateguard.engine.providers.base import Chunk, Endpoint, Request, Target
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.engine.providers.sim.process import start_simprovider
+from rateguard.worker.loop import new_event_loop
 
 LONG, SHORT = 200, 8
 """Tokens of a stream, one a chunk."""
@@ -62,10 +64,13 @@ class Cost:
 
 
 def run(*, is_quick: bool) -> Report:
-    """Measure all adapters."""
+    """Measure all adapters. The SDKs' own log lines are off: nobody would pay for them."""
+    for logger in ("httpx", "httpx2", "google_genai", "botocore"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
     sim = start_simprovider(output={"least": 1.0, "most": 1.0, "chunk_tokens": 1})
     try:
-        found = {pair.name: asyncio.run(_measure(pair, sim.url, is_quick=is_quick)) for pair in PAIRS}
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            found = {pair.name: runner.run(_measure(pair, sim.url, is_quick=is_quick)) for pair in PAIRS}
     finally:
         sim.stop()
     rows = [
