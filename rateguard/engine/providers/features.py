@@ -44,9 +44,10 @@ _BY_PART = {"image_url": Feature.IMAGES, "input_audio": Feature.AUDIO, "file": F
 def asked_for(body: _Body) -> dict[Feature, str]:
     """What a chat asks for, with the JSON pointer of the first place that asks."""
     found: dict[Feature, str] = {}
-    for field, (feature, does_ask) in _BY_FIELD.items():
-        if field in body and does_ask(body[field]):
-            found.setdefault(feature, f"/{field}")
+    for field, value in body.items():
+        rule = _BY_FIELD.get(field)
+        if rule is not None and rule[1](value):
+            found.setdefault(rule[0], f"/{field}")
     answer_format = body.get("response_format")
     if isinstance(answer_format, Mapping) and (wanted := _BY_FORMAT.get(str(answer_format.get("type")))):
         found.setdefault(wanted, "/response_format")

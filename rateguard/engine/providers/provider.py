@@ -49,10 +49,12 @@ class Reader(Protocol):
 class Provider(abc.ABC):
     """One provider's dialect. Stateless but for the HTTP client, and for credentials that it renews by itself.
 
-    name: as a provider account names it, and the price list. capabilities: of all its models; `capabilities_of` may say less of one.
+    name: as a provider account names it, and the price list. check_says_all: what `check` passes, `write` never refuses.
+    capabilities: of all its models; `capabilities_of` may say less of one.
     """
 
     name: ClassVar[str]
+    check_says_all: ClassVar[bool] = False
     capabilities: Capabilities = Capabilities()
     admission: Admission = Admission()
 

@@ -29,6 +29,7 @@ from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.hearing import tells_of
 from rateguard.jobs.intake.screened import screened
 from rateguard.jobs.intake.submission import NAMES, Submission, fingerprint
+from rateguard.jobs.intake.supported import check_supported
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import places_of
@@ -48,6 +49,7 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
     model = str(submission.body["model"])
     places = places_for_work(model, submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
+    check_supported(body, submission.endpoint, places)
     now = clock.now()
     lineage = _lineage(submission, {} if known is None else known)
     row = _new(

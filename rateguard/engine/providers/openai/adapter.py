@@ -29,6 +29,7 @@ class OpenAIProvider(Provider):
     """OpenAI's dialect, with the quirks of who speaks it."""
 
     name = "openai"
+    check_says_all = True
     quirks: ClassVar[Quirks] = OPENAI
     capabilities = Capabilities(models.ENDPOINTS, most_stops=models.MOST_STOPS)
     admission = ADMISSIONS["openai"]
