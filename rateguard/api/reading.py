@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -15,8 +15,8 @@ from rateguard.api.authentication import Caller
 from rateguard.api.strict_json import read_json_object
 from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.lanes import Lane, parse_lane
-from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.faults import escaped
+from rateguard.jobs.intake.bodies import endpoint_of
 from rateguard.jobs.intake.checking import faults_of
 from rateguard.jobs.intake.submission import NAMES, Submission
 from rateguard.jobs.intake.timeouts import timeouts_of
@@ -130,15 +130,6 @@ def is_utf8(parameters: str) -> bool:
     """Whether the parameters of a Content-Type name no other charset."""
     charset = _CHARSET.search(parameters)
     return charset is None or charset[1].lower() in {"utf-8", "utf8"}
-
-
-def endpoint_of(body: Mapping[str, Any]) -> Endpoint:
-    """Messages make a chat completion, an input makes embeddings. Raises InvalidRequest."""
-    if "messages" in body and "input" in body:
-        raise InvalidRequest("send messages (a chat completion) or input (embeddings), not both", code="invalid_field", pointer="/input")
-    if "messages" not in body and "input" not in body:
-        raise InvalidRequest("send messages (a chat completion) or input (embeddings)", code="missing_field", pointer="/messages")
-    return Endpoint.CHAT if "messages" in body else Endpoint.EMBEDDINGS
 
 
 def read_key(request: Request) -> str | None:

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from rateguard.conf import conf
 from rateguard.engine.lanes import Lane
-from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.bodies import endpoint_of
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.models import Delivery
 from rateguard.management.finding import named
@@ -52,7 +52,7 @@ def submission_of(options: dict[str, Any]) -> Submission:
     names = (*_NAMED, "run", "run_at", "deadline", "max_tries", "idempotency_key")
     return Submission(
         tenant=tenant_of(options["tenant"]),
-        endpoint=Endpoint.EMBEDDINGS if "input" in body else Endpoint.CHAT,
+        endpoint=endpoint_of(body),
         body=body,
         lane=None if options["lane"] is None else next(lane for lane in Lane if lane.label == options["lane"]),
         labels=dict(options["label"]),

@@ -10,6 +10,7 @@ from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.faults import Fault, FaultKind, RetryAfterForm
 from rateguard.jobs.ends import event_stream
 from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.intake.bodies import endpoint_of
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt, Job
@@ -311,3 +312,27 @@ def test_a_worker_that_leaves_lets_calls_in_flight_end_and_takes_no_more(line, s
     station.leave()
     assert (state_of(job), state_of(late)) == (State.SUCCEEDED, State.QUEUED)
     assert len(line.provider.control.log()) == 1
+
+
+# ---- responses
+
+
+def respond(line, **fields):
+    body = {"model": MODEL, "input": [{"role": "user", "content": "hello"}], "max_output_tokens": 30, **fields}
+    return ended(submit(Submission(tenant=line.acme, endpoint=endpoint_of(body), body=body)).job)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_response_is_answered_and_billed_whole_or_streamed(line, station, is_streamed):
+    job = respond(line, stream=is_streamed)
+    attempt, answer = Attempt.objects.get(), orjson.loads(job.result)
+    assert (job.state, job.endpoint, answer["object"], job.max_output_tokens) == (State.SUCCEEDED, "responses", "response", 30)
+    assert attempt.output_tokens == answer["usage"]["output_tokens"] > 0
+    assert bill(line) == {f"{job.pk}.1": attempt.nano_usd}
+    assert_books_close()
+
+
+def test_a_response_that_names_no_length_gets_the_default_one(line, station, settings):
+    settings.RATEGUARD = {**settings.RATEGUARD, "DEFAULT_MAX_TOKENS": 21}
+    job = respond(line, max_output_tokens=None, instructions="Be brief.")
+    assert (job.max_output_tokens, orjson.loads(job.request)["max_output_tokens"]) == (21, 21)

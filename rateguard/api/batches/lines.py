@@ -8,17 +8,18 @@ from typing import Any
 
 import orjson
 
-from rateguard.api.reading import endpoint_of, read_job
+from rateguard.api.reading import read_job
 from rateguard.api.strict_json import read_json_object
 from rateguard.engine.errors import InvalidRequest, together
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.batches.asked import MOST_ID_CHARS
 from rateguard.jobs.faults import escaped
+from rateguard.jobs.intake.bodies import endpoint_of
 from rateguard.jobs.intake.checking import faults_of
 from rateguard.jobs.intake.submission import Submission
 from tenants.models import ApiKey, Tenant
 
-URLS = {"/v1/chat/completions": Endpoint.CHAT, "/v1/embeddings": Endpoint.EMBEDDINGS}
+URLS = {"/v1/chat/completions": Endpoint.CHAT, "/v1/embeddings": Endpoint.EMBEDDINGS, "/v1/responses": Endpoint.RESPONSES}
 OPENAI_FIELDS = ("custom_id", "method", "url", "body")
 _MARKS = frozenset(OPENAI_FIELDS) - {"custom_id"}
 _MARK = b"\xef\xbb\xbf"

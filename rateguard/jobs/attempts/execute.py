@@ -237,7 +237,8 @@ class Executor:
             connect_timeout_s=call.claimed.connect_timeout_s or conf().connect_timeout_s,
             first_token_timeout_s=call.claimed.first_token_timeout_s or conf().first_token_timeout_s,
         )
-        is_streamed = request.endpoint is Endpoint.CHAT and request.body.get("stream") is True and provider.capabilities.streaming
+        can_stream = request.endpoint is not Endpoint.EMBEDDINGS and provider.capabilities.streaming
+        is_streamed = can_stream and request.body.get("stream") is True
         if is_streamed or not call.claimed.is_stored:
             call.events = self._events.begin(call.claimed)
         if is_streamed:

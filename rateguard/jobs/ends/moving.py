@@ -36,7 +36,11 @@ logger = logging.getLogger(__name__)
 AWAY = (BrokerError, redis.RedisError, OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """Nothing is wrong with the canvas: the broker or the database is away."""
 
-JOBS: dict[str, str] = {Endpoint.CHAT: "rateguard.complete", Endpoint.EMBEDDINGS: "rateguard.embed"}
+JOBS: dict[str, str] = {
+    Endpoint.CHAT: "rateguard.complete",
+    Endpoint.RESPONSES: "rateguard.complete",
+    Endpoint.EMBEDDINGS: "rateguard.embed",
+}
 """The task of each kind of job."""
 PROBE_S = 5
 

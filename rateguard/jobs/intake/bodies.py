@@ -16,16 +16,41 @@ MOST_TOLD = 20
 """So many items of a list are named."""
 
 
+_OF_RESPONSES = frozenset({"instructions", "max_output_tokens", "previous_response_id"})
+"""What only a request for a response has beside its `input`."""
+
+
+def endpoint_of(body: Mapping[str, Any]) -> Endpoint:
+    """Messages make a chat completion. An input makes embeddings; with items, or a field that only a response has, a response.
+
+    Raises InvalidRequest.
+    """
+    if "messages" in body and "input" in body:
+        raise InvalidRequest("send messages (a chat completion) or input (embeddings), not both", code="invalid_field", pointer="/input")
+    if "messages" in body:
+        return Endpoint.CHAT
+    if "input" not in body:
+        raise InvalidRequest("send messages (a chat completion) or input (embeddings)", code="missing_field", pointer="/messages")
+    given = body["input"]
+    first = given[0] if isinstance(given, list) and given else None
+    has_items = isinstance(first, dict) and not {"role", "type"}.isdisjoint(first)
+    return Endpoint.RESPONSES if has_items or not _OF_RESPONSES.isdisjoint(body) else Endpoint.EMBEDDINGS
+
+
 def faults_in_body(endpoint: Endpoint, body: Mapping[str, Any]) -> Iterator[InvalidRequest]:
     """What is wrong with it."""
     if endpoint == Endpoint.CHAT:
         yield from _faults_of_chat(body)
+    elif endpoint == Endpoint.RESPONSES:
+        yield from _faults_of_response(body)
     else:
         yield from itertools.islice(_faults_of_input(body.get("input")), MOST_TOLD)
 
 
-def length_of(body: Mapping[str, Any]) -> str:
-    """The field that says how long an answer may get: the newer name wins."""
+def length_of(body: Mapping[str, Any], endpoint: Endpoint) -> str:
+    """The field that says how long an answer may get: of a chat's two the newer name wins."""
+    if endpoint == Endpoint.RESPONSES:
+        return "max_output_tokens"
     return "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
 
 
@@ -37,9 +62,23 @@ def _faults_of_chat(body: Mapping[str, Any]) -> Iterator[InvalidRequest]:
         found = (one for index, message in enumerate(messages) for one in _faults_of_message(message, f"/messages/{index}"))
         yield from itertools.islice(found, MOST_TOLD)
     yield from itertools.islice(_faults_of_objects(body.get("tools"), "/tools"), MOST_TOLD)
-    length = length_of(body)
-    yield from as_whole(body.get(length), MOST_TOKENS, f"/{length}")
+    yield from _faults_of_answer(body, length_of(body, Endpoint.CHAT))
     yield from as_whole(body.get("n"), MOST_CHOICES, "/n")
+
+
+def _faults_of_response(body: Mapping[str, Any]) -> Iterator[InvalidRequest]:
+    given = body.get("input")
+    if not given or not isinstance(given, str | list):
+        yield fault("input is a text, or a list of at least one item", "/input")
+    elif isinstance(given, list):
+        yield from itertools.islice(_faults_of_objects(given, "/input"), MOST_TOLD)
+    yield from itertools.islice(_faults_of_objects(body.get("tools"), "/tools"), MOST_TOLD)
+    yield from _faults_of_answer(body, length_of(body, Endpoint.RESPONSES))
+
+
+def _faults_of_answer(body: Mapping[str, Any], length: str) -> Iterator[InvalidRequest]:
+    """How long it may get, and how it comes."""
+    yield from as_whole(body.get(length), MOST_TOKENS, f"/{length}")
     if body.get("stream") is not None and not isinstance(body["stream"], bool):
         yield fault("stream is true or false", "/stream")
 

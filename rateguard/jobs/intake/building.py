@@ -163,14 +163,18 @@ def _count(body: dict[str, Any], model: str, provider: str) -> int:
 
 def _with_max_tokens(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     """A completion always says how long it may get: a budget reserves the most that it can cost."""
-    if endpoint != Endpoint.CHAT or any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens")):
+    if endpoint == Endpoint.EMBEDDINGS:
         return body
-    return {**body, "max_tokens": conf().default_max_tokens}
+    name = length_of(body, endpoint)
+    return body if body.get(name) is not None else {**body, name: conf().default_max_tokens}
 
 
 def _max_output_tokens(body: dict[str, Any], endpoint: Endpoint) -> int:
     """The most output tokens over all choices: what a provider counts at admission and a budget reserves."""
-    return 0 if endpoint == Endpoint.EMBEDDINGS else int(body[length_of(body)]) * int(body.get("n") or 1)
+    if endpoint == Endpoint.EMBEDDINGS:
+        return 0
+    choices = int(body.get("n") or 1) if endpoint == Endpoint.CHAT else 1
+    return int(body[length_of(body, endpoint)]) * choices
 
 
 def _deadline(submission: Submission, lineage: Lineage, now: dt.datetime) -> dt.datetime | None:
