@@ -13,7 +13,7 @@ from collections.abc import Collection
 from django.db import models
 
 from rateguard.engine.gate.contract import Configuration, ModelRecord
-from tenants.directory import read_directory
+from tenants.directory import Directory, read_directory
 from tenants.models import (
     Budget,
     ConfigVersion,
@@ -30,7 +30,7 @@ from tenants.models import (
     Scope,
     Tenant,
 )
-from tenants.records.models import closed_model, model_records, paused_lanes
+from tenants.records.models import closed_lists, model_records, paused_lanes
 from tenants.records.runs import run_nodes, runs_in_gate
 from tenants.records.scopes import NodeRecords, global_records, node_records
 
@@ -48,13 +48,14 @@ class Whole:
 def whole() -> Whole:
     """Everything."""
     version, now = ConfigVersion.current_and_time()
-    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(read_directory())
+    found = read_directory()
+    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(found)
     gone = _Gone.read()
     configuration = Configuration(
         version=version,
         limits=nodes.limits + runs.limits + providers.limits,
         scopes=nodes.scopes + runs.scopes,
-        models=providers.models + gone.closed(),
+        models=providers.models + gone.closed(found),
         forget_limits=gone.limits,
         forget_scopes=gone.scopes,
         paused_lanes=paused_lanes(),
@@ -123,8 +124,9 @@ def _of_nodes(version: int, nodes: NodeRecords) -> Configuration:
 def of_models() -> Configuration:
     """All models, with the limits, pauses and breakers of their deployments."""
     version = ConfigVersion.current()
-    providers, gone = model_records(read_directory()), _Gone.read()
-    known = providers.models + gone.closed()
+    found = read_directory()
+    providers, gone = model_records(found), _Gone.read()
+    known = providers.models + gone.closed(found)
     return Configuration(version, providers.limits, (), known, forget_limits=gone.limits, forget_scopes=gone.scopes)
 
 
@@ -149,6 +151,6 @@ class _Gone:
         pks = tuple(pk for pk, _, _ in rows)
         return cls(pks, names[ForgottenKind.LIMIT], names[ForgottenKind.SCOPE], names[ForgottenKind.MODEL])
 
-    def closed(self) -> tuple[ModelRecord, ...]:
+    def closed(self, found: Directory) -> tuple[ModelRecord, ...]:
         """Models that are gone have no deployments: who waits for one may still cancel, or wait until it comes back."""
-        return tuple(map(closed_model, dict.fromkeys(self.models)))
+        return tuple(record for name in dict.fromkeys(self.models) for record in closed_lists(name, found))

@@ -78,18 +78,17 @@ def breaker_rule(row: Deployment) -> BreakerRule:
 
 def _closed_models(found: Directory) -> Iterator[ModelRecord]:
     """Disabled models have no deployments: their jobs wait until they are enabled, cancelled or too late."""
-    ends = ["", *(end for end, _ in dearer_work(found.places.values()).each())]
     routes = ModelRoute.objects.filter(is_enabled=False).values_list("name", "targets__deployment__account__tenant")
     for name, owner in routes:
-        for end in ends:
-            yield closed_model(f"{name}{end}")
-            if owner is not None:
-                yield closed_model(f"{name}@{owner}{end}")
+        yield from closed_lists(name, found)
+        if owner is not None:
+            yield from closed_lists(f"{name}@{owner}", found)
 
 
-def closed_model(name: str) -> ModelRecord:
-    """A model that nobody serves."""
-    return ModelRecord(name, name, ())
+def closed_lists(name: str, found: Directory) -> Iterator[ModelRecord]:
+    """A list that nobody serves, and those of its dearer work."""
+    for end in ("", *(end for end, _ in dearer_work(found.places.values()).each())):
+        yield ModelRecord(f"{name}{end}", f"{name}{end}", ())
 
 
 def account_target(account_id: int) -> str:

@@ -78,6 +78,15 @@ def test_dearer_work_of_a_disabled_model_waits_too(dear):
     assert len(dear.claim(dear.next_message())) == 1
 
 
+def test_dearer_work_of_a_deleted_model_is_granted_no_more(dear):
+    ask(dear, service_tier="priority")
+    ModelRoute.objects.get().delete()
+    dear.beat()
+    dear.settled()
+    assert Job.objects.get().state == State.QUEUED
+    assert dear.messages.empty()
+
+
 def test_work_that_waits_under_a_price_that_goes_away_is_granted_all_the_same(dear):
     ask(dear, service_tier="priority")
     dear.price.details = {}
