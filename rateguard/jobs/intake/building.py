@@ -14,6 +14,7 @@ from rateguard import wiring
 from rateguard.conf import conf
 from rateguard.engine.asked import price_words
 from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.tokens import count_input, count_output
 from rateguard.engine.tokens.calibration import reserved
@@ -43,16 +44,28 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
     Raises InvalidRequest, NotAllowed, MiddlewareBroke.
     """
     request_hash = "" if submission.idempotency_key is None else fingerprint(submission)
-    submission, lane = under_key(submission)
-    if (passed := screened(submission)) is not submission:
-        submission, lane = under_key(passed)  # a middleware may have named another model
-    model = str(submission.body["model"])
-    places = places_for_work(model, submission.tenant.pk)
+    submission, lane = _as_allowed(submission)
+    places = places_for_work(str(submission.body["model"]), submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
     check_supported(body, submission.endpoint, places)
-    now = clock.now()
-    lineage = _lineage(submission, {} if known is None else known)
-    row = _new(
+    row = _row(submission, lane, body, _lineage(submission, {} if known is None else known))
+    row.request_hash, row.tenant = request_hash, submission.tenant
+    estimate(row, body, places)
+    check_limits(row, places)
+    return row
+
+
+def _as_allowed(submission: Submission) -> tuple[Submission, Lane]:
+    """The submission and its lane as its key lets it, with the request that the middlewares made of it."""
+    submission, lane = under_key(submission)
+    if (passed := screened(submission)) is not submission:
+        return under_key(passed)  # a middleware may have named another model
+    return submission, lane
+
+
+def _row(submission: Submission, lane: Lane, body: dict[str, Any], lineage: Lineage) -> Job:
+    now, model = clock.now(), str(submission.body["model"])
+    return _new(
         id=submission.id or new_id(),
         tenant_id=submission.tenant.pk,
         model=model,
@@ -72,14 +85,9 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
         tells=tells_of(submission.tenant, submission.webhook),
         is_stored=submission.store,
         batch_id=submission.batch,
-        request_hash=request_hash,
         price_words=" ".join(price_words(body)),
         **_carried(submission),
     )
-    row.tenant = submission.tenant
-    estimate(row, body, places)
-    check_limits(row, places)
-    return row
 
 
 def _new(**values: Any) -> Job:
