@@ -184,7 +184,7 @@ def everything_that_people_read(line):
 def test_9_no_secret_and_no_prompt_is_in_a_log_an_error_an_event_or_a_repr(live):
     line = live.line
     line.provider.control.configure(keys=["sk-another-key"])  # the first answers quote the key that they refuse
-    worker = live.worker(RATEGUARD_LOG_LEVEL="DEBUG")
+    worker = live.worker(RATEGUARD_LOG_LEVEL="DEBUG", RATEGUARD_AUTH_COOLDOWN_S="0")
     refused = line.submit(text=CANARY)
     wait_for(lambda: has_ended(refused), 20)
     line.provider.control.configure(keys=[])

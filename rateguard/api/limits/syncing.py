@@ -10,7 +10,6 @@ from rest_framework.response import Response
 
 from rateguard.api.door import ApiView, operator_of
 from rateguard.api.limits.shapes import SyncShape
-from rateguard.api.params import Body
 from rateguard.api.schema.describing import extend_schema
 from rateguard.jobs.controls.syncing import Synced, sync
 from rateguard.jobs.controls.targets import find_named
@@ -39,7 +38,6 @@ class SyncDeployment(ApiView):
         row = find_named(Deployment.objects.all(), deployment)
         if row is None:
             raise NotFound
-        Body(request, ())
         return Response(render_sync(row, sync(row, f"key {caller.key.prefix}")))
 
 
