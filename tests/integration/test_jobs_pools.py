@@ -15,7 +15,8 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize("pool", [pytest.param(name, marks=[pytest.mark.long] if name != "ours" else []) for name in POOLS])
+@pytest.mark.long
+@pytest.mark.parametrize("pool", POOLS)
 def test_jobs_end_and_the_books_close_on_every_pool(live, pool):
     arguments, environment = POOLS[pool]
     live.line.submit_many(30, user="ada")

@@ -42,6 +42,7 @@ async def _nobody(_chunk):
     pass
 
 
+@pytest.mark.long
 def test_a_worker_that_holds_too_much_claims_nothing_until_it_has_written(line, station, monkeypatch):
     held = station.runtime._commit.in_flight
     held.add(held.most)

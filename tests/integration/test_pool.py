@@ -310,6 +310,7 @@ def test_revoke_terminate_cancels_that_coroutine_alone(shared):
     assert kept.get(TIMEOUT_S) is None
 
 
+@pytest.mark.long
 def test_only_what_has_a_slot_leaves_the_queue(bench):
     worker = bench.ready()
 
@@ -380,6 +381,7 @@ def test_sigterm_ends_late_acknowledged_work_and_gives_the_rest_back(bench):
     assert bench.redis.hlen("unacked") == 0
 
 
+@pytest.mark.long
 def test_sigquit_cancels_and_gives_late_acknowledged_work_back(bench):
     worker = bench.ready()
     for i in range(6):

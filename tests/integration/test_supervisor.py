@@ -80,6 +80,7 @@ def test_a_killed_child_comes_back_and_its_death_is_told_with_the_signal(supervi
     wait_until(lambda: supervisor.pid("worker") not in {None, first})
 
 
+@pytest.mark.long
 def test_each_death_in_a_row_doubles_the_wait_before_the_restart(supervisor, deaths):
     supervisor.start(shell("looping", "exit 7"))
     told = [deaths.get(timeout=10) for _ in range(3)]
@@ -99,6 +100,7 @@ def test_what_a_dead_child_had_started_dies_with_it(supervisor, deaths, tmp_path
     wait_until(lambda: not is_alive(int(note.read_text())))  # a kill is delivered, not awaited, for what is not our child
 
 
+@pytest.mark.long
 def test_a_daemon_that_left_the_group_does_not_hold_up_the_restart(supervisor, deaths, tmp_path):
     note = tmp_path / "daemon"
     leave = """
