@@ -52,6 +52,11 @@ class Request:
     first_token_timeout_s: float = 120.0
     total_timeout_s: float = 600.0
 
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the caller asked for a stream's usage chunk."""
+        return bool((self.body.get("stream_options") or {}).get("include_usage"))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wire:

@@ -10,8 +10,9 @@ import orjson
 
 from rateguard.engine.providers.anthropic.blocks import finish_of, message_of, text_of
 from rateguard.engine.providers.anthropic.errors import error_in_answer
-from rateguard.engine.providers.anthropic.usage import in_openais_words, parse_usage, tier_in_openais_words
+from rateguard.engine.providers.anthropic.usage import parse_usage, tier_in_openais_words
 from rateguard.engine.providers.base import Answer
+from rateguard.engine.providers.counted import in_openais_words
 from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 

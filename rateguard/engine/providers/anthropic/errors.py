@@ -6,16 +6,14 @@ messages tell (a spend limit hides in a 400), then the type, which also holds wi
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.anthropic.limits import date_s
 from rateguard.engine.providers.retry_after import retry_after_ms
+from rateguard.engine.providers.said import Said, in_words, parsed, without_key, word
 
 _BY_CODE = {
     "ramp_limit_exceeded": ErrorKind.RATE_LIMITED,
@@ -61,26 +59,11 @@ _TOO_LONG = re.compile(r"prompt is too long|exceeds? (?:the )?context limit|inpu
 _FILTERED = re.compile(r"blocked by content filtering policy", re.IGNORECASE)
 _SPENT = re.compile(r"reached your specified (?:workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-ant-[\w*.-]{4,}")
-_MESSAGE_CHARS = 300
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Said:
-    """What an error's body says; empty where it says nothing."""
-
-    status: int
-    code: str = ""
-    type: str = ""
-    message: str = ""
 
 
 def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str) -> ProviderError:
     """The error that an answer with a status other than 2xx means."""
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = None
-    return _build(_read(status, data), headers, api_key, may_be_billed=status in _GATEWAY_GAVE_UP)
+    return _build(_read(status, parsed(body)), headers, api_key, may_be_billed=status in _GATEWAY_GAVE_UP)
 
 
 def error_in_answer(data: Mapping[str, Any], headers: Mapping[str, str], api_key: str) -> ProviderError:
@@ -88,20 +71,16 @@ def error_in_answer(data: Mapping[str, Any], headers: Mapping[str, str], api_key
     return _build(_read(200, data), headers, api_key, may_be_billed=True)
 
 
-def _read(status: int, data: Any) -> _Said:
+def _read(status: int, data: Any) -> Said:
     error = data.get("error") if isinstance(data, Mapping) else None
     if not isinstance(error, Mapping):
-        return _Said(status, message=error if isinstance(error, str) else "")
+        return Said(status, message=error if isinstance(error, str) else "")
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, Mapping) else None
-    return _Said(status, _word(code), _word(error.get("type")), _word(error.get("message")))
+    return Said(status, word(code), word(error.get("type")), word(error.get("message")))
 
 
-def _word(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_billed: bool) -> ProviderError:
+def _build(said: Said, headers: Mapping[str, str], api_key: str, *, may_be_billed: bool) -> ProviderError:
     kind = _kind(said)
     return ProviderError(
         _describe(said, api_key),
@@ -113,7 +92,7 @@ def _build(said: _Said, headers: Mapping[str, str], api_key: str, *, may_be_bill
     )
 
 
-def _kind(said: _Said) -> ErrorKind:
+def _kind(said: Said) -> ErrorKind:
     if said.code in _OF_ACCOUNT:
         return ErrorKind.RATE_LIMITED
     if kind := _BY_CODE.get(said.code):
@@ -129,24 +108,20 @@ def _kind(said: _Said) -> ErrorKind:
     return kind or (ErrorKind.SERVER if said.status >= 500 or said.status == 200 else ErrorKind.BAD_REQUEST)
 
 
-def _wait_ms(kind: ErrorKind, said: _Said, headers: Mapping[str, str]) -> int | None:
-    """What Anthropic asks for; of a limit else when its bucket is full again. An overload has nothing to do with the limits beside it."""
-    if kind is ErrorKind.OVERLOADED:
-        headers = {name: headers[name] for name in ("retry-after-ms", "retry-after", "date") if name in headers}
-    elif kind is not ErrorKind.RATE_LIMITED:
+def _wait_ms(kind: ErrorKind, said: Said, headers: Mapping[str, str]) -> int | None:
+    """What Anthropic asks for; of a limit else when its bucket is full again."""
+    if kind not in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}:
         return None
     date = headers.get("date")
-    return retry_after_ms(headers, said.message, date_s(date) if date else None)
+    return retry_after_ms(headers, said.message, date_s(date) if date else None, of_limit=kind is ErrorKind.RATE_LIMITED)
 
 
-def _cools(kind: ErrorKind, said: _Said) -> str:
+def _cools(kind: ErrorKind, said: Said) -> str:
     """Anthropic's limits hold for a class of models in an organization; spent money and the account's setup stop all of it."""
     if kind is ErrorKind.QUOTA_EXHAUSTED or said.code in _OF_ACCOUNT:
         return "account"
     return "deployment" if kind is ErrorKind.RATE_LIMITED else ""
 
 
-def _describe(said: _Said, api_key: str) -> str:
-    message = said.message.replace(api_key, "[key]") if api_key else said.message
-    message = _KEY.sub("[key]", message)[:_MESSAGE_CHARS]
-    return f"{said.status} {said.code or said.type or 'error'}: {message}".rstrip(": ")
+def _describe(said: Said, api_key: str) -> str:
+    return in_words(said.status, said.code or said.type, without_key(said.message, api_key, _KEY))

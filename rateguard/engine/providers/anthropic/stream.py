@@ -18,30 +18,31 @@ from rateguard.engine.providers.anthropic.blocks import annotation_of, fields_of
 from rateguard.engine.providers.anthropic.errors import error_in_answer
 from rateguard.engine.providers.anthropic.growing import Growing
 from rateguard.engine.providers.anthropic.tools import JSON_TOOL
-from rateguard.engine.providers.anthropic.usage import in_openais_words, parse_usage, tier_in_openais_words
+from rateguard.engine.providers.anthropic.usage import parse_usage, tier_in_openais_words
 from rateguard.engine.providers.base import Answer, Chunk, Request
-from rateguard.engine.providers.malformed import malformed_answer, parse_object
+from rateguard.engine.providers.counted import in_openais_words
+from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.engine.providers.provider import Reader
-from rateguard.engine.providers.sse import Event, EventLines
+from rateguard.engine.providers.reader import EventReader, NoStream
+from rateguard.engine.providers.sse import Event
 
 
 def reader(request: Request, headers: Mapping[str, str], api_key: str) -> Reader:
     """Reads the stream of an answer with status 2xx; a whole body where a stream was asked for is an error."""
     if headers.get("content-type", "").startswith("application/json"):
-        return NoStream(headers, api_key)
-    wants_usage = (request.body.get("stream_options") or {}).get("include_usage")
-    return MessageReader(headers, api_key, wants_usage=bool(wants_usage))
+        return NoStream(lambda answer: error_in_answer(answer, headers, api_key))
+    return MessageReader(headers, api_key, wants_usage=request.wants_usage)
 
 
-class MessageReader:
+class MessageReader(EventReader):
     """Reads a streamed message. The chunk with the usage is made only where the caller asked for it."""
 
     def __init__(self, headers: Mapping[str, str], api_key: str, *, wants_usage: bool) -> None:
+        super().__init__()
         self.is_complete = False
         self._headers = headers
         self._api_key = api_key
         self._wants_usage = wants_usage
-        self._events = EventLines()
         self._created = int(time.time())
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
@@ -49,16 +50,6 @@ class MessageReader:
         self._calls = 0
         self._head = self._tail = b""
         self._set_head({})
-
-    def feed(self, piece: bytes) -> Iterator[Chunk]:
-        """The chunks that these bytes complete. Raises ProviderError."""
-        for event in self._events.feed(piece):
-            yield from self._take(event)
-
-    def finish(self) -> Iterator[Chunk]:
-        """What is left in the last bytes. Raises ProviderError."""
-        for event in self._events.finish():
-            yield from self._take(event)
 
     def answer(self) -> Answer:
         """The completion put together, whole or as far as it came."""
@@ -191,30 +182,3 @@ class MessageReader:
 
     def _chunk(self, delta: Mapping[str, Any], *, has_content: bool = True) -> Chunk:
         return Chunk(self._head + orjson.dumps(delta) + self._tail, has_content=has_content)
-
-
-class NoStream:
-    """Reads a whole body that came where a stream was asked for: an error, or no answer that we know."""
-
-    is_complete = False
-
-    def __init__(self, headers: Mapping[str, str], api_key: str) -> None:
-        self._headers = headers
-        self._api_key = api_key
-        self._body: list[bytes] = []
-
-    def feed(self, piece: bytes) -> Iterator[Chunk]:
-        """Nothing yet."""
-        self._body.append(piece)
-        return iter(())
-
-    def finish(self) -> Iterator[Chunk]:
-        """Raises ProviderError."""
-        answer = parse_object(b"".join(self._body))
-        if answer.get("error"):
-            raise error_in_answer(answer, self._headers, self._api_key)
-        raise malformed_answer("a whole body came where a stream was asked for")
-
-    def answer(self) -> Answer:
-        """Nothing came."""
-        return Answer(b"", None, "stop")

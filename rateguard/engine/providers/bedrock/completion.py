@@ -13,7 +13,7 @@ from rateguard.engine.providers.base import Answer, Request, Target
 from rateguard.engine.providers.bedrock.layout import Layout
 from rateguard.engine.providers.bedrock.models import model_of
 from rateguard.engine.providers.bedrock.tools import answers_by_tool
-from rateguard.engine.providers.bedrock.usage import as_openai
+from rateguard.engine.providers.counted import in_openais_words
 
 _FINISH = {
     "end_turn": "stop",
@@ -68,7 +68,7 @@ class Completion:
         }
         whole = {"id": self.id, "object": "chat.completion", "created": self.created, "model": self.model, "choices": [choice]}
         if self.usage is not None:
-            whole["usage"] = as_openai(self.usage)
+            whole["usage"] = in_openais_words(self.usage)
         if self.tier:
             whole["service_tier"] = self.tier
         return Answer(orjson.dumps(whole), self.usage, self.finish_reason, "" if self.usage else self._all_text())

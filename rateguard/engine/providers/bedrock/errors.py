@@ -11,12 +11,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-import orjson
-
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.bedrock.eventstream import Head
 from rateguard.engine.providers.bedrock.secret import redacted
 from rateguard.engine.providers.retry_after import retry_after_ms
+from rateguard.engine.providers.said import in_words, parsed
 
 STALE = frozenset({"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidSignatureException"})
 """Credentials that newer ones may help: where this machine can fetch them."""
@@ -73,7 +72,6 @@ _TOO_LONG = re.compile(
 )
 _NO_MODEL = re.compile(r"model identifier is invalid|on-demand throughput isn.t supported|reached the end of its life", re.IGNORECASE)
 _FILTERED = re.compile(r"content filter|content policy", re.IGNORECASE)
-_MESSAGE_CHARS = 300
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,10 +99,7 @@ def name_of(headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _read(status: int, name: str, body: bytes) -> _Said:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = None
+    data = parsed(body)
     data = data if isinstance(data, Mapping) else {}
     name = name or str(data.get("__type") or data.get("code") or "")
     message = data.get("message") or data.get("Message") or ""
@@ -114,9 +109,8 @@ def _read(status: int, name: str, body: bytes) -> _Said:
 def _build(said: _Said, headers: Mapping[str, str], secret: str, *, may_be_billed: bool) -> ProviderError:
     kind = _kind(said)
     waits = kind in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}
-    message = redacted(said.message, secret)[:_MESSAGE_CHARS]
     return ProviderError(
-        f"{said.status} {said.name or 'error'}: {message}".rstrip(": "),
+        in_words(said.status, said.name, redacted(said.message, secret)),
         kind=kind,
         status=said.status,
         retry_after_ms=retry_after_ms(headers, said.message) if waits else None,

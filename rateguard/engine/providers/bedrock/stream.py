@@ -17,7 +17,8 @@ from rateguard.engine.providers.bedrock.completion import Completion
 from rateguard.engine.providers.bedrock.errors import error_in_stream
 from rateguard.engine.providers.bedrock.eventstream import Frames, Head
 from rateguard.engine.providers.bedrock.tools import JSON_TOOL
-from rateguard.engine.providers.bedrock.usage import as_openai, parse_usage, tier_of
+from rateguard.engine.providers.bedrock.usage import parse_usage, tier_of
+from rateguard.engine.providers.counted import in_openais_words
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 
 _END = b'},"logprobs":null,"finish_reason":null}]}'
@@ -29,7 +30,7 @@ class ConverseReader:
     def __init__(self, target: Target, request: Request, headers: Mapping[str, str]) -> None:
         self._headers = headers
         self._api_key = target.api_key
-        self._wants_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
+        self._wants_usage = request.wants_usage
         self._frames = Frames()
         self._whole = Completion(target, request, headers)
         self._blocks: dict[int, _Open] = {}
@@ -162,7 +163,7 @@ class ConverseReader:
             return
         self._whole.usage = parse_usage(usage, self._whole.tier)
         if self._wants_usage:
-            rest: dict[str, Any] = {"usage": as_openai(self._whole.usage)}
+            rest: dict[str, Any] = {"usage": in_openais_words(self._whole.usage)}
             if self._whole.tier:
                 rest["service_tier"] = self._whole.tier
             yield Chunk(self._before + b"[]," + orjson.dumps(rest)[1:])

@@ -16,8 +16,9 @@ import orjson
 
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Answer, Request, Target
+from rateguard.engine.providers.counted import count
 from rateguard.engine.providers.gemini.refusals import invalid, unsupported
-from rateguard.engine.providers.gemini.usage import count, parse_usage
+from rateguard.engine.providers.gemini.usage import parse_usage
 from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.malformed import malformed_answer, parse_object
 

@@ -12,10 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.retry_after import MAX_WAIT_MS, parse_duration_ms, retry_after_ms
+from rateguard.engine.providers.said import in_words, parsed, without_key
 
 SHARED_CAPACITY_MS = 2_000
 """How long a deployment rests where Vertex says that its shared pool is busy and names no quota of ours (not verified)."""
@@ -49,7 +48,6 @@ _TOO_LONG = re.compile(r"token count.{0,80}exceeds the maximum|exceeds the maxim
 _SPENT = re.compile(r"spending cap|credits are depleted|monthly spend", re.IGNORECASE)  # not verified
 _NOTHING_ALLOWED = re.compile(r"\blimit: 0\b(?!\.\d)")
 _KEY = re.compile(r"AIza[\w-]{10,}|ya29\.[\w.-]+")
-_MESSAGE_CHARS = 300
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,11 +72,7 @@ class _Said:
 
 def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str, *, is_shared: bool = False) -> ProviderError:
     """The error that an answer with a status other than 2xx means. is_shared: the model's capacity is that of all customers (Vertex)."""
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = None
-    said = _read(status, data)
+    said = _read(status, parsed(body))
     return _build(said, headers, api_key, is_shared=is_shared, may_be_billed=status in _GATEWAY_GAVE_UP)
 
 
@@ -171,6 +165,4 @@ def _number(value: Any) -> float:
 
 
 def _describe(said: _Said, api_key: str) -> str:
-    message = said.message.replace(api_key, "[key]") if api_key else said.message
-    message = _KEY.sub("[key]", message)[:_MESSAGE_CHARS]
-    return f"{said.status} {said.word or 'error'}: {message}".rstrip(": ")
+    return in_words(said.status, said.word, without_key(said.message, api_key, _KEY))

@@ -26,7 +26,7 @@ class GeminiReader:
         self._texts = JsonLines()
         self._whole = Completion(target, request, headers)
         self._as_error = as_error
-        self._wants_usage = bool((request.body.get("stream_options") or {}).get("include_usage"))
+        self._wants_usage = request.wants_usage
         self._began: set[int] = set()
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rateguard.engine.money import Usage
+from rateguard.engine.providers.counted import count
 
 _TIERS = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex", "priority": "priority", "flex": "flex"}
 """By `trafficType` (Vertex) or `serviceTier` (Gemini API). ON_DEMAND_OFFPEAK and PROVISIONED_THROUGHPUT have no price of their own here."""
@@ -52,12 +53,6 @@ def shown(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": usage.audio_input_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.audio_output_tokens},
     }
-
-
-def count(told: Mapping[str, Any], name: str) -> int:
-    """A number of tokens; 0 where it is missing or none."""
-    value = told.get(name)
-    return max(0, int(value)) if isinstance(value, int | float) else 0
 
 
 def _modality(details: Any, modality: str) -> int:

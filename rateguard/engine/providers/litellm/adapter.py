@@ -25,7 +25,6 @@ from rateguard.engine.providers.litellm.request import arguments
 from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.engine.providers.openai.answer import read
 from rateguard.engine.providers.openai.errors import error_from_reply
-from rateguard.engine.providers.openai.request import wants_usage
 from rateguard.engine.providers.openai.stream import ChatReader
 from rateguard.engine.providers.patience import patient
 from rateguard.engine.providers.provider import Provider, Reader, usage_of
@@ -80,7 +79,7 @@ class LiteLLMProvider(Provider):
 
     def reader(self, target: Target, request: Request, headers: Mapping[str, str]) -> Reader:
         """Its chunks are OpenAI's."""
-        return ChatReader(headers, target.api_key, wants_usage=wants_usage(request))
+        return ChatReader(headers, target.api_key, wants_usage=request.wants_usage)
 
     def error(self, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Litellm raises in place of it: see errors.py."""

@@ -14,14 +14,15 @@ from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.openai import models
 from rateguard.engine.providers.openai.answer import read
 from rateguard.engine.providers.openai.embeddings import check_embeddings
-from rateguard.engine.providers.openai.errors import error_from_reply
+from rateguard.engine.providers.openai.errors import error_from_reply, error_in_answer
 from rateguard.engine.providers.openai.limits import read_limits
 from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
-from rateguard.engine.providers.openai.request import check_fields, headers_for, wants_usage, write
+from rateguard.engine.providers.openai.request import check_fields, headers_for, write
 from rateguard.engine.providers.openai.responses import ResponseReader, read_response
-from rateguard.engine.providers.openai.stream import ChatReader, NoStream
+from rateguard.engine.providers.openai.stream import ChatReader
 from rateguard.engine.providers.probe import Probe, names_in_data
 from rateguard.engine.providers.provider import Provider, Reader
+from rateguard.engine.providers.reader import NoStream
 from rateguard.engine.readings import Reading
 
 
@@ -66,10 +67,10 @@ class OpenAIProvider(Provider):
     def reader(self, target: Target, request: Request, headers: Mapping[str, str]) -> Reader:
         """Reads chunks or events; refuses a whole body where a stream was asked for."""
         if headers.get("content-type", "").startswith("application/json"):
-            return NoStream(headers, target.api_key, self.quirks)
+            return NoStream(lambda answer: error_in_answer(answer["error"], headers, target.api_key, self.quirks))
         if request.endpoint is Endpoint.RESPONSES:
             return ResponseReader(headers, target.api_key, self.quirks)
-        return ChatReader(headers, target.api_key, wants_usage=wants_usage(request), quirks=self.quirks)
+        return ChatReader(headers, target.api_key, wants_usage=request.wants_usage, quirks=self.quirks)
 
     def error(self, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """By its code, its status, its message: see errors.py."""

@@ -11,11 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
 from rateguard.engine.providers.retry_after import retry_after_ms
+from rateguard.engine.providers.said import Said, in_words, parsed, without_key, word
 
 _QUOTA = frozenset(
     {
@@ -88,22 +87,11 @@ _WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]+).*?Requested:? ([\d,]+)", re.DOTALL)
 _WHOLE_ACCOUNT = re.compile(r"limit reached (?:in|for) (?:organization|project)", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:sk|gsk|xai|nvapi)-[\w*.-]{4,}")
-_MESSAGE_CHARS = 300
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Said:
-    """What an error's body says, in OpenAI's words; empty where it says nothing."""
-
-    status: int
-    code: str = ""
-    type: str = ""
-    message: str = ""
 
 
 def error_from_reply(status: int, headers: Mapping[str, str], body: bytes, api_key: str, quirks: Quirks = OPENAI) -> ProviderError:
     """The error that an answer with a status other than 2xx means."""
-    said = _read(status, _parse(body))
+    said = _read(status, parsed(body))
     return _build(said, headers, api_key, quirks, may_be_billed=status in _GATEWAY_GAVE_UP)
 
 
@@ -115,35 +103,23 @@ def error_in_answer(error: Any, headers: Mapping[str, str], api_key: str, quirks
     return _build(said, headers, api_key, quirks, may_be_billed=True)
 
 
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _read(status: int, data: Any) -> _Said:
+def _read(status: int, data: Any) -> Said:
     if isinstance(data, list) and data:
         data = data[0]
     if not isinstance(data, Mapping):
-        return _Said(status)
+        return Said(status)
     error = data.get("error") or data.get("detail") or data
     if isinstance(error, list):  # Mistral's 422: what is wrong with each field (not verified)
-        return _Said(status, message="; ".join(_word(one, "msg") for one in error if isinstance(one, Mapping)))
+        return Said(status, message="; ".join(word(one.get("msg")) for one in error if isinstance(one, Mapping)))
     if not isinstance(error, Mapping):
-        return _Said(status, _word(data, "code"), message=str(error))
+        return Said(status, word(data.get("code")), message=str(error))
     metadata = error.get("metadata")
     if status == 403 and isinstance(metadata, Mapping) and metadata.get("reasons"):  # OpenRouter's moderation, not the key
-        return _Said(status, "content_filter", message=_word(error, "message"))
-    return _Said(status, _word(error, "code"), _word(error, "type"), _word(error, "message"))
+        return Said(status, "content_filter", message=word(error.get("message")))
+    return Said(status, word(error.get("code")), word(error.get("type")), word(error.get("message")))
 
 
-def _word(error: Mapping[str, Any], name: str) -> str:
-    value = error.get(name)
-    return "" if value is None else str(value)
-
-
-def _build(said: _Said, headers: Mapping[str, str], api_key: str, quirks: Quirks, *, may_be_billed: bool) -> ProviderError:
+def _build(said: Said, headers: Mapping[str, str], api_key: str, quirks: Quirks, *, may_be_billed: bool) -> ProviderError:
     kind = _kind(said, headers, quirks)
     waits = kind in {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED}
     return ProviderError(
@@ -156,7 +132,7 @@ def _build(said: _Said, headers: Mapping[str, str], api_key: str, quirks: Quirks
     )
 
 
-def _kind(said: _Said, headers: Mapping[str, str], quirks: Quirks) -> ErrorKind:
+def _kind(said: Said, headers: Mapping[str, str], quirks: Quirks) -> ErrorKind:
     own = quirks.kinds_by_word
     by_word = own.get(said.code) or own.get(said.type) or _BY_WORD.get(said.code) or _BY_WORD.get(said.type)
     if by_word is ErrorKind.RATE_LIMITED or (by_word is None and said.status == 429):
@@ -189,7 +165,7 @@ def _never_fits(message: str) -> bool:
     return requested > limit
 
 
-def _cools(kind: ErrorKind, said: _Said) -> str:
+def _cools(kind: ErrorKind, said: Said) -> str:
     if kind is ErrorKind.QUOTA_EXHAUSTED:
         return "account"
     if kind is not ErrorKind.RATE_LIMITED:
@@ -197,7 +173,5 @@ def _cools(kind: ErrorKind, said: _Said) -> str:
     return "account" if _WHOLE_ACCOUNT.search(said.message) else "deployment"
 
 
-def _describe(said: _Said, api_key: str) -> str:
-    message = said.message.replace(api_key, "[key]") if api_key else said.message
-    message = _KEY.sub("[key]", message)[:_MESSAGE_CHARS]
-    return f"{said.status} {said.code or said.type or 'error'}: {message}".rstrip(": ")
+def _describe(said: Said, api_key: str) -> str:
+    return in_words(said.status, said.code or said.type, without_key(said.message, api_key, _KEY))

@@ -56,11 +56,6 @@ def headers_for(target: Target, request: Request, quirks: Quirks = OPENAI, *, is
     return headers
 
 
-def wants_usage(request: Request) -> bool:
-    """Whether the caller asked for a stream's usage chunk."""
-    return bool((request.body.get("stream_options") or {}).get("include_usage"))
-
-
 def check_fields(provider: str, quirks: Quirks, request: Request) -> None:
     """Refuse fields that the provider does not take. Raises InvalidRequest (`unsupported_by_provider`) that names each."""
     body = request.body

@@ -18,7 +18,8 @@ from rateguard.engine.providers.malformed import malformed_answer, parse_object
 from rateguard.engine.providers.openai.errors import error_in_answer
 from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
 from rateguard.engine.providers.openai.usage import parse_response_usage
-from rateguard.engine.providers.sse import Event, EventLines
+from rateguard.engine.providers.reader import EventReader
+from rateguard.engine.providers.sse import Event
 
 _INCOMPLETE = {"max_output_tokens": "length", "max_messages": "length", "content_filter": "content_filter"}
 _ENDS = frozenset({"response.completed", "response.incomplete"})
@@ -32,14 +33,14 @@ def read_response(reply: Reply, api_key: str, quirks: Quirks = OPENAI) -> Answer
     return _answer(response, reply.body, quirks)
 
 
-class ResponseReader:
+class ResponseReader(EventReader):
     """Reads a streamed answer; each event is a chunk."""
 
     def __init__(self, headers: Mapping[str, str], api_key: str, quirks: Quirks = OPENAI) -> None:
+        super().__init__()
         self._headers = headers
         self._api_key = api_key
         self._quirks = quirks
-        self._events = EventLines()
         self._response: dict[str, Any] = {}
         self._texts: list[str] = []
         self._has_ended = False
@@ -48,16 +49,6 @@ class ResponseReader:
     def is_complete(self) -> bool:
         """Whether the whole answer has come."""
         return self._has_ended
-
-    def feed(self, piece: bytes) -> Iterator[Chunk]:
-        """The events that these bytes complete. Raises ProviderError."""
-        for event in self._events.feed(piece):
-            yield from self._take(event)
-
-    def finish(self) -> Iterator[Chunk]:
-        """What is left in the last bytes. Raises ProviderError."""
-        for event in self._events.finish():
-            yield from self._take(event)
 
     def answer(self) -> Answer:
         """The whole answer, as its last event has it; of one that was cut, what is known of it."""

@@ -8,41 +8,32 @@ from typing import Any
 import orjson
 
 from rateguard.engine.providers.base import Answer, Chunk
-from rateguard.engine.providers.malformed import malformed_answer, parse_object
+from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.engine.providers.openai.errors import error_in_answer
 from rateguard.engine.providers.openai.fitting import fit_choices, fit_usage
 from rateguard.engine.providers.openai.quirks import OPENAI, Quirks
 from rateguard.engine.providers.openai.usage import parse_usage
-from rateguard.engine.providers.sse import Event, EventLines
+from rateguard.engine.providers.reader import EventReader
+from rateguard.engine.providers.sse import Event
 
 DONE = b"[DONE]"
 
 
-class ChatReader:
+class ChatReader(EventReader):
     """Reads a streamed chat completion. Chunks are handed on as they came; that of the usage only where the caller asked for it."""
 
     def __init__(self, headers: Mapping[str, str], api_key: str, *, wants_usage: bool, quirks: Quirks = OPENAI) -> None:
+        super().__init__()
         self._headers = headers
         self._api_key = api_key
         self._wants_usage = wants_usage
         self._quirks = quirks
-        self._events = EventLines()
         self._whole = Completion()
 
     @property
     def is_complete(self) -> bool:
         """Whether every choice has its finish_reason, or [DONE] came."""
         return self._whole.is_complete
-
-    def feed(self, piece: bytes) -> Iterator[Chunk]:
-        """The chunks that these bytes complete. Raises ProviderError."""
-        for event in self._events.feed(piece):
-            yield from self._take(event)
-
-    def finish(self) -> Iterator[Chunk]:
-        """What is left in the last bytes. Raises ProviderError."""
-        for event in self._events.finish():
-            yield from self._take(event)
 
     def answer(self) -> Answer:
         """The completion put together."""
@@ -75,34 +66,6 @@ class ChatReader:
         if error := chunk.get("error") or (chunk.get("x_groq") or _NO_OBJECT).get("error"):
             raise error_in_answer(error, self._headers, self._api_key, self._quirks)
         return chunk
-
-
-class NoStream:
-    """Reads a whole body that came where a stream was asked for: an error, or no answer that we know."""
-
-    is_complete = False
-
-    def __init__(self, headers: Mapping[str, str], api_key: str, quirks: Quirks = OPENAI) -> None:
-        self._headers = headers
-        self._api_key = api_key
-        self._quirks = quirks
-        self._body = b""
-
-    def feed(self, piece: bytes) -> Iterator[Chunk]:
-        """Nothing yet."""
-        self._body += piece
-        return iter(())
-
-    def finish(self) -> Iterator[Chunk]:
-        """Raises ProviderError."""
-        answer = parse_object(self._body)
-        if answer.get("error"):
-            raise error_in_answer(answer["error"], self._headers, self._api_key, self._quirks)
-        raise malformed_answer("a whole body came where a stream was asked for")
-
-    def answer(self) -> Answer:
-        """Nothing came."""
-        return Answer(b"", None, "stop")
 
 
 class Completion:
