@@ -8,7 +8,7 @@ import time
 from rateguard import wiring
 from rateguard.engine.breaker.rule import Verdict
 from rateguard.engine.errors import ErrorKind, ProviderError
-from rateguard.engine.gate.contract import LimitReading, ReservationId, Settlement
+from rateguard.engine.gate.contract import Cooldown, LimitReading, ReservationId, Settlement
 from rateguard.engine.money import Usage, cost_nano_usd
 from rateguard.engine.providers.base import Outcome
 from rateguard.engine.readings import Reading
@@ -92,6 +92,7 @@ def failed(
 
     settings: of its retries (`retrying.settings_of`). chance: a random number in [0, 1).
     """
+    cooldown = cooldown_of(error, place)
     failure = Failure(
         kind=error.kind,
         tries=claimed.tries,
@@ -99,7 +100,7 @@ def failed(
         retry_after_ms=error.retry_after_ms,
         deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
         is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
-        has_other=error.kind in ELSEWHERE and has_other(claimed.model, claimed.tenant_id, cooldown_of(error, place)),
+        has_other=error.kind in ELSEWHERE and has_other(claimed.model, claimed.tenant_id, cooldown),
     )
     verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
@@ -119,7 +120,7 @@ def failed(
         latency_ms=latency_ms,
         queue_ms=claimed.queue_ms,
     )
-    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
+    return Finished(ended, _settlement(claimed, place, error, ended, cooldown, has_left=has_left), None)
 
 
 def stopped(
@@ -155,7 +156,7 @@ def stopped(
         queue_ms=claimed.queue_ms,
     )
     error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
-    return Finished(ended, _settlement(claimed, place, error, ended, has_left=has_left), None)
+    return Finished(ended, _settlement(claimed, place, error, ended, None, has_left=has_left), None)
 
 
 def _charged(claimed: Claimed, place: Place, error: ProviderError) -> tuple[Usage, int]:
@@ -180,7 +181,9 @@ def verdict_of(error: ProviderError) -> Verdict:
     return Verdict.FAILURE if error.kind in _UNHEALTHY and not is_refusal else Verdict.NONE
 
 
-def _settlement(claimed: Claimed, place: Place, error: ProviderError, ended: Ended, *, has_left: bool) -> Settlement:
+def _settlement(
+    claimed: Claimed, place: Place, error: ProviderError, ended: Ended, cooldown: Cooldown | None, *, has_left: bool
+) -> Settlement:
     """For the gate: a request that never arrived gives everything back; a refusal cools what it names."""
     return Settlement(
         ReservationId(claimed.job, claimed.attempt),
@@ -188,7 +191,7 @@ def _settlement(claimed: Claimed, place: Place, error: ProviderError, ended: End
         input_tokens=ended.usage.all_input_tokens,
         output_tokens=ended.usage.output_tokens,
         cost=ended.nano_usd,
-        cooldown=cooldown_of(error, place),
+        cooldown=cooldown,
         verdict=verdict_of(error),
         latency_ms=ended.latency_ms or 0,
         cached_tokens=ended.usage.cached_tokens,
