@@ -15,6 +15,21 @@ from rateguard.engine.providers.base import Target
 from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteTarget
 from tenants.prices import find_price, prices_at
 from tenants.records.readable import NOTHING, Readable, readable
+from tenants.routing import PLAIN, Fallback, Routing
+
+__all__ = [
+    "DEARER",
+    "LONG",
+    "DearerWork",
+    "Directory",
+    "Fallback",
+    "ModelRetry",
+    "Place",
+    "Routing",
+    "dearer_work",
+    "read_directory",
+    "tell_unpriced",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +93,7 @@ class Directory:
     """Routes by public name and places by deployment id, as of `version` of the configuration.
 
     retries: of models that say something; dearer: of models whose price depends on the request;
-    readable: by deployment, the limits that a provider's headers may speak of.
+    readable: by deployment, the limits that a provider's headers may speak of; routing: how each model chooses.
     """
 
     version: int
@@ -87,6 +102,7 @@ class Directory:
     retries: dict[str, ModelRetry]
     dearer: dict[str, DearerWork] = dataclasses.field(default_factory=dict)
     readable: dict[int, Readable] = dataclasses.field(default_factory=dict)
+    routing: dict[str, Routing] = dataclasses.field(default_factory=dict)
 
     def readable_at(self, deployment: int) -> Readable:
         """Of which limits a provider's answer speaks."""
@@ -149,7 +165,8 @@ def read_directory() -> Directory:
     dearer = {name: work for name, found in routes.items() if (work := dearer_work(found)).is_any}
     accounts = {place.id: place.account_id for place in places.values()}
     read = readable(Limit.objects.filter(scope__isnull=True).order_by("pk"), accounts)
-    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer, read)
+    routing = dict.fromkeys(routes, PLAIN)
+    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer, read, routing)
 
 
 def dearer_work(places: Iterable[Place]) -> DearerWork:
