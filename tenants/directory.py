@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from rateguard.engine import money
 from rateguard.engine.providers.base import Target
-from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteTarget
+from rateguard.engine.routing.contract import Strategy
+from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteFallback, RouteTarget
 from tenants.prices import find_price, prices_at
 from tenants.records.readable import NOTHING, Readable, readable
-from tenants.routing import PLAIN, Fallback, Routing
+from tenants.routing import Fallback, Routing
 
 __all__ = [
     "DEARER",
@@ -151,22 +152,49 @@ def read_directory() -> Directory:
     """Read the directory from the rows. Disabled models and deployments are left out."""
     version = ConfigVersion.current()
     prices = prices_at(timezone.now())
-    deployments = Deployment.objects.filter(is_enabled=True).select_related("account")
+    deployments = list(Deployment.objects.filter(is_enabled=True).select_related("account"))
     places = {row.pk: _place(row, prices) for row in deployments}
+    weights = {row.pk: row.weight for row in deployments}
     routes: dict[str, list[Place]] = defaultdict(list)
     retries: dict[str, ModelRetry] = {}
-    for name, *of_retries in ModelRoute.objects.filter(is_enabled=True).values_list("name", "max_tries", "retry_base_ms", "retry_max_ms"):
-        routes[name] = []
-        if any(of_retries):
-            retries[name] = ModelRetry(*of_retries)
-    for target in RouteTarget.objects.filter(route__is_enabled=True).select_related("route").order_by("route", "position"):
-        if target.deployment_id in places:
-            routes[target.route.name].append(places[target.deployment_id])
+    routing: dict[str, Routing] = {}
+    fallbacks = _fallbacks()
+    for row in ModelRoute.objects.filter(is_enabled=True).defer("is_enabled"):
+        routes[row.name] = []
+        routing[row.name] = _routing(row, fallbacks[row.pk])
+        if row.max_tries or row.retry_base_ms or row.retry_max_ms:
+            retries[row.name] = ModelRetry(row.max_tries, row.retry_base_ms, row.retry_max_ms)
+    targets = RouteTarget.objects.filter(route__is_enabled=True).order_by("route", "position")
+    for name, deployment, own_weight, after_ms in targets.values_list("route__name", "deployment_id", "weight", "after_ms"):
+        if deployment in places:
+            routes[name].append(places[deployment])
+            routing[name].weights[deployment] = own_weight or weights[deployment]
+            routing[name].after_ms[deployment] = after_ms
     dearer = {name: work for name, found in routes.items() if (work := dearer_work(found)).is_any}
     accounts = {place.id: place.account_id for place in places.values()}
     read = readable(Limit.objects.filter(scope__isnull=True).order_by("pk"), accounts)
-    routing = dict.fromkeys(routes, PLAIN)
     return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer, read, routing)
+
+
+def _fallbacks() -> defaultdict[int, list[Fallback]]:
+    """By model, in order. Those that lead to a disabled model are left out: nobody serves it."""
+    found: defaultdict[int, list[Fallback]] = defaultdict(list)
+    rows = RouteFallback.objects.filter(to__is_enabled=True).order_by("route", "position")
+    for route, on, to in rows.values_list("route_id", "on", "to__name"):
+        found[route].append(Fallback(on, to))
+    return found
+
+
+def _routing(row: ModelRoute, fallbacks: list[Fallback]) -> Routing:
+    """How a model chooses; its deployments are not in it yet."""
+    return Routing(
+        strategy=Strategy(row.strategy),
+        regions=tuple(row.regions),
+        fallbacks=tuple(fallbacks),
+        max_fallbacks=row.max_fallbacks,
+        is_sticky=row.is_sticky,
+        hedges=row.hedges,
+    )
 
 
 def dearer_work(places: Iterable[Place]) -> DearerWork:

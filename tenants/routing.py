@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 
+from rateguard.engine.errors import ErrorKind
 from rateguard.engine.routing.contract import Strategy
 
 ANY = "any"
 """A fallback for every kind of error that another model may heal."""
-MOST_FALLBACKS = 2
+_HEALED = (
+    ErrorKind.CONTEXT_TOO_LONG,
+    ErrorKind.CONTENT_FILTER,
+    ErrorKind.BAD_REQUEST,
+    ErrorKind.QUOTA_EXHAUSTED,
+    ErrorKind.RATE_LIMITED,
+    ErrorKind.AUTH,
+    ErrorKind.NOT_FOUND,
+    ErrorKind.SERVER,
+    ErrorKind.OVERLOADED,
+    ErrorKind.TIMEOUT,
+    ErrorKind.NETWORK,
+    ErrorKind.CONNECT,
+)
+FALLBACK_KINDS = (*(one.value for one in _HEALED), ANY)
+"""After what another model may be asked."""
+USUAL_FALLBACKS = 2
 """A job goes to so many other models at most, where its model says nothing else."""
 
 
@@ -34,7 +51,7 @@ class Routing:
     weights: dict[int, int] = dataclasses.field(default_factory=dict)
     after_ms: dict[int, int] = dataclasses.field(default_factory=dict)
     fallbacks: tuple[Fallback, ...] = ()
-    max_fallbacks: int = MOST_FALLBACKS
+    max_fallbacks: int = USUAL_FALLBACKS
     is_sticky: bool = False
     hedges: bool = False
 

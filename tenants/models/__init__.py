@@ -8,7 +8,7 @@ from tenants.models.forgotten import Forgotten, ForgottenKind
 from tenants.models.ledger import EntryKind, LedgerEntry, LedgerUnchangeable
 from tenants.models.limits import Limit, LimitKind, Metric
 from tenants.models.pauses import Pause, PauseKind
-from tenants.models.providers import Deployment, ForcedBreaker, ModelRoute, Price, ProviderAccount, RouteTarget
+from tenants.models.providers import Deployment, ForcedBreaker, ModelRoute, Price, ProviderAccount, RouteFallback, RouteTarget
 from tenants.models.runs import Run, RunState
 from tenants.models.scopes import EVERY, Scope, ScopeKind
 from tenants.models.tenant import ApiKey, Member, MemberRole, Permission, Tenant, TenantStatus
@@ -50,6 +50,7 @@ __all__ = [
     "Permission",
     "Price",
     "ProviderAccount",
+    "RouteFallback",
     "RouteTarget",
     "Run",
     "RunState",

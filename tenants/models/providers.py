@@ -6,10 +6,12 @@ from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from rateguard.conf import BREAKER_RANGES
+from rateguard.engine.routing.contract import Strategy
+from tenants import routing
 from tenants.models.configuration import ConfigurationModel
 from tenants.models.tenant import MAX_WEIGHT, Tenant
 from tenants.secrets import EncryptedTextField
@@ -102,20 +104,29 @@ def within(least: int, most: int) -> tuple[MinValueValidator, MaxValueValidator]
     return MinValueValidator(least), MaxValueValidator(most)
 
 
-class Strategy(models.TextChoices):
-    """How a model chooses among its deployments."""
-
-    ORDERED = "ordered"
+STRATEGIES = tuple((one.value, one.value.replace("_", " ")) for one in Strategy)
+MOST_FALLBACKS = 10
+"""A job of a model goes to so many others at most, whatever the model says."""
+LONGEST_AFTER_MS = 86_400_000
+"""Work waits for a day at most before a deployment takes it that is for overflow."""
 
 
 class ModelRoute(ConfigurationModel):
-    """A model as callers name it, and how it chooses among deployments.
+    """A model as callers name it, and how it chooses among deployments (see `tenants.routing`).
 
-    max_tries, retry_base_ms, retry_max_ms: of its jobs' retries; what is empty is as the settings say.
+    regions: those that are preferred, the best first. max_fallbacks: a job goes to so many other models at most. is_sticky: who names a
+    session stays at one deployment, for its prompt cache. hedges: the critical lane is hedged. max_tries, retry_base_ms, retry_max_ms: of
+    its jobs' retries; what is empty is as the settings say.
     """
 
     name = models.CharField(max_length=128, unique=True)
-    strategy = models.CharField(max_length=32, choices=Strategy, default=Strategy.ORDERED)
+    strategy = models.CharField(max_length=32, choices=STRATEGIES, default=Strategy.ORDERED.value)
+    regions: models.JSONField[Any, Any] = models.JSONField(default=list, db_default=[], blank=True)
+    max_fallbacks = models.PositiveSmallIntegerField(
+        default=routing.USUAL_FALLBACKS, db_default=routing.USUAL_FALLBACKS, validators=[*within(0, MOST_FALLBACKS)]
+    )
+    is_sticky = models.BooleanField(default=False, db_default=False)
+    hedges = models.BooleanField(default=False, db_default=False)
     is_enabled = models.BooleanField(default=True)
     max_tries = models.PositiveSmallIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["max_tries"])])
     retry_base_ms = models.PositiveIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["retry_base_ms"])])
@@ -125,7 +136,12 @@ class ModelRoute(ConfigurationModel):
         verbose_name = "model"
         constraints = (
             models.CheckConstraint(condition=~Q(name=""), name="route_has_name"),
-            models.CheckConstraint(condition=Q(strategy__in=Strategy.values), name="route_strategy"),
+            models.CheckConstraint(condition=Q(strategy__in=[one.value for one in Strategy]), name="route_strategy"),
+            models.CheckConstraint(
+                condition=Q(max_fallbacks__range=(0, MOST_FALLBACKS)),
+                name="route_max_fallbacks",
+                violation_error_message=f"a job goes to 0 to {MOST_FALLBACKS} other models",
+            ),
         )
 
     def __str__(self) -> str:
@@ -133,21 +149,50 @@ class ModelRoute(ConfigurationModel):
 
 
 class RouteTarget(ConfigurationModel):
-    """One deployment of a model; the lowest position is asked first."""
+    """One deployment of a model; the lowest position is asked first.
+
+    weight: in this model; empty: the deployment's. after_ms: it takes only work that has waited for so long.
+    """
 
     route = models.ForeignKey(ModelRoute, on_delete=models.CASCADE, related_name="targets")
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="targets")
     position = models.PositiveSmallIntegerField(default=0)
+    weight = models.PositiveIntegerField(null=True, blank=True)
+    after_ms = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         ordering = ("route", "position")
         constraints = (
             models.UniqueConstraint(fields=["route", "deployment"], name="target_once_a_route"),
             models.UniqueConstraint(fields=["route", "position"], name="target_position"),
+            models.CheckConstraint(condition=Q(weight__isnull=True) | Q(weight__range=(1, MAX_WEIGHT)), name="target_weight"),
+            models.CheckConstraint(condition=Q(after_ms__range=(0, LONGEST_AFTER_MS)), name="target_after_ms"),
         )
 
     def __str__(self) -> str:
         return f"{self.route_id}[{self.position}] → {self.deployment_id}"
+
+
+class RouteFallback(ConfigurationModel):
+    """Where a job of a model goes after an error; the lowest position is tried first. on: an ErrorKind's value, or `any`."""
+
+    route = models.ForeignKey(ModelRoute, on_delete=models.CASCADE, related_name="fallbacks")
+    on = models.CharField(max_length=32, choices=[(one, one.replace("_", " ")) for one in routing.FALLBACK_KINDS])
+    position = models.PositiveSmallIntegerField(default=0)
+    to = models.ForeignKey(ModelRoute, on_delete=models.PROTECT, related_name="fallback_of")
+
+    class Meta:
+        verbose_name = "fallback"
+        ordering = ("route", "position")
+        constraints = (
+            models.UniqueConstraint(fields=["route", "position"], name="fallback_position"),
+            models.UniqueConstraint(fields=["route", "on", "to"], name="fallback_once"),
+            models.CheckConstraint(condition=Q(on__in=routing.FALLBACK_KINDS), name="fallback_on"),
+            models.CheckConstraint(condition=~Q(route=F("to")), name="fallback_elsewhere"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.route.name} on {self.on}"
 
 
 class Price(ConfigurationModel):

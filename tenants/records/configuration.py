@@ -26,6 +26,7 @@ from tenants.models import (
     PauseKind,
     Price,
     ProviderAccount,
+    RouteFallback,
     RouteTarget,
     Scope,
     Tenant,
@@ -34,7 +35,7 @@ from tenants.records.models import closed_lists, model_records, paused_lanes
 from tenants.records.runs import run_nodes, runs_in_gate
 from tenants.records.scopes import NodeRecords, global_records, node_records
 
-_OF_MODELS = (Deployment, ModelRoute, Price, ProviderAccount, RouteTarget)
+_OF_MODELS = (Deployment, ModelRoute, Price, ProviderAccount, RouteFallback, RouteTarget)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
