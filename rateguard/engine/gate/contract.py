@@ -18,6 +18,7 @@ from rateguard.engine.gate.views import (
     MOST_NOTICES,
     BreakerView,
     Cooldown,
+    DeploymentStatistics,
     Holder,
     Inspection,
     LimitUse,
@@ -36,6 +37,7 @@ __all__ = [
     "Configuration",
     "Cooldown",
     "DeploymentRecord",
+    "DeploymentStatistics",
     "Gate",
     "Grant",
     "HeldReservation",
@@ -222,13 +224,22 @@ class StepReply:
 class HeldReservation:
     """A reservation as the reaper and the reconciler see it.
 
-    holder: "" while nobody claimed it. is_alive: its holder's heartbeat is heard.
+    holder: "" while nobody claimed it. is_alive: its holder's heartbeat is heard. model: the gate's list. cost: nano-dollars reserved.
+    What it holds stands here too, because of a synchronous call there is no other record.
     """
 
     reservation: ReservationId
     holder: str
     is_alive: bool
     age_ms: int
+    path: str = ""
+    model: str = ""
+    deployment: str = ""
+    cost: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    max_output_tokens: int = 0
+    work_class: WorkClass = WorkClass.JOB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import dataclasses
 from rateguard.engine.breaker.rule import DEFAULT_RULE, BreakerRule
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import LimitRecord
+from rateguard.engine.routing.contract import Mode
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class DeploymentRecord:
 
     limits: its own and its account's. cools: the ids whose cooldown closes it (its own, its account's).
     input_pico, output_pico: its dearest prices, pico-dollars a token.
+    tier: a later one is asked only where none before has room. weight: its share of the turns or lots of its tier, 1–1000.
+    after_ms: it takes only work that has waited for so long since it came; within its tier it is asked behind those that take all.
     """
 
     id: str
@@ -39,11 +42,14 @@ class DeploymentRecord:
     input_pico: int
     output_pico: int
     breaker: BreakerRule = DEFAULT_RULE
+    tier: int = 0
+    weight: int = 1
+    after_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A public model: deployments in order of preference.
+    """A public model: deployments in order of tier, after_ms and preference. mode: how one is chosen among those of a tier with room.
 
     Models that share an account's limit have one pool: there tenants share across them.
     """
@@ -51,6 +57,7 @@ class ModelRecord:
     name: str
     pool: str
     deployments: tuple[DeploymentRecord, ...]
+    mode: Mode = Mode.FIRST
 
     def deployment(self, id: str) -> DeploymentRecord | None:  # noqa: A002 - as the record calls it
         """The deployment of this id, where it is in the list."""

@@ -62,8 +62,23 @@ class BreakerView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DeploymentStatistics:
+    """What a deployment's calls showed. calls: since the gate's state began. used_ago_ms: since its last one ended, None: never.
+
+    latency_ms: of a call that succeeded, a moving mean over about eight; None before the first. failed_permille: those that failed, of calls
+    that say something of their deployment, a moving mean alike.
+    """
+
+    deployment: str
+    calls: int
+    latency_ms: int | None
+    failed_permille: int
+    used_ago_ms: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Inspection:
-    """The gate at a glance, for views and for checks. breakers: those that have seen calls. nodes: live ones of each tenant.
+    """The gate at a glance, for views and for checks. breakers, statistics: of those that have seen calls. nodes: live ones of each tenant.
 
     defaults: of each default that was asked for by its nodes (`l17@*`), how many nodes have a state by it.
     """
@@ -78,6 +93,7 @@ class Inspection:
     breakers: tuple[BreakerView, ...] = ()
     nodes: tuple[tuple[str, int], ...] = ()
     defaults: tuple[tuple[str, int], ...] = ()
+    statistics: tuple[DeploymentStatistics, ...] = ()
 
 
 class NoticeKind(enum.StrEnum):
