@@ -13,6 +13,7 @@ from django.utils import timezone
 from rateguard.engine import money
 from rateguard.engine.providers.base import Target
 from rateguard.engine.routing.contract import Strategy
+from rateguard.engine.routing.marks import split
 from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteFallback, RouteTarget
 from tenants.prices import find_price, prices_at
 from tenants.records.readable import NOTHING, Readable, readable
@@ -125,8 +126,8 @@ class Directory:
         return f"{model}@{tenant_id}{end}" if is_own else f"{model}{end}"
 
     def public_name(self, gate_model: str) -> str:
-        """The model of a list: `m` of `m@5~long`, which is the list of tenant 5 for its long requests."""
-        name = gate_model.partition(DEARER)[0]
+        """The model of a list: `m` of `m@5~long!-7`, the list of tenant 5 for its long requests that leave out deployment 7."""
+        name = split(gate_model)[0].partition(DEARER)[0]
         return name if name in self.routes else name.rpartition("@")[0]
 
     def gate_models(self) -> dict[str, tuple[Place, ...]]:

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from rateguard import wiring
 from rateguard.engine.gate.contract import ReservationId, Running, Waiting
 from rateguard.engine.lanes import Lane
+from rateguard.engine.routing.marks import MARK
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState
 
@@ -28,6 +29,7 @@ WAITING_COLUMNS = (
     "attempt",
     "deadline_at",
     "price_words",
+    "route_marks",
 )
 """What the waiting room needs of a row."""
 
@@ -50,13 +52,14 @@ def waiting_from(  # noqa: PLR0917 - a row's columns, in their order
     attempt: int,
     deadline_at: dt.datetime | None,
     price_words: str,
+    route_marks: str,
 ) -> Waiting:
     """The same from WAITING_COLUMNS alone: many rows at a third of the cost."""
     gate_model = wiring.directory().gate_model(model, tenant_id, price_words.split(), input_tokens)
     deadline_ms = None if deadline_at is None else int(deadline_at.timestamp() * 1000)
     return Waiting(
         job,
-        gate_model,
+        f"{gate_model}{MARK}{route_marks}" if route_marks else gate_model,
         path,
         Lane(lane),
         input_tokens,

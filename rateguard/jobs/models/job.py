@@ -32,9 +32,11 @@ class Job(models.Model):
     request, result: the caller's body and the provider's answer, JSON text, verbatim. attempt: the number of the last claimed attempt.
     tries: failures that the retry policy counted. input_tokens, output_tokens, max_output_tokens: what the gate reserves. counted_tokens:
     its input as we counted it, before it was put right by what is learned of its deployment; 0: not known. price_words: what it asks for
-    that changes its price (see `engine.asked`).
+    that changes its price (see `engine.asked`). route_marks: which of its model's deployments are never asked, first, or last, as the gate
+    reads it (see `engine.routing.marks`).
     queued_at: its place in the order. holder: the process that runs it. path: the nodes that it charges (see engine.scopes); run: the
-    innermost run on it. downgraded_from: the model that was asked for, where a budget sent the job to a cheaper one.
+    innermost run on it. downgraded_from: the model that was asked for, where a budget sent the job to a cheaper one; fallen_back_from: the
+    same where a failure sent it to another, and fallbacks: how often one did.
     canvas: what hangs on its end (see `canvas`), None for nothing. tells: who else hears of its end, bits of `Tells`; webhook: the endpoint
     that it names beside those that hear of every job. connect_timeout_s, first_token_timeout_s, timeout_s: of one call at the provider.
     is_stored: False: its request is dropped at its end and its answer is never in the row. purged_at: since then the bodies are gone.
@@ -57,6 +59,7 @@ class Job(models.Model):
     max_output_tokens = models.PositiveIntegerField()
     counted_tokens = models.PositiveIntegerField(default=0, db_default=0)
     price_words = models.CharField(max_length=64, blank=True, default="", db_default="")
+    route_marks = models.CharField(max_length=128, blank=True, default="", db_default="")
 
     user = models.CharField(max_length=128, blank=True, default="")
     team = models.CharField(max_length=128, blank=True, default="")
@@ -67,6 +70,8 @@ class Job(models.Model):
     metadata: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
     api_key_id = models.BigIntegerField(null=True)
     downgraded_from = models.CharField(max_length=128, blank=True, default="")
+    fallen_back_from = models.CharField(max_length=128, blank=True, default="", db_default="")
+    fallbacks = models.PositiveSmallIntegerField(default=0, db_default=0)
     request_id = models.CharField(max_length=128, blank=True, default="")
     via = models.CharField(max_length=8, default="rest")
     canvas = SealedJsonField(null=True, blank=True)
@@ -149,3 +154,8 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.state}"
+
+    @property
+    def asked_model(self) -> str:
+        """The model that its caller named, wherever it went since."""
+        return self.downgraded_from or self.fallen_back_from or self.model
