@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -15,6 +16,9 @@ from tenants import routing
 from tenants.models.configuration import ConfigurationModel
 from tenants.models.tenant import MAX_WEIGHT, Tenant
 from tenants.secrets import EncryptedTextField
+
+
+REGION_CHARS = 32
 
 
 class ProviderAccount(ConfigurationModel):
@@ -60,13 +64,13 @@ class Deployment(ConfigurationModel):
     """One model at one provider account (and region), with its own limits, weight and breaker.
 
     options: over those of its account. breaker_…: the rule as in `rateguard.engine.breaker.rule`; what is empty is as RATEGUARD["BREAKER"]
-    says.
+    says. wildcard: the deployment of a wildcard from which it was made (see `tenants.changes.wildcards`), whose upstream_model has a `*`.
     """
 
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
     name = models.SlugField(max_length=64, unique=True)
     upstream_model = models.CharField(max_length=128)
-    region = models.CharField(max_length=32, blank=True, default="")
+    region = models.CharField(max_length=REGION_CHARS, blank=True, default="")
     options: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default={}, blank=True)
     weight = models.PositiveIntegerField(default=1)
     is_enabled = models.BooleanField(default=True)
@@ -78,9 +82,11 @@ class Deployment(ConfigurationModel):
     breaker_slow_permille = models.PositiveSmallIntegerField(null=True, blank=True)
     breaker_probes = models.PositiveSmallIntegerField(null=True, blank=True)
     breaker_forced = models.CharField(max_length=8, choices=ForcedBreaker, default=ForcedBreaker.NO)
+    wildcard = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="followers")
 
     class Meta:
         constraints = (
+            models.UniqueConstraint(fields=["wildcard", "upstream_model"], name="deployment_once_a_wildcard"),
             models.CheckConstraint(condition=~Q(name="") & ~Q(upstream_model=""), name="deployment_has_names"),
             models.CheckConstraint(condition=Q(weight__range=(1, MAX_WEIGHT)), name="deployment_weight"),
             *(_breaker_constraint(name, least, most) for name, (least, most) in BREAKER_RANGES.items()),
@@ -104,6 +110,7 @@ def within(least: int, most: int) -> tuple[MinValueValidator, MaxValueValidator]
     return MinValueValidator(least), MaxValueValidator(most)
 
 
+MOST_REGIONS = 20
 STRATEGIES = tuple((one.value, one.value.replace("_", " ")) for one in Strategy)
 MOST_FALLBACKS = 10
 """A job of a model goes to so many others at most, whatever the model says."""
@@ -111,17 +118,26 @@ LONGEST_AFTER_MS = 86_400_000
 """Work waits for a day at most before a deployment takes it that is for overflow."""
 
 
+def check_regions(value: object) -> None:
+    """Raise ValidationError for what is no list of regions."""
+    names = value if isinstance(value, list) else [0]
+    is_text = all(isinstance(one, str) and 1 <= len(one) <= REGION_CHARS and one.isprintable() for one in names)
+    if not is_text or len(set(names)) != len(names) or len(names) > MOST_REGIONS:
+        raise ValidationError(f'write a list of at most {MOST_REGIONS} regions, each once, the best first, like ["eu", "us"]')
+
+
 class ModelRoute(ConfigurationModel):
     """A model as callers name it, and how it chooses among deployments (see `tenants.routing`).
 
     regions: those that are preferred, the best first. max_fallbacks: a job goes to so many other models at most. is_sticky: who names a
     session stays at one deployment, for its prompt cache. hedges: the critical lane is hedged. max_tries, retry_base_ms, retry_max_ms: of
-    its jobs' retries; what is empty is as the settings say.
+    its jobs' retries; what is empty is as the settings say. wildcard: the model with a `*` that it follows, which made it when somebody
+    first asked for it (see `tenants.changes.wildcards`).
     """
 
     name = models.CharField(max_length=128, unique=True)
     strategy = models.CharField(max_length=32, choices=STRATEGIES, default=Strategy.ORDERED.value)
-    regions: models.JSONField[Any, Any] = models.JSONField(default=list, db_default=[], blank=True)
+    regions: models.JSONField[Any, Any] = models.JSONField(default=list, db_default=[], blank=True, validators=[check_regions])
     max_fallbacks = models.PositiveSmallIntegerField(
         default=routing.USUAL_FALLBACKS, db_default=routing.USUAL_FALLBACKS, validators=[*within(0, MOST_FALLBACKS)]
     )
@@ -131,6 +147,7 @@ class ModelRoute(ConfigurationModel):
     max_tries = models.PositiveSmallIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["max_tries"])])
     retry_base_ms = models.PositiveIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["retry_base_ms"])])
     retry_max_ms = models.PositiveIntegerField(null=True, blank=True, validators=[*within(*RETRY_RANGES["retry_max_ms"])])
+    wildcard = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="followers")
 
     class Meta:
         verbose_name = "model"
