@@ -37,6 +37,7 @@ from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Endpoint
 from rateguard.engine.providers.sim.config import LimitRule
 from rateguard.engine.providers.sim.process import SimHandle
+from rateguard.holding.loop import LoopThread
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends.outbox import process_teller
@@ -51,7 +52,6 @@ from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.states import SUCCEED, TERMINAL, AttemptState, State
 from rateguard.jobs.upkeep import rebuild
 from rateguard.worker import runtime
-from rateguard.worker.loop import LoopThread
 from tenants.models import (
     Budget,
     Deployment,

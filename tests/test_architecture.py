@@ -20,6 +20,8 @@ ROWS = [
     ["tenants"],
     ["rateguard.wiring"],
     ["rateguard.jobs"],
+    ["rateguard.holding"],
+    ["rateguard.calls"],
     [
         "rateguard.worker",
         "rateguard.python",
@@ -39,7 +41,7 @@ ROWS = [
 ]
 ENGINE_ROWS = [
     ["money", "readings"],
-    ["errors", "asked"],
+    ["errors", "asked", "wildcards"],
     ["lanes", "scopes", "histogram", "keys", "encodings", "in_flight"],
     ["limits", "breaker", "routing", "tokens", "retry", "providers"],
     ["gate"],

@@ -22,7 +22,7 @@ from rateguard.engine.providers.base import Chunk, Endpoint, Request, Target
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.engine.providers.sim.process import start_simprovider
-from rateguard.worker.loop import new_event_loop
+from rateguard.holding.loop import new_event_loop
 
 LONG, SHORT = 200, 8
 """Tokens of a stream, one a chunk."""

@@ -24,7 +24,7 @@ LATE_S = 0.2
 
 def lost_settle() -> None:
     """Now and then an end is dropped before its commit, and told to the gate as if it had been written."""
-    from rateguard.worker import commit  # noqa: PLC0415 - Django is ready by now
+    from rateguard.holding import commit  # noqa: PLC0415 - Django is ready by now
 
     write, numbers = commit._write, itertools.count(1)  # noqa: SLF001 - a fault is put where it hurts
 
@@ -40,7 +40,7 @@ def lost_settle() -> None:
 
 def doubled_entry() -> None:
     """Now and then what an attempt costs is entered twice in the ledger."""
-    from rateguard.worker import commit  # noqa: PLC0415
+    from rateguard.holding import commit  # noqa: PLC0415
     from tenants.models import LedgerEntry  # noqa: PLC0415
 
     write, numbers = commit._write, itertools.count(1)  # noqa: SLF001
@@ -60,7 +60,7 @@ def doubled_entry() -> None:
 
 def missed_renewal() -> None:
     """A worker says nothing to the gate for longer than the dead may be silent, works on, and believes that it was heard."""
-    from rateguard.worker.heartbeat import Heartbeat  # noqa: PLC0415
+    from rateguard.holding.heartbeat import Heartbeat  # noqa: PLC0415
 
     beat, began_at = Heartbeat._beat, time.monotonic()  # noqa: SLF001
 

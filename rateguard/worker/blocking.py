@@ -9,9 +9,9 @@ from functools import partial
 
 from billiard.einfo import ExceptionInfo
 
+from rateguard.holding.loop import LoopThread
 from rateguard.worker.callbacks import Callbacks
 from rateguard.worker.delivery import Delivery
-from rateguard.worker.loop import LoopThread
 from rateguard.worker.slots import MAX_THREADS
 from rateguard.worker.threads import Threads
 

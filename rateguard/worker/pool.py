@@ -28,13 +28,13 @@ from celery.platforms import EX_FAILURE
 from celery.utils.functional import noop
 from celery.worker import state
 
+from rateguard.holding.loop import LoopThread
 from rateguard.jobs.ending import end_within
 from rateguard.worker import lifecycle
 from rateguard.worker.blocking import Blocking
 from rateguard.worker.callbacks import Callbacks
 from rateguard.worker.coroutines import Coroutines
 from rateguard.worker.delivery import Delivery, Ears
-from rateguard.worker.loop import LoopThread
 from rateguard.worker.slots import Slots
 from rateguard.worker.tracing import coroutine_function
 

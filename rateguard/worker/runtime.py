@@ -18,6 +18,9 @@ from rateguard.engine.in_flight import InFlight
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.holding.commit import GroupCommit
+from rateguard.holding.database import DatabaseThread
+from rateguard.holding.heartbeat import Heartbeat, WishListener
 from rateguard.jobs.attempts.event_writer import EventWriter
 from rateguard.jobs.attempts.execute import Executor
 from rateguard.jobs.attempts.sending import SendFence
@@ -29,9 +32,6 @@ from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.providers import known
 from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
-from rateguard.worker.commit import GroupCommit
-from rateguard.worker.database import DatabaseThread
-from rateguard.worker.heartbeat import Heartbeat, WishListener
 from rateguard.worker.serving import served_lanes
 from rateguard.worker.webhooks import WebhookSender
 

@@ -23,9 +23,9 @@ from standardwebhooks import Webhook
 import rateguard
 from rateguard.conf import conf, is_production
 from rateguard.engine.providers.retry_after import retry_after_ms
+from rateguard.holding.database import DatabaseThread
 from rateguard.jobs.ends import messages
 from rateguard.jobs.ends.messages import Failure, Held
-from rateguard.worker.database import DatabaseThread
 from tenants.reachable import may_reach
 
 logger = logging.getLogger(__name__)

@@ -15,13 +15,14 @@ from celery.__main__ import main
 django.setup()
 
 from rateguard.engine.gate.redis import RedisGate  # noqa: E402 - Django is ready only now
+from rateguard.holding import commit  # noqa: E402
+from rateguard.holding.commit import GroupCommit  # noqa: E402
 from rateguard.jobs.attempts import execute  # noqa: E402
 from rateguard.jobs.attempts.execute import Executor  # noqa: E402
 from rateguard.jobs.ends import moving, outbox  # noqa: E402
 from rateguard.jobs.line.publisher import Publisher  # noqa: E402
 from rateguard.jobs.upkeep import recover  # noqa: E402
-from rateguard.worker import commit, webhooks  # noqa: E402
-from rateguard.worker.commit import GroupCommit  # noqa: E402
+from rateguard.worker import webhooks  # noqa: E402
 
 
 def always(*_):

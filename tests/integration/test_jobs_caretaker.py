@@ -10,12 +10,12 @@ from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Step
 from rateguard.engine.lanes import Lane
+from rateguard.holding.heartbeat import Heartbeat
 from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.models import CARETAKER, Job, Lease
 from rateguard.jobs.states import State
 from rateguard.worker.caretaker import Caretaker
-from rateguard.worker.heartbeat import Heartbeat
 from tenants.models import ConfigVersion, GateEpoch, ModelRoute
 from tests.line import MODEL, state_of, wait_for
 

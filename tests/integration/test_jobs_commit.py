@@ -10,13 +10,13 @@ from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
 from rateguard.engine.retry import RetrySettings
+from rateguard.holding import commit
+from rateguard.holding.commit import GroupCommit
+from rateguard.holding.database import DatabaseThread
+from rateguard.holding.loop import LoopThread
 from rateguard.jobs.attempts.outcome import failed, succeeded
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import State
-from rateguard.worker import commit
-from rateguard.worker.commit import GroupCommit
-from rateguard.worker.database import DatabaseThread
-from rateguard.worker.loop import LoopThread
 from tenants.models import LedgerEntry
 from tests.line import assert_books_close, events_of, process_pump, state_of, states, wait_for
 

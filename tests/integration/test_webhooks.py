@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.money import Usage
+from rateguard.holding.loop import LoopThread
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.ends import messages, outbox, signals
 from rateguard.jobs.ends.cancel import cancel
@@ -24,7 +25,6 @@ from rateguard.jobs.models import Batch, BatchState, Job, MessageState, OutboxRo
 from rateguard.jobs.rendering import render_job
 from rateguard.jobs.states import SUCCEED, AttemptState, State
 from rateguard.signals import job_ended
-from rateguard.worker.loop import LoopThread
 from rateguard.worker.webhooks import FAILURES_TO_REST, WebhookSender
 from tenants.changes.actor import Actor
 from tenants.changes.webhooks import change_webhook, create_webhook, delete_webhook, rotate_webhook

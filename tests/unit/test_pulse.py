@@ -1,6 +1,6 @@
 """What a process knows of its own heartbeats: whether it can have been taken for dead."""
 
-from rateguard.worker.pulse import Pulse
+from rateguard.holding.pulse import Pulse
 
 
 def beaten(*at_s):

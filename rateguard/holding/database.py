@@ -1,4 +1,4 @@
-"""The worker's one database thread: Django's own connection, kept open, used by the event loop through `run`."""
+"""One thread for the database: Django's own connection, kept open, used by the event loop through `run`."""
 
 from __future__ import annotations
 

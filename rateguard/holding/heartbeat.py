@@ -18,10 +18,10 @@ from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Holder
 from rateguard.engine.keys import cancel_channel, requeue_channel
 from rateguard.engine.lanes import Lane
+from rateguard.holding.pulse import Pulse
 from rateguard.jobs.ends.asking import read_requeue_word
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
-from rateguard.worker.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
