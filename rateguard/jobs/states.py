@@ -3,6 +3,8 @@
     scheduled ─► queued ─► running ─► succeeded | failed | cancelled | expired
         ▲          ▲          │
         └── retry ─┴─ orphaned┘
+                   └─ passed_on  (to another deployment of its model)
+                   └─ fell_back  (to another model)
 
 A transition is one conditional UPDATE that names its `sources`, with an event row of its name in the same transaction.
 "granted" is a fact of the gate, not a state. A terminal state is never left, but by an explicit `resubmit` (a person's retry).
@@ -64,6 +66,8 @@ REFUSE = _transition("refused", {State.QUEUED}, State.FAILED)
 DOWNGRADE = _transition("downgraded", {State.QUEUED}, State.QUEUED)
 RETRY = _transition("retry", {State.RUNNING}, State.SCHEDULED)
 HOLD_BACK = _transition("limited", {State.RUNNING}, State.QUEUED)
+PASS_ON = _transition("passed_on", {State.RUNNING}, State.QUEUED)
+FALL_BACK = _transition("fell_back", {State.RUNNING}, State.QUEUED)
 ORPHAN = _transition("orphaned", {State.RUNNING}, State.QUEUED)
 CANCEL = _transition("cancelled", WAITING, State.CANCELLED)
 STOP = _transition("stopped", {State.RUNNING}, State.CANCELLED)
@@ -86,6 +90,8 @@ TRANSITIONS = (
     CHANGE_LANE_AHEAD,
     RETRY,
     HOLD_BACK,
+    PASS_ON,
+    FALL_BACK,
     ORPHAN,
     REQUEUE,
     CANCEL,
@@ -95,5 +101,5 @@ TRANSITIONS = (
 )
 """All of them; a test walks every pair of states against this table."""
 
-ENDS_OF_AN_ATTEMPT = {transition.name: transition for transition in (SUCCEED, FAIL, RETRY, HOLD_BACK, ORPHAN, REQUEUE, STOP)}
+ENDS_OF_AN_ATTEMPT = {one.name: one for one in (SUCCEED, FAIL, RETRY, HOLD_BACK, PASS_ON, FALL_BACK, ORPHAN, REQUEUE, STOP)}
 """What the settling statement may do to a running job."""

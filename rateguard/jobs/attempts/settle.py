@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,12 +23,25 @@ from rateguard.jobs.sql import statements
 from rateguard.jobs.states import FAIL, AttemptState, Transition
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Moved:
+    """Another model that a job goes on with, and what it needs there; its tries begin anew. asked: the model that its caller named."""
+
+    model: str
+    asked: str
+    counted_tokens: int
+    input_tokens: int
+    output_tokens: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end of an attempt, as it will be written.
 
     transition: what its job does. nano_usd: what it costs (0: nothing was billed). retry_ms: the wait before the next try of a `retry`.
     counts_try, counts_abandoned: whether the job's counters rise. queue_ms, latency_ms: waiting before the claim; the call itself.
+    route_marks: the job's from here on, None: as they are. moved: the model that it falls back to. told: what the event tells beside the
+    error.
     """
 
     job: uuid.UUID
@@ -47,6 +60,9 @@ class Ended:
     latency_ms: int | None = None
     queue_ms: int | None = None
     provider_request_id: str = ""
+    route_marks: str | None = None
+    moved: Moved | None = None
+    told: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 Key = tuple[uuid.UUID, int]
@@ -134,7 +150,24 @@ def _row(one: Ended) -> dict[str, Any]:
         "wait_bin": bin_of(one.queue_ms or 0),
         "queue_ms": one.queue_ms,
         "fingerprint": fingerprint_of(one.error_code, message) if one.transition is FAIL else "",
+        "detail": {**one.told, "error": one.error_code} if one.error_code else one.told,
+        "route_marks": one.route_marks,
+        **_move(one.moved),
     }
+
+
+def _move(moved: Moved | None) -> dict[str, Any]:
+    return (
+        {}
+        if moved is None
+        else {
+            "to_model": moved.model,
+            "to_counted_tokens": moved.counted_tokens,
+            "to_input_tokens": moved.input_tokens,
+            "to_output_tokens": moved.output_tokens,
+            "fallen_back_from": moved.asked,
+        }
+    )
 
 
 def _keep_late_usage(one: Ended) -> None:

@@ -43,7 +43,8 @@ with ended as (
         abandoned int, retry_ms bigint, result text, error_code text, error_message text, input_tokens bigint, cached_tokens bigint,
         cache_write_tokens bigint, output_tokens bigint, nano_usd bigint, is_estimated boolean, is_overrun boolean, latency_ms int,
         provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text, cache_write_long_tokens bigint,
-        audio_input_tokens bigint, audio_output_tokens bigint, reasoning_tokens bigint, tier text, terms text, searches int)
+        audio_input_tokens bigint, audio_output_tokens bigint, reasoning_tokens bigint, tier text, terms text, searches int,
+        detail jsonb, route_marks text, to_model text, to_counted_tokens int, to_input_tokens int, to_output_tokens int, fallen_back_from text)
 ), attempt as (
     update rateguard_jobs_attempt attempt
     set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
@@ -54,11 +55,15 @@ with ended as (
         reasoning_tokens = ended.reasoning_tokens, tier = ended.tier, terms = ended.terms, searches = ended.searches
     from (select * from ended order by job_id, attempt) ended
     where attempt.reservation_id = ended.job_id and attempt.number = ended.attempt and attempt.state = 'running'
-    returning ended.*, attempt.deployment as ran_at
+    returning ended.*, attempt.deployment as ran_at, attempt.model as ran_as
 ), job as (
     update rateguard_jobs_job job
     set state = attempt.job_state, holder = '',
-        tries = job.tries + attempt.tries, abandoned = job.abandoned + attempt.abandoned,
+        tries = case when attempt.to_model is null then job.tries + attempt.tries else 0 end, abandoned = job.abandoned + attempt.abandoned,
+        model = coalesce(attempt.to_model, job.model), counted_tokens = coalesce(attempt.to_counted_tokens, job.counted_tokens),
+        input_tokens = coalesce(attempt.to_input_tokens, job.input_tokens), output_tokens = coalesce(attempt.to_output_tokens, job.output_tokens),
+        route_marks = coalesce(attempt.route_marks, job.route_marks), fallbacks = job.fallbacks + (attempt.to_model is not null)::int,
+        fallen_back_from = coalesce(attempt.fallen_back_from, job.fallen_back_from),
         result = case when job.is_stored then coalesce(attempt.result, job.result) end,
         request = case when job.is_stored or attempt.job_state in ('queued', 'scheduled') then job.request else '' end,
         error_code = attempt.error_code, error_message = attempt.error_message, fingerprint = attempt.fingerprint, requeue_requested = false,
@@ -70,7 +75,7 @@ with ended as (
         finished_at = case when attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') then statement_timestamp() end
     from attempt
     where job.id = attempt.job_id and job.attempt = attempt.attempt and job.state = 'running'
-    returning attempt.*, job.tenant_id, job.model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
+    returning attempt.*, job.tenant_id, attempt.ran_as as model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
         job.canvas is not null as has_canvas, job.tells,
         (job.canvas is not null or job.tells <> 0) and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
 ), entry as (
@@ -121,9 +126,7 @@ with ended as (
         output_tokens = day.output_tokens + excluded.output_tokens, nano_usd = day.nano_usd + excluded.nano_usd
 ), event as (
     insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
-    select job_id, transition, attempt, statement_timestamp(),
-        case when error_code = '' then '{}'::jsonb else jsonb_build_object('error', error_code) end
-    from job
+    select job_id, transition, attempt, statement_timestamp(), detail from job
 ), outbox as (
     insert into rateguard_jobs_outboxrow (job_id, kind, created_at)
     select job_id, told.kind, statement_timestamp()

@@ -125,12 +125,19 @@ on conflict (tenant_id, day, dimension, value) do update set
 -- part
 insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
 select json_extract(row.value, '$.job_id'), json_extract(row.value, '$.transition'), json_extract(row.value, '$.attempt'),
-    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
-    case when json_extract(row.value, '$.error_code') = '' then '{}' else json_object('error', json_extract(row.value, '$.error_code')) end
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'), json_extract(row.value, '$.detail')
 from json_each(%s) as row
 -- part
 update rateguard_jobs_job
-set state = json_extract(row.value, '$.job_state'), holder = '', tries = tries + json_extract(row.value, '$.tries'),
+set state = json_extract(row.value, '$.job_state'), holder = '',
+    tries = case when json_extract(row.value, '$.to_model') is null then tries + json_extract(row.value, '$.tries') else 0 end,
+    model = coalesce(json_extract(row.value, '$.to_model'), model),
+    counted_tokens = coalesce(json_extract(row.value, '$.to_counted_tokens'), counted_tokens),
+    input_tokens = coalesce(json_extract(row.value, '$.to_input_tokens'), input_tokens),
+    output_tokens = coalesce(json_extract(row.value, '$.to_output_tokens'), output_tokens),
+    route_marks = coalesce(json_extract(row.value, '$.route_marks'), route_marks),
+    fallbacks = fallbacks + (json_extract(row.value, '$.to_model') is not null),
+    fallen_back_from = coalesce(json_extract(row.value, '$.fallen_back_from'), fallen_back_from),
     abandoned = abandoned + json_extract(row.value, '$.abandoned'),
     result = case when is_stored then coalesce(json_extract(row.value, '$.result'), result) end,
     request = case when is_stored or json_extract(row.value, '$.job_state') in ('queued', 'scheduled') then request else '' end,
