@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tenants.changes.actor import Actor, gone
+from tenants.changes.actor import Actor
 from tenants.changes.named import check_public_name
-from tenants.changes.problems import as_invalid
+from tenants.changes.routes import CHOOSING, PARTS, Parts, shown_parts, write_parts
 from tenants.changes.rows import Kind, change, fresh, in_one_transaction, insert, remove
-from tenants.models import Deployment, ModelRoute, RouteTarget
+from tenants.models import Deployment, ModelRoute
 from tenants.models.providers import RETRY_RANGES
 
 RETRIES = tuple(RETRY_RANGES)
 """What a model may say of its jobs' retries; None: as the settings say."""
-FIELDS = ("name", "is_enabled", *RETRIES, "deployments")
-MOST_DEPLOYMENTS = 100
-
-
-def deployments_of(row: ModelRoute) -> list[Deployment]:
-    """Where a model leads, the first one first."""
-    return [target.deployment for target in sorted(row.targets.all(), key=lambda target: target.position)]
+FIELDS = ("name", "is_enabled", *CHOOSING, *RETRIES, *PARTS)
 
 
 def _shown(row: ModelRoute) -> dict[str, Any]:
-    names = [one.name for one in deployments_of(row)] if row.pk else []
-    return {"name": row.name, "is_enabled": row.is_enabled, **{name: getattr(row, name) for name in RETRIES}, "deployments": names}
+    return {**{name: getattr(row, name) for name in ("name", "is_enabled", *CHOOSING, *RETRIES)}, **shown_parts(row)}
 
 
 KIND = Kind(
     "model",
     shown=_shown,
     tenant_of=lambda _: None,
-    fields=("name", "is_enabled", *RETRIES),
-    in_use="change them first: they downgrade to it. Or take it out: is_enabled false",
+    fields=("name", "is_enabled", *CHOOSING, *RETRIES),
+    in_use="change them first: they lead to it. Or take it out: is_enabled false",
 )
 
 
 @in_one_transaction
 def create_model(
-    actor: Actor, *, name: str, deployments: Sequence[Deployment], is_enabled: bool = True, **retries: int | None
+    actor: Actor,
+    *,
+    name: str,
+    deployments: Sequence[Deployment],
+    weights: Mapping[str, int] | None = None,
+    after_ms: Mapping[str, int] | None = None,
+    fallbacks: Sequence[Mapping[str, str]] | None = None,
+    **fields: Any,
 ) -> ModelRoute:
-    """A new name that leads to these deployments, the first one first. retries: of RETRIES. Raises InvalidRequest, NotAllowed."""
+    """A new name that leads to these deployments, the first one first. fields: of FIELDS. Raises InvalidRequest, NotAllowed."""
     actor.check_operator("models")
     check_public_name(name)
-    found = _locked(deployments)
-    return insert(actor, KIND, ModelRoute(name=name, is_enabled=is_enabled, **retries), also=lambda row: _lead(row, found))
+    return insert(
+        actor, KIND, ModelRoute(name=name, **fields), also=_lead(Parts(deployments, weights, after_ms, fallbacks, "regions" in fields))
+    )
 
 
 @in_one_transaction
-def change_model(actor: Actor, model: ModelRoute, *, deployments: Sequence[Deployment] | None = None, **fields: Any) -> ModelRoute:
-    """Another name, other deployments (all of them, in order), in or out. A renamed model is another one to whoever waits."""
+def change_model(
+    actor: Actor,
+    model: ModelRoute,
+    *,
+    deployments: Sequence[Deployment] | None = None,
+    weights: Mapping[str, int] | None = None,
+    after_ms: Mapping[str, int] | None = None,
+    fallbacks: Sequence[Mapping[str, str]] | None = None,
+    **fields: Any,
+) -> ModelRoute:
+    """Another name, other deployments (all of them, in order), another choice among them, in or out. What is None stays as it is.
+
+    A renamed model is another one to whoever waits.
+    """
     actor.check_operator("models")
     row = fresh(model, KIND.name)
     if "name" in fields and fields["name"] != row.name:
         check_public_name(fields["name"])
-    found = None if deployments is None else _locked(deployments)
-    return change(actor, KIND, row, fields, also=None if found is None else lambda row: _lead(row, found))
+    return change(actor, KIND, row, fields, also=_lead(Parts(deployments, weights, after_ms, fallbacks, "regions" in fields)))
 
 
 @in_one_transaction
@@ -66,19 +78,5 @@ def delete_model(actor: Actor, model: ModelRoute) -> None:
     remove(actor, KIND, fresh(model, KIND.name))
 
 
-def _locked(deployments: Sequence[Deployment]) -> list[Deployment]:
-    pks = [one.pk for one in deployments]
-    if len(set(pks)) != len(pks) or not 1 <= len(pks) <= MOST_DEPLOYMENTS:
-        raise as_invalid([("deployments", f"name 1 to {MOST_DEPLOYMENTS} deployments, each one once")])
-    found = Deployment.objects.select_for_update().order_by("pk").in_bulk(pks)
-    if len(found) != len(pks):
-        raise gone("deployment")
-    return [found[pk] for pk in pks]
-
-
-def _lead(row: ModelRoute, deployments: list[Deployment]) -> None:
-    """Lead to these alone; where it does already, nothing is written."""
-    if [one.pk for one in deployments_of(row)] == [one.pk for one in deployments]:
-        return
-    row.targets.all().delete()
-    RouteTarget.objects.bulk_create(RouteTarget(route=row, deployment=one, position=place) for place, one in enumerate(deployments))
+def _lead(parts: Parts) -> Callable[[ModelRoute], None]:
+    return lambda row: write_parts(row, parts)

@@ -4,105 +4,194 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import tenants.models.providers
+
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('rateguard_tenants', '0027_learned_limits'),
+        ("rateguard_tenants", "0027_learned_limits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='RouteFallback',
+            name="RouteFallback",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('on', models.CharField(choices=[('context_too_long', 'context too long'), ('content_filter', 'content filter'), ('bad_request', 'bad request'), ('quota_exhausted', 'quota exhausted'), ('rate_limited', 'rate limited'), ('auth', 'auth'), ('not_found', 'not found'), ('server', 'server'), ('overloaded', 'overloaded'), ('timeout', 'timeout'), ('network', 'network'), ('connect', 'connect'), ('any', 'any')], max_length=32)),
-                ('position', models.PositiveSmallIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "on",
+                    models.CharField(
+                        choices=[
+                            ("context_too_long", "context too long"),
+                            ("content_filter", "content filter"),
+                            ("bad_request", "bad request"),
+                            ("quota_exhausted", "quota exhausted"),
+                            ("rate_limited", "rate limited"),
+                            ("auth", "auth"),
+                            ("not_found", "not found"),
+                            ("server", "server"),
+                            ("overloaded", "overloaded"),
+                            ("timeout", "timeout"),
+                            ("network", "network"),
+                            ("connect", "connect"),
+                            ("any", "any"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'fallback',
-                'ordering': ('route', 'position'),
+                "verbose_name": "fallback",
+                "ordering": ("route", "position"),
             },
         ),
         migrations.RemoveConstraint(
-            model_name='modelroute',
-            name='route_strategy',
+            model_name="modelroute",
+            name="route_strategy",
         ),
         migrations.AddField(
-            model_name='modelroute',
-            name='hedges',
+            model_name="modelroute",
+            name="hedges",
             field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
-            model_name='modelroute',
-            name='is_sticky',
+            model_name="modelroute",
+            name="is_sticky",
             field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
-            model_name='modelroute',
-            name='max_fallbacks',
-            field=models.PositiveSmallIntegerField(db_default=2, default=2, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(10)]),
+            model_name="modelroute",
+            name="max_fallbacks",
+            field=models.PositiveSmallIntegerField(
+                db_default=2,
+                default=2,
+                validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(10)],
+            ),
         ),
         migrations.AddField(
-            model_name='modelroute',
-            name='regions',
-            field=models.JSONField(blank=True, db_default=[], default=list),
+            model_name="modelroute",
+            name="regions",
+            field=models.JSONField(blank=True, db_default=[], default=list, validators=[tenants.models.providers.check_regions]),
         ),
         migrations.AddField(
-            model_name='routetarget',
-            name='after_ms',
+            model_name="routetarget",
+            name="after_ms",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
-            model_name='routetarget',
-            name='weight',
+            model_name="routetarget",
+            name="weight",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
         migrations.AlterField(
-            model_name='modelroute',
-            name='strategy',
-            field=models.CharField(choices=[('ordered', 'ordered'), ('weighted', 'weighted'), ('round_robin', 'round robin'), ('random', 'random'), ('least_utilized', 'least utilized'), ('lowest_latency', 'lowest latency'), ('lowest_cost', 'lowest cost'), ('token_aware', 'token aware'), ('balanced', 'balanced')], default='ordered', max_length=32),
+            model_name="modelroute",
+            name="strategy",
+            field=models.CharField(
+                choices=[
+                    ("ordered", "ordered"),
+                    ("weighted", "weighted"),
+                    ("round_robin", "round robin"),
+                    ("random", "random"),
+                    ("least_utilized", "least utilized"),
+                    ("lowest_latency", "lowest latency"),
+                    ("lowest_cost", "lowest cost"),
+                    ("token_aware", "token aware"),
+                    ("balanced", "balanced"),
+                ],
+                default="ordered",
+                max_length=32,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelroute',
-            constraint=models.CheckConstraint(condition=models.Q(('strategy__in', ['ordered', 'weighted', 'round_robin', 'random', 'least_utilized', 'lowest_latency', 'lowest_cost', 'token_aware', 'balanced'])), name='route_strategy'),
+            model_name="modelroute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "strategy__in",
+                        [
+                            "ordered",
+                            "weighted",
+                            "round_robin",
+                            "random",
+                            "least_utilized",
+                            "lowest_latency",
+                            "lowest_cost",
+                            "token_aware",
+                            "balanced",
+                        ],
+                    )
+                ),
+                name="route_strategy",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelroute',
-            constraint=models.CheckConstraint(condition=models.Q(('max_fallbacks__range', (0, 10))), name='route_max_fallbacks', violation_error_message='a job goes to 0 to 10 other models'),
+            model_name="modelroute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_fallbacks__range", (0, 10))),
+                name="route_max_fallbacks",
+                violation_error_message="a job goes to 0 to 10 other models",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routetarget',
-            constraint=models.CheckConstraint(condition=models.Q(('weight__isnull', True), ('weight__range', (1, 1000)), _connector='OR'), name='target_weight'),
+            model_name="routetarget",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("weight__isnull", True), ("weight__range", (1, 1000)), _connector="OR"), name="target_weight"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routetarget',
-            constraint=models.CheckConstraint(condition=models.Q(('after_ms__range', (0, 86400000))), name='target_after_ms'),
+            model_name="routetarget",
+            constraint=models.CheckConstraint(condition=models.Q(("after_ms__range", (0, 86400000))), name="target_after_ms"),
         ),
         migrations.AddField(
-            model_name='routefallback',
-            name='route',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fallbacks', to='rateguard_tenants.modelroute'),
+            model_name="routefallback",
+            name="route",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="fallbacks", to="rateguard_tenants.modelroute"
+            ),
         ),
         migrations.AddField(
-            model_name='routefallback',
-            name='to',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fallback_of', to='rateguard_tenants.modelroute'),
+            model_name="routefallback",
+            name="to",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="fallback_of", to="rateguard_tenants.modelroute"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routefallback',
-            constraint=models.UniqueConstraint(fields=('route', 'position'), name='fallback_position'),
+            model_name="routefallback",
+            constraint=models.UniqueConstraint(fields=("route", "position"), name="fallback_position"),
         ),
         migrations.AddConstraint(
-            model_name='routefallback',
-            constraint=models.UniqueConstraint(fields=('route', 'on', 'to'), name='fallback_once'),
+            model_name="routefallback",
+            constraint=models.UniqueConstraint(fields=("route", "on", "to"), name="fallback_once"),
         ),
         migrations.AddConstraint(
-            model_name='routefallback',
-            constraint=models.CheckConstraint(condition=models.Q(('on__in', ('context_too_long', 'content_filter', 'bad_request', 'quota_exhausted', 'rate_limited', 'auth', 'not_found', 'server', 'overloaded', 'timeout', 'network', 'connect', 'any'))), name='fallback_on'),
+            model_name="routefallback",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "on__in",
+                        (
+                            "context_too_long",
+                            "content_filter",
+                            "bad_request",
+                            "quota_exhausted",
+                            "rate_limited",
+                            "auth",
+                            "not_found",
+                            "server",
+                            "overloaded",
+                            "timeout",
+                            "network",
+                            "connect",
+                            "any",
+                        ),
+                    )
+                ),
+                name="fallback_on",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routefallback',
-            constraint=models.CheckConstraint(condition=models.Q(('route', models.F('to')), _negated=True), name='fallback_elsewhere'),
+            model_name="routefallback",
+            constraint=models.CheckConstraint(condition=models.Q(("route", models.F("to")), _negated=True), name="fallback_elsewhere"),
         ),
     ]

@@ -51,7 +51,7 @@ class OneModel(ManageView):
 
     @changes("model", RouteChangesShape, RouteShape)
     def patch(self, request: Request, model: str) -> Response:
-        """The fields that are named; `deployments` names all of them, the first one first. For operators."""
+        """The fields that are named; `deployments`, `weights`, `after_ms` and `fallbacks` name all of them. For operators."""
         row, reach = sure(ModelRoute.objects.all(), model), reach_of(request)
         reach.actor.check_operator("models")
         fields = _with_deployments(reach, read(request, RouteChangesShape, partial=True))
@@ -72,4 +72,4 @@ def _with_deployments(reach: Reach, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows() -> QuerySet[ModelRoute]:
-    return ModelRoute.objects.prefetch_related("targets__deployment__account")
+    return ModelRoute.objects.prefetch_related("targets__deployment__account", "fallbacks__to")

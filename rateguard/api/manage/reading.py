@@ -41,7 +41,8 @@ class RequestShape(Shape):
         return super().to_internal_value(data)
 
     def _place(self) -> str:
-        return f"/{self.field_name}" if self.field_name else ""
+        name = self.field_name or (self.parent.field_name if self.parent is not None else "")
+        return f"/{name}" if name else ""
 
 
 def read(request: Request, shape: type[RequestShape], *, partial: bool = False) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rateguard.api.rendering import time_text
@@ -10,7 +10,8 @@ from rateguard.engine.lanes import Lane
 from rateguard.jobs.insight.calibrated import learned
 from tenants.changes import budgets, limits
 from tenants.changes.deployments import BREAKER
-from tenants.changes.models import RETRIES, deployments_of
+from tenants.changes.models import RETRIES
+from tenants.changes.routes import CHOOSING, deployments_of, fallbacks_of, waits_of, weights_of
 from tenants.changes.price_parts import usd_of
 from tenants.changes.prices import COLUMNS, parts_of
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, Member, ModelRoute, Price, ProviderAccount, Tenant
@@ -146,15 +147,22 @@ def _input_estimate(row: Deployment) -> dict[str, int] | None:
 
 def render_model(row: ModelRoute, tenant: Tenant | None) -> dict[str, Any]:
     """A model and where it leads, for an operator or (without other tenants' deployments) for a tenant."""
-    seen = [one for one in deployments_of(row) if tenant is None or one.account.tenant_id in {None, tenant.pk}]
+    names = [one.name for one in deployments_of(row) if tenant is None or one.account.tenant_id in {None, tenant.pk}]
     return {
         "id": row.pk,
         "object": "model",
         "name": row.name,
-        "deployments": [one.name for one in seen],
+        "deployments": names,
         "is_enabled": row.is_enabled,
+        **{name: getattr(row, name) for name in CHOOSING},
+        **{name: _of(names, found) for name, found in (("weights", weights_of(row)), ("after_ms", waits_of(row)))},
+        "fallbacks": fallbacks_of(row),
         **{name: getattr(row, name) for name in RETRIES},
     }
+
+
+def _of(names: Collection[str], figures: Mapping[str, int]) -> dict[str, int]:
+    return {name: figure for name, figure in figures.items() if name in names}
 
 
 def render_price(row: Price) -> dict[str, Any]:

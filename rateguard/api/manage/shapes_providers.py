@@ -7,15 +7,17 @@ from rest_framework import serializers
 from rateguard.api.manage.reading import NAME_CHARS, DollarsField, FlagField, MomentField, NameField, RequestShape, TextField
 from rateguard.api.manage.shapes import BREAKER_OF_NAME, next_cursor, of_tenant, whole
 from rateguard.api.schema.describing import Shape, constant, list_of
+from rateguard.engine.routing.contract import Strategy
 from rateguard.providers import names
-from tenants.changes import accounts, models
+from tenants.changes import accounts, routes
 from tenants.models import AuditAction
-from tenants.models.providers import RETRY_RANGES
+from tenants.models.providers import LONGEST_AFTER_MS, MOST_FALLBACKS, MOST_REGIONS, REGION_CHARS, RETRY_RANGES
 from tenants.models.tenant import MAX_WEIGHT
+from tenants.routing import FALLBACK_KINDS
 
 MODEL_CHARS = 128
-REGION_CHARS = 32
 PROVIDER_CHARS = 32
+STRATEGIES = [one.value for one in Strategy]
 
 
 def _options() -> serializers.DictField:
@@ -113,6 +115,20 @@ class DeploymentShape(Shape):
 DEPLOYMENTS = list_of(DeploymentShape, next_cursor=next_cursor())
 
 
+class FallbackShape(RequestShape):
+    """Another model that is asked after an error."""
+
+    on = serializers.ChoiceField(FALLBACK_KINDS, help_text="The kind of error; `any`: of all of them.")
+    to = TextField(max_length=MODEL_CHARS, help_text="The other model's name.")
+
+
+class FallbackOfRouteShape(Shape):
+    """Another model that is asked after an error."""
+
+    on = serializers.ChoiceField(FALLBACK_KINDS)
+    to = serializers.CharField()
+
+
 class RouteChangesShape(RequestShape):
     """A model as callers name it, and where it leads."""
 
@@ -120,10 +136,27 @@ class RouteChangesShape(RequestShape):
     deployments = serializers.ListField(
         child=TextField(max_length=NAME_CHARS),
         allow_empty=False,
-        max_length=models.MOST_DEPLOYMENTS,
+        max_length=routes.MOST_DEPLOYMENTS,
         help_text="By name or id, the first one first; a change names all of them.",
     )
     is_enabled = FlagField(required=False)
+    strategy = serializers.ChoiceField(STRATEGIES, required=False, help_text="How it chooses among its deployments; `ordered` by default.")
+    regions = serializers.ListField(
+        child=TextField(max_length=REGION_CHARS),
+        max_length=MOST_REGIONS,
+        required=False,
+        help_text="Those that are preferred, the best first.",
+    )
+    weights = serializers.DictField(
+        child=whole(1, MAX_WEIGHT), required=False, help_text="By deployment; of one that is not named its own weight counts."
+    )
+    after_ms = serializers.DictField(
+        child=whole(0, LONGEST_AFTER_MS), required=False, help_text="By deployment: it takes only work that has waited for so long."
+    )
+    fallbacks = FallbackShape(many=True, required=False, max_length=routes.MOST_FALLBACK_ROWS, help_text="The first one first.")
+    max_fallbacks = whole(0, MOST_FALLBACKS, required=False, help_text="A job goes to so many other models at most; 2 by default.")
+    is_sticky = FlagField(required=False, help_text="Work of one session stays at one deployment, for its prompt cache.")
+    hedges = FlagField(required=False, help_text="In the critical lane a second call follows a slow one; the first answer wins.")
     max_tries = whole(*RETRY_RANGES["max_tries"], required=False, allow_null=True, help_text="null: as the settings say.")
     retry_base_ms = whole(*RETRY_RANGES["retry_base_ms"], required=False, allow_null=True)
     retry_max_ms = whole(*RETRY_RANGES["retry_max_ms"], required=False, allow_null=True)
@@ -137,6 +170,14 @@ class RouteShape(Shape):
     name = serializers.CharField()
     deployments = serializers.ListField(child=serializers.CharField())
     is_enabled = serializers.BooleanField()
+    strategy = serializers.ChoiceField(STRATEGIES)
+    regions = serializers.ListField(child=serializers.CharField())
+    weights = serializers.DictField(child=serializers.IntegerField())
+    after_ms = serializers.DictField(child=serializers.IntegerField())
+    fallbacks = FallbackOfRouteShape(many=True)
+    max_fallbacks = serializers.IntegerField()
+    is_sticky = serializers.BooleanField()
+    hedges = serializers.BooleanField()
     max_tries = serializers.IntegerField(allow_null=True)
     retry_base_ms = serializers.IntegerField(allow_null=True)
     retry_max_ms = serializers.IntegerField(allow_null=True)

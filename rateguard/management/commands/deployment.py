@@ -18,7 +18,8 @@ from rateguard.management.verbs import actor, given, yes_or_no
 from tenants.changes.actor import Actor
 from tenants.changes.deployments import BREAKER, KIND, change_deployment, create_deployment, delete_deployment
 from tenants.changes.limits import create_limit, text_of
-from tenants.changes.models import change_model, create_model, deployments_of
+from tenants.changes.models import change_model, create_model
+from tenants.changes.routes import deployments_of
 from tenants.models import Deployment, ModelRoute, ProviderAccount
 
 _OPTIONS = ("region", "weight", "is_enabled", "options", *BREAKER)
@@ -112,7 +113,7 @@ def _lead(model: str, row: Deployment) -> None:
 
 
 def _add_options(parser: CommandParser) -> None:
-    parser.add_argument("--region", help="where it stands, for people")
+    parser.add_argument("--region", help="where it stands; a model may prefer it")
     parser.add_argument("--weight", type=int, help="1 by default")
     parser.add_argument("--is-enabled", type=yes_or_no, metavar="YES|NO", help="yes by default; no: it takes nothing new")
     add_options(parser)
