@@ -22,7 +22,7 @@ from rateguard.admin.machine.pages import VerbAdmin
 from rateguard.admin.machine.pausing import PauseRows, ResumeRows
 from rateguard.engine.errors import InvalidRequest
 from rateguard.providers import choices
-from tenants.changes import models, price_parts, prices
+from tenants.changes import models, price_parts, prices, routes
 from tenants.models import Deployment, ModelRoute, PauseKind, Price, RouteTarget
 
 SPARE = 3
@@ -33,7 +33,7 @@ ORDINALS = ("First", "Second", "Third")
 def _places_of(row: ModelRoute | None) -> list[str]:
     """The names of the fields for deployments, the first one first."""
     there = row.targets.count() if row is not None else 0
-    return [f"deployment_{number}" for number in range(min(there + SPARE, models.MOST_DEPLOYMENTS))]
+    return [f"deployment_{number}" for number in range(min(there + SPARE, routes.MOST_DEPLOYMENTS))]
 
 
 class RouteForm(ChangeForm):
@@ -47,7 +47,7 @@ class RouteForm(ChangeForm):
 
     def prepare(self) -> None:
         """The deployments in their order, and places for more."""
-        there = models.deployments_of(self.instance) if self.instance.pk else []
+        there = routes.deployments_of(self.instance) if self.instance.pk else []
         for number, name in enumerate(place for place in self.fields if place.startswith("deployment_")):
             field = one_of(Deployment.objects.all(), (RouteTarget, "deployment"), self.admin_site, required=False)
             field.label = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
@@ -98,13 +98,13 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
         """Whether work is taken for it."""
         if not row.is_enabled:
             return badge("out", "idle")
-        is_open = any(one.is_enabled for one in models.deployments_of(row))
+        is_open = any(one.is_enabled for one in routes.deployments_of(row))
         return badge("takes work", "good") if is_open else badge("leads nowhere", "bad")
 
     @admin.display(description="Leads to")
     def leads_to(self, row: ModelRoute) -> str:
         """In order."""
-        return " → ".join(one.name if one.is_enabled else f"{one.name} (out)" for one in models.deployments_of(row))
+        return " → ".join(one.name if one.is_enabled else f"{one.name} (out)" for one in routes.deployments_of(row))
 
     def write(self, request: HttpRequest, form: Any, row: ModelRoute | None) -> ModelRoute:
         """Make or change a model."""

@@ -11,9 +11,9 @@ from rateguard.jobs.insight.calibrated import learned
 from tenants.changes import budgets, limits
 from tenants.changes.deployments import BREAKER
 from tenants.changes.models import RETRIES
-from tenants.changes.routes import CHOOSING, deployments_of, fallbacks_of, waits_of, weights_of
 from tenants.changes.price_parts import usd_of
 from tenants.changes.prices import COLUMNS, parts_of
+from tenants.changes.routes import CHOOSING, deployments_of, fallbacks_of, waits_of, weights_of
 from tenants.models import ApiKey, AuditEntry, Budget, Deployment, Limit, Member, ModelRoute, Price, ProviderAccount, Tenant
 from tenants.told import told_by
 
