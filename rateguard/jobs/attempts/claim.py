@@ -21,7 +21,7 @@ class Claimed:
     """A running attempt, with what its call needs. cost: nano-dollars reserved. deadline_in_s: None without a deadline.
 
     run: the innermost run that it is charged to. connect_timeout_s, first_token_timeout_s: None for the settings' own.
-    is_stored: False: its answer is never in the row. send_by_ms: of its grant, gate time. lane: the job's.
+    is_stored: False: its answer is never in the row. send_by_ms: of its grant, gate time. lane, route_marks: the job's.
     """
 
     job: uuid.UUID
@@ -46,6 +46,7 @@ class Claimed:
     is_stored: bool = True
     send_by_ms: int = 0
     lane: int = Lane.NORMAL
+    route_marks: str = ""
 
 
 def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, str]) -> list[Claimed]:
@@ -67,10 +68,10 @@ def claim(entries: Sequence[Entry], epoch: int, holder: str, names: dict[int, st
 
 def _claimed(send_by: Mapping[str, int], row: uuid.UUID | str, *columns: Any) -> Claimed:
     """A row of the claim; SQLite writes ids as texts. The request is opened; one that cannot be is the call's to refuse."""
-    attempt, endpoint, model, request, *others, run, connect_s, first_token_s, is_stored, lane = columns
+    attempt, endpoint, model, request, *others, run, connect_s, first_token_s, is_stored, lane, marks = columns
     job = _as_uuid(row)
     begins = (job, attempt, endpoint, model, readable(request))
-    ends = (run and _as_uuid(run), connect_s, first_token_s, bool(is_stored), send_by[job.hex], lane)
+    ends = (run and _as_uuid(run), connect_s, first_token_s, bool(is_stored), send_by[job.hex], lane, marks)
     return Claimed(*[*begins, *others, *ends])
 
 

@@ -16,7 +16,7 @@ with grants as (
       and (job.deadline_at is null or job.deadline_at > statement_timestamp())
     returning job.id, job.tenant_id, job.model, job.endpoint, job.request, job.attempt, job.input_tokens, job.output_tokens, job.max_output_tokens,
         job.timeout_s, job.tries, job.max_tries, job.delivery, job.deadline_at, job.submitted_at, job.queued_at, job.deployment, grants.deployment_id,
-        grants.cost, job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored, job.lane
+        grants.cost, job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored, job.lane, job.route_marks
 ), attempt as (
     insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder,
         reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, error_code, error_message,
@@ -30,7 +30,7 @@ with grants as (
 )
 select id, attempt, endpoint, model, request, deployment_id, tenant_id, input_tokens, max_output_tokens, cost, timeout_s, tries, max_tries, delivery,
     extract(epoch from deadline_at - statement_timestamp())::float8, greatest(0, extract(epoch from statement_timestamp() - queued_at) * 1000)::bigint, run,
-    connect_timeout_s, first_token_timeout_s, is_stored, lane
+    connect_timeout_s, first_token_timeout_s, is_stored, lane, route_marks
 from job
 
 -- name: settle

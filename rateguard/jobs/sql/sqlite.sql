@@ -28,7 +28,7 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 select job.id, job.attempt, job.endpoint, job.model, job.request, json_extract(row.value, '$.deployment_id'), job.tenant_id, job.input_tokens,
     job.max_output_tokens, json_extract(row.value, '$.cost'), job.timeout_s, job.tries, job.max_tries, job.delivery,
     (julianday(job.deadline_at) - julianday('now')) * 86400, max(0, cast((julianday('now') - julianday(job.queued_at)) * 86400000 as integer)),
-    job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored, job.lane
+    job.run, job.connect_timeout_s, job.first_token_timeout_s, job.is_stored, job.lane, job.route_marks
 from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.id')
 
 -- name: settle
