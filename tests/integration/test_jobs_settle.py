@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
-from rateguard.jobs.attempts.settle import Ended, settle
+from rateguard.jobs.attempts.settle import Ended, Hedged, settle
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, RETRY, STOP, SUCCEED, AttemptState, State
 from tenants.models import Dimension, LedgerEntry, Measure, UsageDay, UsageQuarter, UsageQuarterBin
@@ -63,6 +63,29 @@ def test_what_has_a_price_of_its_own_is_told_apart_in_the_attempt_and_in_the_ent
     told = {**PARTS, "terms": "fast us"}
     for row in (Attempt.objects.get(), LedgerEntry.objects.get()):
         assert {name: getattr(row, name) for name in told} == told
+
+
+def test_a_job_whose_second_call_won_shows_where_and_pays_for_both(claimed):
+    hedged = Hedged("elsewhere", after_ms=70, won=True, nano_usd=1_000, input_tokens=5, output_tokens=7)
+    settle([ended(claimed, state=AttemptState.CANCELLED, error_code="cancelled", error_message="the second was first", hedged=hedged)])
+    job, attempt, entry = Job.objects.get(), Attempt.objects.get(), LedgerEntry.objects.get()
+    assert (job.state, job.deployment, job.error_code, job.error_message) == (State.SUCCEEDED, "elsewhere", "", "")
+    assert (job.nano_usd, job.used_input_tokens, job.used_output_tokens) == (2_234, 21, 37)
+    assert (attempt.state, attempt.error_code, attempt.deployment, attempt.nano_usd) == (
+        AttemptState.CANCELLED,
+        "cancelled",
+        "sim-1",
+        1_234,
+    )
+    assert (entry.deployment, entry.nano_usd) == ("sim-1", 1_234)
+    told = JobEvent.objects.filter(job=claimed.job).order_by("pk").values_list("kind", "detail")
+    assert list(told)[-2:] == [("hedged", {"deployment": "elsewhere", "after_ms": 70, "won": True}), ("succeeded", {})]
+
+
+def test_a_second_call_that_lost_leaves_the_job_where_it_ran(claimed):
+    settle([ended(claimed, hedged=Hedged("elsewhere", after_ms=70, won=False, nano_usd=9, input_tokens=5, output_tokens=7))])
+    job = Job.objects.get()
+    assert (job.deployment, job.nano_usd, events_of(claimed.job)[-2:]) == ("sim-1", 1_243, ["hedged", "succeeded"])
 
 
 def test_a_second_end_of_the_same_attempt_changes_nothing_at_all(claimed):

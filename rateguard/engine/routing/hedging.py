@@ -1,4 +1,4 @@
-"""Hedging: when a second call of the same request may go, and how many there may be. Pure: time and figures are arguments.
+"""Hedging: when a second call of the same request may go, and how many there may be. Pure: times and figures are arguments.
 
 After "The Tail at Scale" (Dean, Barroso 2013): a second call goes once the first has taken longer than 95 % of them do, so that it adds
 about 5 % of load. The budget keeps that to 5 % also where everything has become slow at once.
@@ -7,6 +7,7 @@ about 5 % of load. The budget keeps that to 5 % also where everything has become
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from rateguard.engine.histogram import bin_of, quantile, upper_bound
 
@@ -22,15 +23,21 @@ COST = 20
 MOST_SAVED = 10 * COST
 
 
-def delay_ms(latencies: dict[int, int], timeout_ms: int) -> int | None:
-    """How long the first call is waited for before a second one goes; None: there is no second one.
-
-    latencies: a histogram of the answers' times in ms (`engine.histogram`): their p95, the whole of its bin. timeout_ms: of the first call,
-    after which there is nothing to wait for.
-    """
+def p95_ms(latencies: Mapping[int, int]) -> int | None:
+    """Within which time 95 % of the answers came, by their histogram (`engine.histogram`, ms): its bin's end. None: too few tell nothing."""
     if sum(latencies.values()) < ENOUGH:
         return None
-    late_ms = max(LEAST_MS, upper_bound(bin_of(int(quantile(latencies, SHARE) or 0))))
+    return upper_bound(bin_of(int(quantile(latencies, SHARE) or 0)))
+
+
+def delay_ms(usual_ms: int | None, timeout_ms: int) -> int | None:
+    """How long the first call is waited for before a second one goes; None: there is no second one.
+
+    usual_ms: the p95 of such calls, None where it is not known. timeout_ms: of the first call, after which there is nothing to wait for.
+    """
+    if usual_ms is None:
+        return None
+    late_ms = max(LEAST_MS, usual_ms)
     return late_ms if late_ms < timeout_ms else None
 
 
@@ -48,12 +55,8 @@ class HedgeBudget:
         self.saved = min(MOST_SAVED, self.saved + 1)
 
     def take(self) -> bool:
-        """A second call is to go. False: it may not."""
+        """A second call asks to go. False: it may not. What it took is spent, also where there is no room for it after all."""
         if self.saved < COST:
             return False
         self.saved -= COST
         return True
-
-    def give_back(self) -> None:
-        """It did not go after all."""
-        self.saved = min(MOST_SAVED, self.saved + COST)

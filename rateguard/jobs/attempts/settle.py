@@ -20,7 +20,7 @@ from rateguard.jobs.ends import outbox
 from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.sql import statements
-from rateguard.jobs.states import FAIL, AttemptState, Transition
+from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, Transition
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +34,21 @@ class Moved:
     output_tokens: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hedged:
+    """The second call that went beside an attempt: where, after how long, whether it brought the answer, and what it cost.
+
+    Its own attempt and entry are written apart, as a call's; the job's sums get its figures here.
+    """
+
+    deployment: str
+    after_ms: int
+    won: bool
+    nano_usd: int
+    input_tokens: int
+    output_tokens: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end of an attempt, as it will be written.
@@ -41,7 +56,7 @@ class Ended:
     transition: what its job does. nano_usd: what it costs (0: nothing was billed). retry_ms: the wait before the next try of a `retry`.
     counts_try, counts_abandoned: whether the job's counters rise. queue_ms, latency_ms: waiting before the claim; the call itself.
     route_marks: the job's from here on, None: as they are. moved: the model that it falls back to. told: what the event tells beside the
-    error.
+    error. hedged: its second call. Where that one brought the answer, the attempt is `cancelled` or `failed` and its job succeeds.
     """
 
     job: uuid.UUID
@@ -63,6 +78,7 @@ class Ended:
     route_marks: str | None = None
     moved: Moved | None = None
     told: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hedged: Hedged | None = None
 
 
 Key = tuple[uuid.UUID, int]
@@ -150,9 +166,10 @@ def _row(one: Ended) -> dict[str, Any]:
         "wait_bin": bin_of(one.queue_ms or 0),
         "queue_ms": one.queue_ms,
         "fingerprint": fingerprint_of(one.error_code, message) if one.transition is FAIL else "",
-        "detail": {**one.told, "error": one.error_code} if one.error_code else one.told,
+        "detail": {**one.told, "error": one.error_code} if one.error_code and one.transition is not SUCCEED else one.told,
         "route_marks": one.route_marks,
         **_move(one.moved),
+        **_beside(one.hedged),
     }
 
 
@@ -166,6 +183,20 @@ def _move(moved: Moved | None) -> dict[str, Any]:
             "to_input_tokens": moved.input_tokens,
             "to_output_tokens": moved.output_tokens,
             "fallen_back_from": moved.asked,
+        }
+    )
+
+
+def _beside(hedged: Hedged | None) -> dict[str, Any]:
+    return (
+        {}
+        if hedged is None
+        else {
+            "beside_nano_usd": hedged.nano_usd,
+            "beside_input_tokens": hedged.input_tokens,
+            "beside_output_tokens": hedged.output_tokens,
+            "won_at": hedged.deployment if hedged.won else None,
+            "hedged": {"deployment": hedged.deployment, "after_ms": hedged.after_ms, "won": hedged.won},
         }
     )
 

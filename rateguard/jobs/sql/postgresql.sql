@@ -44,7 +44,8 @@ with ended as (
         cache_write_tokens bigint, output_tokens bigint, nano_usd bigint, is_estimated boolean, is_overrun boolean, latency_ms int,
         provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text, cache_write_long_tokens bigint,
         audio_input_tokens bigint, audio_output_tokens bigint, reasoning_tokens bigint, tier text, terms text, searches int,
-        detail jsonb, route_marks text, to_model text, to_counted_tokens int, to_input_tokens int, to_output_tokens int, fallen_back_from text)
+        detail jsonb, route_marks text, to_model text, to_counted_tokens int, to_input_tokens int, to_output_tokens int, fallen_back_from text,
+        beside_nano_usd bigint, beside_input_tokens bigint, beside_output_tokens bigint, won_at text, hedged jsonb)
 ), attempt as (
     update rateguard_jobs_attempt attempt
     set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
@@ -66,10 +67,13 @@ with ended as (
         fallen_back_from = coalesce(attempt.fallen_back_from, job.fallen_back_from),
         result = case when job.is_stored then coalesce(attempt.result, job.result) end,
         request = case when job.is_stored or attempt.job_state in ('queued', 'scheduled') then job.request else '' end,
-        error_code = attempt.error_code, error_message = attempt.error_message, fingerprint = attempt.fingerprint, requeue_requested = false,
-        used_input_tokens = job.used_input_tokens + attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens,
-        used_output_tokens = job.used_output_tokens + attempt.output_tokens,
-        nano_usd = job.nano_usd + attempt.nano_usd, latency_ms = attempt.latency_ms, queue_ms = attempt.queue_ms,
+        error_code = case when attempt.job_state = 'succeeded' then '' else attempt.error_code end,
+        error_message = case when attempt.job_state = 'succeeded' then '' else attempt.error_message end,
+        fingerprint = attempt.fingerprint, requeue_requested = false, deployment = coalesce(attempt.won_at, job.deployment),
+        used_input_tokens = job.used_input_tokens + attempt.input_tokens + attempt.cached_tokens + attempt.cache_write_tokens
+            + coalesce(attempt.beside_input_tokens, 0),
+        used_output_tokens = job.used_output_tokens + attempt.output_tokens + coalesce(attempt.beside_output_tokens, 0),
+        nano_usd = job.nano_usd + attempt.nano_usd + coalesce(attempt.beside_nano_usd, 0), latency_ms = attempt.latency_ms, queue_ms = attempt.queue_ms,
         run_at = case when attempt.job_state = 'scheduled'
             then statement_timestamp() + attempt.retry_ms * interval '1 millisecond' else job.run_at end,
         finished_at = case when attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') then statement_timestamp() end
@@ -126,6 +130,8 @@ with ended as (
         output_tokens = day.output_tokens + excluded.output_tokens, nano_usd = day.nano_usd + excluded.nano_usd
 ), event as (
     insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+    select job_id, 'hedged', attempt, statement_timestamp(), hedged from job where hedged is not null
+    union all
     select job_id, transition, attempt, statement_timestamp(), detail from job
 ), outbox as (
     insert into rateguard_jobs_outboxrow (job_id, kind, created_at)

@@ -124,9 +124,14 @@ on conflict (tenant_id, day, dimension, value) do update set
     nano_usd = nano_usd + excluded.nano_usd
 -- part
 insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
+with row as (select value from json_each(%s))
+select json_extract(row.value, '$.job_id'), 'hedged', json_extract(row.value, '$.attempt'), strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
+    json_extract(row.value, '$.hedged')
+from row where json_extract(row.value, '$.hedged') is not null
+union all
 select json_extract(row.value, '$.job_id'), json_extract(row.value, '$.transition'), json_extract(row.value, '$.attempt'),
     strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'), json_extract(row.value, '$.detail')
-from json_each(%s) as row
+from row
 -- part
 update rateguard_jobs_job
 set state = json_extract(row.value, '$.job_state'), holder = '',
@@ -141,11 +146,15 @@ set state = json_extract(row.value, '$.job_state'), holder = '',
     abandoned = abandoned + json_extract(row.value, '$.abandoned'),
     result = case when is_stored then coalesce(json_extract(row.value, '$.result'), result) end,
     request = case when is_stored or json_extract(row.value, '$.job_state') in ('queued', 'scheduled') then request else '' end,
-    error_code = json_extract(row.value, '$.error_code'), error_message = json_extract(row.value, '$.error_message'),
+    error_code = case when json_extract(row.value, '$.job_state') = 'succeeded' then '' else json_extract(row.value, '$.error_code') end,
+    error_message = case when json_extract(row.value, '$.job_state') = 'succeeded' then '' else json_extract(row.value, '$.error_message') end,
+    deployment = coalesce(json_extract(row.value, '$.won_at'), deployment),
     fingerprint = json_extract(row.value, '$.fingerprint'), requeue_requested = 0,
     used_input_tokens = used_input_tokens + json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens')
-        + json_extract(row.value, '$.cache_write_tokens'),
-    used_output_tokens = used_output_tokens + json_extract(row.value, '$.output_tokens'), nano_usd = nano_usd + json_extract(row.value, '$.nano_usd'),
+        + json_extract(row.value, '$.cache_write_tokens') + coalesce(json_extract(row.value, '$.beside_input_tokens'), 0),
+    used_output_tokens = used_output_tokens + json_extract(row.value, '$.output_tokens')
+        + coalesce(json_extract(row.value, '$.beside_output_tokens'), 0),
+    nano_usd = nano_usd + json_extract(row.value, '$.nano_usd') + coalesce(json_extract(row.value, '$.beside_nano_usd'), 0),
     latency_ms = json_extract(row.value, '$.latency_ms'), queue_ms = json_extract(row.value, '$.queue_ms'),
     run_at = case when json_extract(row.value, '$.job_state') = 'scheduled'
         then strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+' || (json_extract(row.value, '$.retry_ms') / 1000.0) || ' seconds') else run_at end,

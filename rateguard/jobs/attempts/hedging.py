@@ -1,0 +1,141 @@
+"""Which running jobs may get a second call, and after how long: hedging of the critical lane, where a model asks for it.
+
+What is learned is read each minute in the database's thread, beside the calls; before it is, and before there are twenty answers, there is
+no second call. A stream is measured by the same figure, the time of whole answers: its second call goes later than it might, never sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from rateguard import wiring
+from rateguard.engine.lanes import Lane
+from rateguard.engine.routing import marks
+from rateguard.engine.routing.hedging import HedgeBudget, delay_ms
+from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.exchange import Exchange
+from rateguard.jobs.attempts.outcome import Finished
+from rateguard.jobs.insight.latencies import P95, latencies_of
+from rateguard.jobs.models import Delivery
+from tenants.directory import Directory, Place
+
+logger = logging.getLogger(__name__)
+
+FRESH_S = 60.0
+
+Result = TypeVar("Result")
+
+
+class Database(Protocol):
+    """Runs a function in the database's thread."""
+
+    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run it and return what it returns."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Second:
+    """A second call that was let in. exchange: its own, with a reservation of its own. grant: what its entrance knows it by."""
+
+    exchange: Exchange
+    grant: object
+
+
+class SecondCalls(Protocol):
+    """Where second calls come in at the gate, and end. What was let in ends once: by `finished` or by `give_back`."""
+
+    async def enter(self, claimed: Claimed, busy: Place) -> Second | None:
+        """Ask for a place beside `busy`, where the first call is; None: there is no room at once. A task that is cancelled here has none."""
+        ...
+
+    def sent(self, second: Second, at: float) -> None:
+        """Its request is about to be written. Raises NotSent."""
+        ...
+
+    def finished(self, second: Second, finished: Finished) -> Finished:
+        """Its end, as it is written beside the job's."""
+        ...
+
+    def give_back(self, second: Second) -> None:
+        """Nothing of it left."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A second call may go after `delay_ms`, where the budget then has one."""
+
+    delay_ms: int
+    budget: HedgeBudget
+    seconds: SecondCalls
+
+
+class Hedging:
+    """One a process, on the loop that runs the calls."""
+
+    def __init__(self, seconds: SecondCalls, database: Database) -> None:
+        self._seconds = seconds
+        self._database = database
+        self._budgets: defaultdict[str, HedgeBudget] = defaultdict(HedgeBudget)
+        self._p95: P95 = {}
+        self._read_at: float | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    def plan(self, exchange: Exchange) -> Plan | None:
+        """A first call is about to be made; None: it goes alone. Every one earns, also the one that may not have a second."""
+        claimed = exchange.claimed
+        if claimed.lane != Lane.CRITICAL:
+            return None
+        directory = wiring.directory()
+        if not _hedges(directory, claimed.model):
+            return None
+        budget = self._budgets[claimed.model]
+        budget.earn()
+        self._keep_fresh(directory)
+        if claimed.delivery == Delivery.AT_MOST_ONCE or not _has_other(directory, exchange):
+            return None
+        delay = delay_ms(self._usual_ms(claimed.model, exchange.place), claimed.timeout_s * 1_000)
+        return None if delay is None else Plan(delay, budget, self._seconds)
+
+    def stop(self) -> None:
+        """Read no more."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def _usual_ms(self, model: str, place: Place) -> int | None:
+        return self._p95.get((model, place.name), self._p95.get((model, "")))
+
+    def _keep_fresh(self, directory: Directory) -> None:
+        is_fresh = self._read_at is not None and time.monotonic() - self._read_at < FRESH_S
+        if is_fresh or self._reading is not None:
+            return
+        models = [name for name in directory.routing if _hedges(directory, name)]
+        self._reading = asyncio.get_running_loop().create_task(self._read(models))
+
+    async def _read(self, models: list[str]) -> None:
+        try:
+            self._p95 = await self._database.run(latencies_of, models)
+        except Exception as error:
+            logger.warning("how long answers take is not read anew: %s", error)
+        finally:
+            self._read_at, self._reading = time.monotonic(), None
+
+
+def _hedges(directory: Directory, model: str) -> bool:
+    routing = directory.routing.get(model)
+    return routing is not None and routing.hedges
+
+
+def _has_other(directory: Directory, exchange: Exchange) -> bool:
+    """Whether another deployment may be asked."""
+    claimed = exchange.claimed
+    never = {str(exchange.place.id), *marks.read(claimed.route_marks).never}
+    places = directory.places_for(claimed.model, claimed.tenant_id) or ()
+    return any(str(place.id) not in never for place in places)
