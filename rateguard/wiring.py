@@ -7,18 +7,19 @@ in `tenants.records`.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import models
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from rateguard.conf import conf
@@ -36,6 +37,7 @@ from tenants.models.runs import runs_changed
 from tenants.records import configuration as parts
 from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
 from tenants.records.models import account_target, deployment_target
+from tenants.records.ranking import NOTHING, Known, models_by_statistics
 from tenants.records.runs import names_of, note_forgotten, run_records, runs_in_gate, runs_to_forget, stop_overlong
 from tenants.signals import configuration_changed
 
@@ -50,12 +52,15 @@ __all__ = [
     "gate",
     "lift_pauses",
     "limits_of_path",
+    "look",
     "note_version",
     "path_of",
     "push_configuration",
     "push_run",
+    "ranks",
     "redis_client",
     "run_records",
+    "show_uncommitted",
     "tenant_named",
     "tidy",
     "whole_configuration",
@@ -96,7 +101,14 @@ DIRECTORY_S = 60.0
 
 
 def directory() -> Directory:
-    """The models, deployments and prices, not older than the newest version that this process has heard of."""
+    """The models, deployments and prices, not older than the newest version that this process has heard of.
+
+    In a transaction that made a model: with it, see `show_uncommitted`.
+    """
+    return _own_directory() or _committed_directory()
+
+
+def _committed_directory() -> Directory:
     global _directory, _read_at  # noqa: PLW0603 - one a process, guarded by the lock
     found = _directory
     if found is None or _is_stale(found):
@@ -118,10 +130,45 @@ def note_version(version: int) -> None:
     _known_version = max(_known_version, version)
 
 
+class _Uncommitted(threading.local):
+    """What a thread's open transaction made. mark: lies among what Django calls on commit, so that a rollback takes it away."""
+
+    directory: Directory | None = None
+    mark: object = None
+
+
+_uncommitted = _Uncommitted()
+
+
+def show_uncommitted() -> None:
+    """A model was made: this thread sees it at once, everybody else when its transaction commits, if there is one.
+
+    What is kept by the directory's version must not come to hold what may roll back: so it keeps the version that is committed.
+    """
+    if not connection.in_atomic_block:
+        note_version(ConfigVersion.current())
+        return
+
+    def mark() -> None:
+        """The commit: from here on the directory that all have is good, which its raised version has read anew."""
+
+    version = directory().version
+    transaction.on_commit(mark)
+    _uncommitted.directory, _uncommitted.mark = dataclasses.replace(read_directory(), version=version), mark
+
+
+def _own_directory() -> Directory | None:
+    found = _uncommitted.directory
+    if found is not None and not any(function is _uncommitted.mark for _, function, *_ in connection.run_on_commit):
+        found = _uncommitted.directory = None
+    return found
+
+
 def forget_directory() -> None:
     """Read the directory, and the limits of tenants and runs, anew at the next use."""
     global _directory, _known_version
     _directory, _known_version = None, 0
+    _uncommitted.directory = None
     _known_limits.cache_clear()
     _known_nodes.cache_clear()
     _known_run.cache_clear()
@@ -195,7 +242,15 @@ MOST_PUSHES = 5
 
 def whole_configuration() -> Configuration:
     """Everything that the gate must know, as of a version that is read before the rows: they are at least as new."""
-    return parts.whole().configuration
+    return parts.whole(look).configuration
+
+
+def look(limits: Sequence[str]) -> Known:
+    """What the gate says of these limits and of all deployments; nothing where it is away: then all deployments look alike."""
+    try:
+        return Known.of(gate().inspect(tuple(limits)))
+    except GateError:
+        return NOTHING
 
 
 def push_configuration(configuration: Configuration | None = None) -> bool:
@@ -212,7 +267,7 @@ def push_configuration(configuration: Configuration | None = None) -> bool:
 
 
 def _push_whole() -> None:
-    whole = parts.whole()
+    whole = parts.whole(look)
     gate().configure(whole.configuration)
     Forgotten.objects.filter(pk__in=whole.forgotten).delete()
     just_stopped = Now() - dt.timedelta(seconds=JUST_STOPPED_S)
@@ -243,7 +298,7 @@ def _changed(sender: type[models.Model], instance: models.Model | None, version:
     """One change was committed: push what it touches."""
     note_version(version)
     if sender not in {ApiKey, WebhookEndpoint}:  # the gate knows neither
-        push_configuration(parts.touched_by(sender, instance, pk))
+        push_configuration(parts.touched_by(sender, instance, pk, look))
 
 
 def _runs_changed(pks: Collection[uuid.UUID], **_: Any) -> None:
@@ -261,6 +316,12 @@ def connect_configuration() -> None:
 
 NOTICES_AT_ONCE = 500
 MOST_READINGS = 20
+
+
+def ranks() -> Configuration | None:
+    """The lists of models that choose by what the gate sees, as they are to be now. None: there are none, or a change is on its way."""
+    found = directory()
+    return parts.of_ranks(found, look) if models_by_statistics(found) else None
 
 
 def lift_pauses() -> int:

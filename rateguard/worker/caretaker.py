@@ -27,6 +27,7 @@ from rateguard.jobs.upkeep.hindrances import delete_old_hindrances, note_hindran
 from rateguard.jobs.upkeep.provider_limits import Resync, note_learned
 from rateguard.jobs.upkeep.purging import Purge
 from rateguard.jobs.upkeep.releasing import Releasing
+from rateguard.jobs.upkeep.reranking import Reranking
 from rateguard.jobs.upkeep.sweeping import Sweep
 from tenants.models import ConfigVersion
 
@@ -45,6 +46,9 @@ TIDY_EVERY = 60
 """Rounds between two looks at what is over and may go."""
 LEARN_EVERY = 60
 """Rounds between two looks at where learned limits stand."""
+RERANK_EVERY = 5
+"""Rounds between two rankings of deployments by what the gate has seen: one that became slow loses its turns within seconds; each ranking
+costs a look at the gate, three queries and the lists that changed."""
 RESYNC_EVERY = 300
 """Rounds between two questions to the providers what their limits are."""
 
@@ -64,6 +68,7 @@ class Caretaker:
         self._sweep = Sweep(holder)
         self._purge = Purge()
         self._resync = Resync()
+        self._reranking = Reranking()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -127,6 +132,8 @@ class Caretaker:
             self._note_repairs(counts.repaired)
         self._purge.go_on()
         self._tend_provider_limits()
+        if self._rounds % RERANK_EVERY == 0:
+            self._reranking.go_on(self._gate)
         if self._rounds % LOOK_EVERY == 0:
             note_hindrances(self._gate)
 
@@ -169,6 +176,7 @@ class Caretaker:
         if version != self._pushed_version or reply.version < version or self._rounds % PUSH_EVERY == 0:
             # Each change was pushed by its process; whether that came through nobody knows, so all of it is written once more.
             is_written = wiring.push_configuration()
+            self._reranking.forget()
             self._pushed_version = version if is_written else self._pushed_version
             self._pump.kick()  # there may be more room now
 

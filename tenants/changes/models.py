@@ -26,7 +26,7 @@ KIND = Kind(
     shown=_shown,
     tenant_of=lambda _: None,
     fields=("name", "is_enabled", *CHOOSING, *RETRIES),
-    in_use="change them first: they lead to it. Or take it out: is_enabled false",
+    in_use="change them first: they downgrade or fall back to it. Or take it out: is_enabled false",
 )
 
 

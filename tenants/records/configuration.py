@@ -31,7 +31,8 @@ from tenants.models import (
     Scope,
     Tenant,
 )
-from tenants.records.models import closed_lists, model_records, paused_lanes
+from tenants.records.models import closed_lists, model_records, paused_lanes, ranked_anew
+from tenants.records.ranking import Look, unseen
 from tenants.records.runs import run_nodes, runs_in_gate
 from tenants.records.scopes import NodeRecords, global_records, node_records
 
@@ -46,11 +47,11 @@ class Whole:
     forgotten: tuple[int, ...]
 
 
-def whole() -> Whole:
-    """Everything."""
+def whole(look: Look = unseen) -> Whole:
+    """Everything. look: at the gate, for the models that choose by what it has seen."""
     version, now = ConfigVersion.current_and_time()
     found = read_directory()
-    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(found)
+    nodes, runs, providers = node_records(now), run_nodes(runs_in_gate()), model_records(found, look)
     gone = _Gone.read()
     configuration = Configuration(
         version=version,
@@ -64,12 +65,12 @@ def whole() -> Whole:
     return Whole(configuration, gone.pks)
 
 
-def touched_by(sender: type[models.Model], instance: models.Model | None, pk: int | None) -> Configuration | None:
-    """What a change of a row touches; None where that is everything. instance: None where many rows changed at once."""
+def touched_by(sender: type[models.Model], instance: models.Model | None, pk: int | None, look: Look = unseen) -> Configuration | None:
+    """What a change of a row touches; None where that is everything. instance: None where many rows changed at once. look: as above."""
     if sender in _OF_MODELS or (isinstance(instance, Limit) and instance.scope_id is None):
-        return of_models()
+        return of_models(look)
     if isinstance(instance, Pause):
-        return _touched_by_pause(instance)
+        return _touched_by_pause(instance, look)
     tenant_id = pk if isinstance(instance, Tenant) else _tenant_of(instance)
     return of_tenant(tenant_id) if tenant_id is not None else None
 
@@ -84,7 +85,7 @@ def _tenant_of(instance: models.Model | None) -> int | None:
     return None
 
 
-def _touched_by_pause(pause: Pause) -> Configuration:
+def _touched_by_pause(pause: Pause, look: Look) -> Configuration:
     match PauseKind(pause.target_kind):
         case PauseKind.ALL:
             return of_global()
@@ -95,7 +96,7 @@ def _touched_by_pause(pause: Pause) -> Configuration:
         case PauseKind.LANE:
             return of_lanes()
         case _:
-            return of_models()
+            return of_models(look)
 
 
 def of_global() -> Configuration:
@@ -122,13 +123,19 @@ def _of_nodes(version: int, nodes: NodeRecords) -> Configuration:
     return Configuration(version, nodes.limits, nodes.scopes, forget_limits=gone.limits, forget_scopes=gone.scopes)
 
 
-def of_models() -> Configuration:
-    """All models, with the limits, pauses and breakers of their deployments."""
+def of_models(look: Look = unseen) -> Configuration:
+    """All models, with the limits, pauses and breakers of their deployments. look: as above."""
     version = ConfigVersion.current()
     found = read_directory()
-    providers, gone = model_records(found), _Gone.read()
+    providers, gone = model_records(found, look), _Gone.read()
     known = providers.models + gone.closed(found)
     return Configuration(version, providers.limits, (), known, forget_limits=gone.limits, forget_scopes=gone.scopes)
+
+
+def of_ranks(found: Directory, look: Look) -> Configuration | None:
+    """The lists alone whose ranking changes with what the gate sees. None: the rows are newer than the directory, read it anew."""
+    ranked = ranked_anew(found, look)
+    return Configuration(found.version, models=ranked) if ConfigVersion.current() == found.version else None
 
 
 def of_lanes() -> Configuration:

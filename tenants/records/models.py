@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rateguard.conf import BREAKER_RANGES, conf
 from rateguard.engine.breaker.rule import BreakerRule, Forced
 from rateguard.engine.gate.contract import DeploymentRecord, ModelRecord, PausedLane
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.limits.limit import Level, LimitRecord
+from rateguard.engine.routing.contract import Choice
+from rateguard.engine.wildcards import END
 from tenants.directory import DEARER, Directory, Place, dearer_work
 from tenants.models import Deployment, ForcedBreaker, Limit, ModelRoute, Pause, PauseKind
 from tenants.records.counting import Counting
 from tenants.records.limits import gate_id, limit_record, pause_record, until_ms
+from tenants.records.ranking import Known, LimitsAt, Look, look_for, models_by_statistics, ranking, unseen
+from tenants.routing import PLAIN
 
 FORCED = {word: Forced[word.name] for word in ForcedBreaker}
 """What a person has set, in the rows' words and in the gate's."""
@@ -30,35 +34,48 @@ class ModelRecords:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _AtDeployments:
-    """What every deployment is limited by: ids of limits and pauses by what they are on; and its breaker's rule."""
+    """What stands at every deployment: limits that providers set, pauses by what they are on, the breaker's rule; what the gate saw."""
 
-    on: dict[tuple[PauseKind, str], list[str]]
-    rules: dict[int, BreakerRule]
+    limits: LimitsAt
+    paused: Mapping[tuple[PauseKind, str], Sequence[str]]
+    rules: Mapping[int, BreakerRule]
+    known: Known
 
-    def record(self, model: str, place: Place) -> DeploymentRecord:
-        """A deployment in a model's list. A pause of the model is on each of its deployments, in that list."""
+    def model(self, name: str, pool: str, places: Sequence[Place], found: Directory) -> ModelRecord:
+        """A list, ranked. A pause of the model, or of the wildcard that it follows, is on each of its deployments, in that list."""
+        public = found.public_name(name)
+        by_id = {str(place.id): place for place in places}
+        ranked = ranking(found.routing.get(public, PLAIN), places, self.limits, self.known)
+        paused = [one for model in (public, found.followers.get(public, "")) for one in self.paused.get((PauseKind.MODEL, model), ())]
+        return ModelRecord(name, pool, tuple(self._record(one, by_id[one.id], paused) for one in ranked.choices), ranked.mode)
+
+    def _record(self, choice: Choice, place: Place, paused: Sequence[str]) -> DeploymentRecord:
         account, own = (PauseKind.ACCOUNT, str(place.account_id)), (PauseKind.DEPLOYMENT, str(place.id))
-        limits = (*self.on[account], *self.on[own], *self.on[PauseKind.MODEL, model])
-        cools = (account_target(place.account_id), deployment_target(place.id))
-        rule = self.rules.get(place.id) or conf().breaker
-        return DeploymentRecord(str(place.id), limits, cools, *place.price.dearest_at((), 0), rule)
-
-
-def model_records(found: Directory) -> ModelRecords:
-    """The limits of accounts and deployments, and the models."""
-    rows = list(Limit.objects.filter(scope__isnull=True).select_related("scope").order_by("pk"))
-    pauses = list(Pause.objects.filter(target_kind__in=(PauseKind.ACCOUNT, PauseKind.DEPLOYMENT, PauseKind.MODEL)).order_by("pk"))
-    on: dict[tuple[PauseKind, str], list[str]] = defaultdict(list)
-    for row in rows:
-        on[(PauseKind.ACCOUNT, str(row.account_id)) if row.account_id else (PauseKind.DEPLOYMENT, str(row.deployment_id))].append(
-            gate_id(row)
+        return DeploymentRecord(
+            id=choice.id,
+            limits=(*self.limits.at(place), *self.paused.get(account, ()), *self.paused.get(own, ()), *paused),
+            cools=(account_target(place.account_id), deployment_target(place.id)),
+            **_dearest(place),
+            breaker=self.rules.get(place.id) or conf().breaker,
+            tier=choice.tier,
+            weight=choice.weight,
+            after_ms=choice.after_ms,
         )
-    for pause in pauses:
-        on[PauseKind(pause.target_kind), pause.target].append(f"p{pause.pk}")
-    there = _AtDeployments(on, {row.pk: breaker_rule(row) for row in Deployment.objects.all()})
+
+
+def _dearest(place: Place) -> dict[str, int]:
+    input_pico, output_pico = place.price.dearest_at((), 0)
+    return {"input_pico": input_pico, "output_pico": output_pico}
+
+
+def model_records(found: Directory, look: Look = unseen) -> ModelRecords:
+    """The limits of accounts and deployments, and the models. look: at the gate, for the strategies that go by what it has seen."""
+    rows = list(Limit.objects.filter(scope__isnull=True).select_related("scope").order_by("pk"))
+    pauses = _pauses()
+    there = _at_deployments(found, rows, pauses, look)
     pools = _pools(found)
     models = (
-        ModelRecord(name, pools[name.partition(DEARER)[0]], tuple(there.record(found.public_name(name), place) for place in places))
+        there.model(name, pools[name.partition(DEARER)[0]], places, found)
         for name, places in {**found.gate_models(), **found.dearer_models()}.items()
     )
     counting = Counting((place.account_id, place.id, place.target) for place in found.places.values())
@@ -67,6 +84,35 @@ def model_records(found: Directory) -> ModelRecords:
         *(pause_record(pause, Level.SHARED) for pause in pauses),
     )
     return ModelRecords(limits, (*models, *_closed_models(found)))
+
+
+def ranked_anew(found: Directory, look: Look) -> tuple[ModelRecord, ...]:
+    """The lists of those models alone whose ranking changes with what the gate sees."""
+    names = set(models_by_statistics(found))
+    if not names:
+        return ()
+    rows = list(Limit.objects.filter(scope__isnull=True).order_by("pk"))
+    there, pools = _at_deployments(found, rows, _pauses(), look), _pools(found)
+    lists = {**found.gate_models(), **found.dearer_models()}
+    return tuple(
+        there.model(name, pools[name.partition(DEARER)[0]], places, found)
+        for name, places in lists.items()
+        if found.public_name(name) in names
+    )
+
+
+def _at_deployments(found: Directory, rows: Iterable[Limit], pauses: Iterable[Pause], look: Look) -> _AtDeployments:
+    limits = LimitsAt.read((gate_id(row), row.metric, row.account_id, row.deployment_id) for row in rows)
+    paused: dict[tuple[PauseKind, str], list[str]] = defaultdict(list)
+    for pause in pauses:
+        paused[PauseKind(pause.target_kind), pause.target].append(f"p{pause.pk}")
+    rules = {row.pk: breaker_rule(row) for row in Deployment.objects.all()}
+    return _AtDeployments(limits, paused, rules, look_for(found, limits, look))
+
+
+def _pauses() -> list[Pause]:
+    """Those of accounts, deployments and models."""
+    return list(Pause.objects.filter(target_kind__in=(PauseKind.ACCOUNT, PauseKind.DEPLOYMENT, PauseKind.MODEL)).order_by("pk"))
 
 
 def breaker_rule(row: Deployment) -> BreakerRule:
@@ -78,7 +124,9 @@ def breaker_rule(row: Deployment) -> BreakerRule:
 
 def _closed_models(found: Directory) -> Iterator[ModelRecord]:
     """Disabled models have no deployments: their jobs wait until they are enabled, cancelled or too late."""
-    routes = ModelRoute.objects.filter(is_enabled=False).values_list("name", "targets__deployment__account__tenant")
+    routes = (
+        ModelRoute.objects.filter(is_enabled=False).exclude(name__endswith=END).values_list("name", "targets__deployment__account__tenant")
+    )
     for name, owner in routes:
         yield from closed_lists(name, found)
         if owner is not None:
