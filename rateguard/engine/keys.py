@@ -20,7 +20,9 @@ GATE_KEYS = {
     "nodes": "nodes",  # hash tenant → its live default states
     "instances": "instances:",  # + limit id: set of limit id @ node \n tenant
     "scope": "scope:",  # + node: msgpack [[limit ids], weight, [without], [[kind, [limit ids]]]]
-    "model": "model:",  # + model: msgpack [pool, [[deployment, [limits], [cools], input_pico, output_pico, [breaker rule]]]]
+    "model": "model:",  # + list: msgpack [pool, [[deployment, [limits], [cools], two prices, [rule], tier, weight, after_ms]], mode]
+    "turns": "turns",  # hash list → msgpack deployment → its standing among those that take turns
+    "statistics": "statistics",  # hash deployment → msgpack [calls, latency_us or -1, failed, used_ms]
     "paused_lanes": "paused_lanes",  # string, msgpack: flat lane, until_ms
     "breakers": "breakers",  # hash deployment → msgpack
     "notices": "notices",  # hash notice id → msgpack
@@ -70,6 +72,11 @@ def requeue_channel(partition: str) -> str:
 def finished_channel(partition: str) -> str:
     """Publish/subscribe: ids of jobs that ended."""
     return f"{{rg:{partition}}}:finished"
+
+
+def call_channel(partition: str, node: int) -> str:
+    """Publish/subscribe: what another process's step of the gate decided for synchronous calls of the process with this node number."""
+    return f"{{rg:{partition}}}:call:{node:012x}"
 
 
 def events_key(partition: str, job: str) -> str:

@@ -14,6 +14,8 @@ from rateguard.engine.limits.limit import Metric
 from tests.contract.gate_line import deployment, ended, model, requests, sent, window
 
 HIGH_ONLY = (Lane.HIGH,)
+OF_JOB = {"path": "p", "model": "m", "deployment": "1", "cost": 0, "input_tokens": 1, "output_tokens": 1, "max_output_tokens": 1}
+"""What is known of the reservation of a job that `line.job()` made."""
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_a_grant_that_nobody_sent_in_time_is_suspect(bounded):
 
     bounded.wait(1)
 
-    assert bounded.gate.suspects(9) == (HeldReservation(first.reservation, "", is_alive=False, age_ms=5_001),)
+    assert bounded.gate.suspects(9) == (HeldReservation(first.reservation, "", is_alive=False, age_ms=5_001, **OF_JOB),)
 
 
 def test_reservations_of_a_holder_silent_for_12_seconds_are_suspect_and_those_of_others_not(bounded):
@@ -227,7 +229,7 @@ def test_an_adopted_grant_belongs_to_its_holder_and_is_no_longer_suspect(bounded
     bounded.gate.adopt(granted[0].reservation, "w")
 
     assert suspected(bounded) == []
-    assert bounded.gate.held(0, 9)[1] == (HeldReservation(granted[0].reservation, "w", is_alive=True, age_ms=0),)
+    assert bounded.gate.held(0, 9)[1] == (HeldReservation(granted[0].reservation, "w", is_alive=True, age_ms=0, **OF_JOB),)
     assert bounded.gate.inspect().unsent == 0
     assert bounded.admit_all() == []  # the slot is taken, not free
 

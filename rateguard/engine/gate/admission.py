@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from rateguard.engine.gate.asking import Asked, ask
 from rateguard.engine.gate.breakers import Breakers
-from rateguard.engine.gate.codec import TAG_SCALE, split_tree, unpack_member
-from rateguard.engine.gate.contract import DeploymentRecord, Grant, ModelRecord, Refusal, Refused, ReservationId, WorkClass
-from rateguard.engine.gate.holders import Holders
+from rateguard.engine.gate.choosing import NO_LANE, Choosing
+from rateguard.engine.gate.codec import TAG_SCALE, came_ms, split_tree, unpack_member
+from rateguard.engine.gate.contract import DeploymentRecord, Grant, ModelRecord, Refusal, Refused, ReservationId
+from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.notices import Notices
 from rateguard.engine.gate.paths import Path
 from rateguard.engine.gate.reservations import Reservation
@@ -19,18 +21,13 @@ from rateguard.engine.gate.room import SECOND_LOOK_MS, WAKE_NODES, Room
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Need
 from rateguard.engine.limits.states import DOWNGRADE, FOREVER, NEVER, Budget, LimitState
-
-FLOOR_CREDIT = 19
-"""A lane with work is served after 19 grants to others: one in twenty, 5 %."""
+from rateguard.engine.routing import marks
 
 SHORTEST_UNSENT_MS = 200
 """A grant may stay unsent for so long whatever the window: less no worker can keep."""
 
 WAKE_JOBS = 16
 """A budget with room again wakes as many jobs as are wanted and so many more that fit, and as many that never will, at a time."""
-
-NO_LANE = 9
-"""Below the last lane."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,24 +47,21 @@ class Head:
 class Admission:
     """One run of the loop over the gate's state. `reserve` takes over each granted reservation.
 
-    closed_models, closed_limits: closed in this run for a lane and all below it.
+    closed_limits: closed in this run for a lane and all below it.
     """
 
     room: Room
     breakers: Breakers
     notices: Notices
     cooling: dict[str, int]
-    paused_lanes: dict[Lane, int]
-    credits: dict[tuple[str, Lane], int]
-    holders: Holders
-    last_pool: str
+    settings: GateSettings
+    choosing: Choosing
     now_ms: int
     want: int
     is_reserved: Callable[[ReservationId], bool]
     reserve: Callable[[ReservationId, Reservation, int], None]
     granted: list[Grant] = dataclasses.field(default_factory=list)
     refused: list[Refused] = dataclasses.field(default_factory=list)
-    closed_models: dict[str, int] = dataclasses.field(default_factory=dict)
     closed_limits: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     opens_ms: int = FOREVER
     binding: str = ""
@@ -77,12 +71,12 @@ class Admission:
         """Wake what is due, then admit. Returns whether it stopped at `want` with work left to look at."""
         self._wake_due()
         while len(self.granted) < self.want and self.tries < self.want * 4 + 64:
-            tree = self._best_tree()
+            tree = self.choosing.best_tree()
             if tree is None:
                 return False
             self.tries += 1
             self._try(tree)
-        return self._best_tree() is not None
+        return self.choosing.best_tree() is not None
 
     # ---- waking
 
@@ -116,64 +110,15 @@ class Admission:
         wait = budget.next_period_ms(self.now_ms)
         return self.now_ms + wait if budget.has_parked and wait < FOREVER else None
 
-    # ---- choosing
-
-    def _best_tree(self) -> str | None:
-        """Lanes that are owed their floor first (the lowest first), else by lane, synchronous before jobs, pools in turn, tag.
-
-        Tags are equal where one tenant waits for several models: there the user whose turn it is goes first, then the head that came first.
-        """
-
-        def rank(entry: tuple[str, int]) -> tuple[int, int, tuple[int, str], int]:
-            tree, tag = entry
-            _, work_class, lane = split_tree(tree)
-            pool = self._pool(tree)
-            owed = self.credits.get((pool, lane), 0) >= FLOOR_CREDIT
-            return -lane if owed else lane, work_class, self._turn(pool), tag
-
-        open_trees = [(tree, head[1]) for tree in sorted(self.room.trees) if (head := self._open_head(tree)) is not None]
-        if not open_trees:
-            return None
-        ranks = [(rank(entry), entry[0]) for entry in open_trees]
-        best = min(found for found, _ in ranks)
-        level = [tree for found, tree in ranks if found == best]
-        return level[0] if len(level) == 1 else min(level, key=lambda tree: (*self._came(tree), tree))
-
-    def _turn(self, pool: str) -> tuple[int, str]:
-        """Pools go round by name: first those behind the one served last, that one at the end."""
-        return (0 if pool > self.last_pool else 1 if pool < self.last_pool else 2), pool
-
-    def _came(self, tree: str) -> tuple[int, int]:
-        """The tag of the user whose turn it is in a tree, and the order of his head job; 0 where a node has to be put right first."""
-        tenant, _ = self.room.first_tenant(tree) or ("", 0)
-        user, tag = self.room.first_user(tree, tenant) or ("", 0)
-        _, order = self.room.leaves[tree, tenant, user].first() or ("", 0)
-        return tag, order
-
-    def _open_head(self, tree: str) -> tuple[str, int] | None:
-        model, work_class, lane = split_tree(tree)
-        if lane >= self.closed_models.get(model, NO_LANE) or self._is_paused(lane):
-            return None
-        if work_class == WorkClass.JOB and self.holders.room(lane, self.now_ms) <= 0:
-            return None
-        return self.room.first_tenant(tree)
-
-    def _is_paused(self, lane: Lane) -> bool:
-        until_ms = self.paused_lanes.get(lane)
-        return until_ms is not None and not 0 < until_ms <= self.now_ms
-
-    def _pool(self, tree: str) -> str:
-        return self.room.plane(tree)[:-4]
-
     # ---- trying
 
     def _try(self, tree: str) -> None:
         head = self._head(tree)
         if head is None:
             return
-        model = self.room.models.get(split_tree(tree)[0])
+        model = self.room.lists.get(split_tree(tree)[0])
         if model is None:
-            self._refuse(head, Refusal.NOT_CONFIGURED, split_tree(tree)[0])
+            self._refuse(head, Refusal.NOT_CONFIGURED, marks.split(split_tree(tree)[0])[0])
         elif self._path_lets_pass(head):
             self._find_deployment(head, model)
 
@@ -236,7 +181,7 @@ class Admission:
         if wait == NEVER:
             return Refusal.BUDGET_EXHAUSTED if limit.record.kind == Kind.BUDGET else Refusal.EXCEEDS_LIMIT
         table = self.room.table
-        is_full = table.is_new_node(limit_id) and table.nodes[tenant] >= self.holders.settings.most_nodes
+        is_full = table.is_new_node(limit_id) and table.nodes[tenant] >= self.settings.most_nodes
         return Refusal.TOO_MANY_NODES if is_full else None
 
     def _note_exhausted(self, limit_id: str, limit: LimitState, amount: int, wait: int) -> None:
@@ -254,39 +199,47 @@ class Admission:
                 self.room.wake_by(limit_id, opens_at)
         elif limit.record.level == Level.SHARED:
             self._close_limit(limit_id, wait, head.lane)
-            self._close(split_tree(head.tree)[0], limit_id, wait, head.lane)
+            self.choosing.close_model(split_tree(head.tree)[0], head.lane)
+            self._note_closed(wait, limit_id)
         else:
             self.room.table.keep(limit_id, limit, head.path.tenant, self.now_ms)
             self.room.park(limit_id, limit, head.tree, head.path, head.order, opens_at)
 
     def _find_deployment(self, head: Head, model: ModelRecord) -> None:
-        """The first deployment with room takes the job.
+        """One of the deployments with room takes the job.
 
         Where none has, the model is closed in this step; where none ever could, the job is refused.
         """
-        shortest, binding, never, blocked = FOREVER, "", "", {}
-        for deployment in model.deployments:
-            wait, blocker = self._deployment_wait(deployment, head.need, head.lane)
-            if wait == 0:
-                self._grant(head, deployment)
-                return
-            if wait == NEVER:
-                never = never or blocker
-                continue
-            blocked[blocker] = wait
-            if wait <= shortest:
-                shortest, binding = wait, blocker
-        if never and not blocked:
-            self._refuse(head, Refusal.EXCEEDS_LIMIT, never)
-            return
-        limit = self.room.table.get(binding, self.now_ms)
-        if never and limit is not None:  # others may fit where this one never does: it alone waits
-            self.room.park(binding, limit, head.tree, head.path, head.order, self.now_ms + shortest if shortest < FOREVER else None)
-            return
-        for limit_id, wait in blocked.items():
-            if self.room.table.get(limit_id, self.now_ms) is not None:
-                self._close_limit(limit_id, wait, head.lane)
-        self._close(model.name, binding, shortest, head.lane)
+        waited_ms = self.now_ms - came_ms(head.member, head.order)
+        asked = ask(model, waited_ms, lambda deployment: self._deployment_wait(deployment, head.need, head.lane))
+        if asked.fitting:
+            self._grant(head, self.room.lists.choose(model, asked.fitting, head.reservation))
+        elif asked.never and not asked.blocked:
+            self._refuse(head, Refusal.EXCEEDS_LIMIT, asked.never)
+        elif not (asked.never and self._wait_alone(head, asked)):
+            self._close_list(head, asked)
+
+    def _wait_alone(self, head: Head, asked: Asked) -> bool:
+        """Others may fit where this one never does: it alone waits, under a limit that is in its way. False: none of these is a limit."""
+        shortest, binding = asked.shortest
+        for blocker in (binding, *(blocker for blocker, _ in asked.blocked)):
+            limit = self.room.table.get(blocker, self.now_ms)
+            if limit is not None:
+                opens_at = self.now_ms + shortest if shortest < FOREVER else None
+                self.room.park(blocker, limit, head.tree, head.path, head.order, opens_at)
+                return True
+        return False
+
+    def _close_list(self, head: Head, asked: Asked) -> None:
+        """A list has no room now; where one would have it but for its wait, only this tree: others may have waited longer."""
+        for blocker, wait in asked.blocked:
+            if self.room.table.get(blocker, self.now_ms) is not None:
+                self._close_limit(blocker, wait, head.lane)
+        if asked.is_held:
+            self.choosing.close_tree(head.tree)
+        else:
+            self.choosing.close_model(split_tree(head.tree)[0], head.lane)
+        self._note_closed(*asked.shortest)
 
     def _deployment_wait(self, deployment: DeploymentRecord, need: Need, lane: Lane) -> tuple[int, str]:
         """(longest wait, what is in the way) over its breaker, cooldowns and limits."""
@@ -319,8 +272,7 @@ class Admission:
     def _close_limit(self, limit_id: str, wait: int, lane: Lane) -> None:
         self.closed_limits[limit_id] = (wait, min(lane, self.closed_limits.get(limit_id, (0, NO_LANE))[1]))
 
-    def _close(self, model: str, binding: str, wait: int, lane: Lane) -> None:
-        self.closed_models[model] = min(lane, self.closed_models.get(model, NO_LANE))
+    def _note_closed(self, wait: int, binding: str) -> None:
         self.binding = self.binding or binding
         if wait < FOREVER:
             self.opens_ms = min(self.opens_ms, self.now_ms + wait)
@@ -338,7 +290,7 @@ class Admission:
         self.reserve(head.reservation, reservation, send_by)
         self.room.advance_tags(head.tree, head.path, need.of_share() * TAG_SCALE)
         self.room.take_job(head.tree, head.path.id, head.member)
-        self._count_floor(head.tree)
+        self.choosing.count_floor(head.tree)
         self.granted.append(
             Grant(
                 reservation=head.reservation,
@@ -369,24 +321,13 @@ class Admission:
         """How long the grant may stay unsent: never so long that a window forgets it before its sending is known."""
         records = (self._record(limit_id) for limit_id, _ in charges)
         shortest = min((record.window_ms for record in records if record.kind == Kind.WINDOW), default=FOREVER)
-        return min(self.holders.settings.send_by_ms, max(SHORTEST_UNSENT_MS, shortest // 2))
+        return min(self.settings.send_by_ms, max(SHORTEST_UNSENT_MS, shortest // 2))
 
     def _record(self, limit_id: str) -> LimitRecord:
         return self.room.table.records[limit_id.partition("@")[0]]
 
-    def _count_floor(self, tree: str) -> None:
-        """Each other lane of the pool with an open head comes a step nearer to its floor."""
-        pool, lane = self._pool(tree), split_tree(tree)[2]
-        self.credits[pool, lane] = max(0, self.credits.get((pool, lane), 0) - FLOOR_CREDIT)
-        waiting_lanes = {split_tree(t)[2] for t in sorted(self.room.trees) if self._pool(t) == pool and self._open_head(t) is not None} - {
-            lane
-        }
-        for other in waiting_lanes:
-            self.credits[pool, other] = min(2 * FLOOR_CREDIT, self.credits.get((pool, other), 0) + 1)
-        self.last_pool = pool
-
     def _most(self, model: str, input_tokens: int, max_output_tokens: int) -> int:
         """The most that the attempt can cost at the dearest deployment, nano-dollars, rounded up."""
-        record = self.room.models.get(model)
+        record = self.room.lists.get(model)
         pico = (input_tokens * d.input_pico + max_output_tokens * d.output_pico for d in (record.deployments if record else ()))
         return -(-max(pico, default=0) // 1000)

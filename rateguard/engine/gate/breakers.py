@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rateguard.engine.breaker.breaker import Breaker
 from rateguard.engine.breaker.rule import DEFAULT_RULE, BreakerRule
-from rateguard.engine.gate.contract import BreakerView, DeploymentRecord, ModelRecord, ReservationId, Settlement
+from rateguard.engine.gate.contract import BreakerView, DeploymentRecord, ReservationId, Settlement
+from rateguard.engine.gate.lists import Lists
 from rateguard.engine.gate.notices import Notices
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ RESTORED = -1
 class Breakers:
     """A breaker for each deployment that was granted something."""
 
-    def __init__(self, models: dict[str, ModelRecord], notices: Notices) -> None:
-        self._models = models
+    def __init__(self, lists: Lists, notices: Notices) -> None:
+        self._lists = lists
         self._notices = notices
         self._found: dict[str, Breaker[ReservationId]] = {}
         self.epoch = 0
@@ -69,6 +70,5 @@ class Breakers:
         return self._found.get(deployment) or Breaker(self.epoch * GENERATIONS)
 
     def _rule(self, model: str, deployment: str) -> BreakerRule:
-        record = self._models.get(model)
-        found = record.deployment(deployment) if record else None
+        found = self._lists.deployment(model, deployment)
         return found.breaker if found else DEFAULT_RULE

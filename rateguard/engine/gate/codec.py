@@ -13,14 +13,16 @@ from rateguard.engine.lanes import Lane
 
 _MEMBER = struct.Struct(">16sIIIH")
 _RESERVATION = struct.Struct(">16sH")
+_CAME_BYTES = 6
 
 TAG_SCALE = 100
 """A tag advances by tokens × TAG_SCALE ÷ weight, rounded down: whole numbers, so that both twins agree."""
 
 
 def pack_member(job: Waiting) -> bytes:
-    """The 30 bytes that a waiting job costs beside its score."""
-    return _MEMBER.pack(job.job.bytes, job.input_tokens, job.output_tokens, job.max_output_tokens, job.attempt)
+    """The 30 bytes that a waiting job costs beside its score; 6 more of one with a deadline, whose score does not say when it came."""
+    member = _MEMBER.pack(job.job.bytes, job.input_tokens, job.output_tokens, job.max_output_tokens, job.attempt)
+    return member if job.deadline_ms is None else member + job.order_ms.to_bytes(_CAME_BYTES, "big")
 
 
 NO_DEADLINE = 1 << 51
@@ -34,8 +36,13 @@ def order_of(job: Waiting) -> int:
 
 def unpack_member(member: bytes) -> tuple[uuid.UUID, int, int, int, int]:
     """(job, input_tokens, output_tokens, max_output_tokens, attempt)."""
-    job, input_tokens, output_tokens, max_output_tokens, attempt = _MEMBER.unpack(member)
+    job, input_tokens, output_tokens, max_output_tokens, attempt = _MEMBER.unpack_from(member)
     return uuid.UUID(bytes=job), input_tokens, output_tokens, max_output_tokens, attempt
+
+
+def came_ms(member: bytes, order: int) -> int:
+    """When a waiting job came, by its member and its place in the order."""
+    return order - NO_DEADLINE if order >= NO_DEADLINE else int.from_bytes(member[_MEMBER.size :], "big")
 
 
 def pack_reservation(reservation: ReservationId) -> bytes:

@@ -64,7 +64,7 @@ __all__ = [
 
 MOST_SHOWN = 100
 """Of the nodes that have a limit by a default, so many are shown at most."""
-LAYOUT = 3
+LAYOUT = 4
 """Version of the gate's data layout. A gate of another layout is foreign: it is rebuilt."""
 
 

@@ -10,6 +10,7 @@ from rateguard.engine import scopes
 from rateguard.engine.errors import GateEpochLost
 from rateguard.engine.gate.admission import Admission
 from rateguard.engine.gate.breakers import RESTORED, Breakers
+from rateguard.engine.gate.choosing import Choosing
 from rateguard.engine.gate.contract import (
     MOST_SHOWN,
     Charge,
@@ -67,7 +68,7 @@ class MemoryGate:
         self._room = Room(self._limits)
         self._holders = Holders(self._settings)
         self._notices = Notices()
-        self._breakers = Breakers(self._room.models, self._notices)
+        self._breakers = Breakers(self._room.lists, self._notices)
         self._reservations = Reservations(self._room, self._holders, self._breakers, self._notices)
         self._credits: dict[tuple[str, Lane], int] = {}
         self._paused_lanes: dict[Lane, int] = {}
@@ -103,7 +104,7 @@ class MemoryGate:
         refused = [Refused(job.job, job.attempt, Refusal.NOT_CONFIGURED, self._room.paths.missing(job.path)) for job in unknown]
         admission = self._admission(step.want, now_ms)
         has_more = admission.run() if step.want else False
-        self._last_pool = admission.last_pool
+        self._last_pool = admission.choosing.last_pool
         first = self._room.wake.first()
         resumed = (until for until in self._paused_lanes.values() if until > now_ms)
         opens_ms = min(admission.opens_ms, first[1] if first else FOREVER, *resumed)
@@ -124,10 +125,8 @@ class MemoryGate:
             breakers=self._breakers,
             notices=self._notices,
             cooling=self._reservations.cooling,
-            paused_lanes=self._paused_lanes,
-            credits=self._credits,
-            holders=self._holders,
-            last_pool=self._last_pool,
+            settings=self._settings,
+            choosing=Choosing(self._room, self._holders, self._paused_lanes, self._credits, self._last_pool, now_ms),
             now_ms=now_ms,
             want=want,
             is_reserved=self._reservations.open.__contains__,
@@ -198,9 +197,9 @@ class MemoryGate:
             return following, tuple(self._seen(rid, now_ms) for rid in page)
 
     def _seen(self, reservation_id: ReservationId, now_ms: int) -> HeldReservation:
-        reservation = self._reservations.open[reservation_id]
-        alive = bool(reservation.holder) and self._holders.is_alive(reservation.holder, now_ms)
-        return HeldReservation(reservation_id, reservation.holder, alive, now_ms - reservation.charged_ms)
+        holder = self._reservations.open[reservation_id].holder
+        is_alive = bool(holder) and self._holders.is_alive(holder, now_ms)
+        return self._reservations.seen(reservation_id, is_alive=is_alive, now_ms=now_ms)
 
     # ---- configuration and rebuild
 
@@ -267,10 +266,10 @@ class MemoryGate:
     def _write_models(self, configuration: Configuration) -> None:
         for model in configuration.models:
             if self._is_current(f"model:{model.name}", configuration):
-                self._room.models[model.name] = model
+                self._room.lists.write(model)
         for name in configuration.forget_models:
             if self._is_current(f"model:{name}", configuration):
-                self._room.models.pop(name, None)
+                self._room.lists.forget(name)
 
     def clear(self) -> None:
         """See contract.Gate."""
@@ -294,10 +293,9 @@ class MemoryGate:
     def _restore_running(self, attempt: Running, now_ms: int) -> None:
         job = attempt.waiting
         reservation_id = ReservationId(job.job, job.attempt)
-        path, model = self._room.paths.resolve(job.path), self._room.models.get(job.model)
+        path, deployment = self._room.paths.resolve(job.path), self._room.lists.deployment(job.model, attempt.deployment)
         if reservation_id in self._reservations.open or path is None:
             return
-        deployment = model.deployment(attempt.deployment) if model else None
         limits = path.limits + (deployment.limits if deployment else ())
         need = Need(job.input_tokens, job.output_tokens, job.max_output_tokens, attempt.cost)
         charged_ms = now_ms - attempt.ago_ms
@@ -342,6 +340,7 @@ class MemoryGate:
                 breakers=self._breakers.views(now_ms),
                 nodes=nodes,
                 defaults=defaults,
+                statistics=self._reservations.statistics.views(now_ms),
             )
 
     def limits_of(self, path: str) -> tuple[str, ...] | None:

@@ -9,10 +9,11 @@ import dataclasses
 
 from rateguard.engine import scopes
 from rateguard.engine.gate.breakers import Breakers
-from rateguard.engine.gate.contract import Cooldown, LimitReading, ReservationId, Sent, Settlement, WorkClass
+from rateguard.engine.gate.contract import Cooldown, HeldReservation, LimitReading, ReservationId, Sent, Settlement, WorkClass
 from rateguard.engine.gate.holders import Holders
 from rateguard.engine.gate.notices import Notices
 from rateguard.engine.gate.room import Room
+from rateguard.engine.gate.statistics import Statistics
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Need, Spent
 from rateguard.engine.limits.states import Budget, LimitState
@@ -50,6 +51,7 @@ class Reservations:
         self.open: dict[ReservationId, Reservation] = {}
         self.send_by: dict[ReservationId, int] = {}
         self.cooling: dict[str, int] = {}
+        self.statistics = Statistics()
 
     def reserve(self, reservation_id: ReservationId, reservation: Reservation, send_by_ms: int) -> None:
         """A grant holds what it reserved until somebody sends it, at the latest by `send_by_ms`."""
@@ -106,6 +108,25 @@ class Reservations:
                 self._limits.keep(limit_id, limit, scopes.tenant_of(reservation.path), now_ms)
                 self._after_adjust(limit_id, limit, now_ms, has_more=is_more or actual < reserved)
         self._breakers.end(reservation, settlement, now_ms)
+        self.statistics.note(reservation.deployment, settlement, now_ms)
+
+    def seen(self, reservation_id: ReservationId, *, is_alive: bool, now_ms: int) -> HeldReservation:
+        """A reservation as the reaper sees it. is_alive: its holder."""
+        one = self.open[reservation_id]
+        return HeldReservation(
+            reservation_id,
+            one.holder,
+            is_alive,
+            age_ms=now_ms - one.charged_ms,
+            path=one.path,
+            model=one.model,
+            deployment=one.deployment,
+            cost=one.need.cost,
+            input_tokens=one.need.input_tokens,
+            output_tokens=one.need.output_tokens,
+            max_output_tokens=one.need.max_output_tokens,
+            work_class=one.work_class,
+        )
 
     def _release(self, reservation_id: ReservationId, reservation: Reservation) -> None:
         self.send_by.pop(reservation_id, None)

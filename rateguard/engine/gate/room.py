@@ -12,7 +12,8 @@ from collections import defaultdict
 
 from rateguard.engine import scopes
 from rateguard.engine.gate.codec import node_name, order_of, pack_member, split_tree, tree_name
-from rateguard.engine.gate.contract import ModelRecord, Waiting
+from rateguard.engine.gate.contract import Waiting
+from rateguard.engine.gate.lists import Lists
 from rateguard.engine.gate.ordered import SortedSet
 from rateguard.engine.gate.paths import Path, Paths
 from rateguard.engine.limits.limit import Level
@@ -37,7 +38,7 @@ class Room:
     def __init__(self, limits: LimitTable) -> None:
         self.table = limits
         self.paths = Paths()
-        self.models: dict[str, ModelRecord] = {}
+        self.lists = Lists()
         self.trees: set[str] = set()
         self.tenants: dict[str, SortedSet[str]] = defaultdict(SortedSet)
         self.users: dict[Place, SortedSet[str]] = defaultdict(SortedSet)
@@ -65,8 +66,7 @@ class Room:
     def plane(self, tree: str) -> str:
         """What shares finish tags: (pool, class, lane)."""
         model, work_class, lane = split_tree(tree)
-        record = self.models.get(model)
-        return tree_name(record.pool if record else model, work_class, lane)
+        return tree_name(self.lists.pool(model), work_class, lane)
 
     # ---- coming in and going out
 

@@ -65,8 +65,8 @@ class BreakerView:
 class DeploymentStatistics:
     """What a deployment's calls showed. calls: since the gate's state began. used_ago_ms: since its last one ended, None: never.
 
-    latency_ms: of a call that succeeded, a moving mean over about eight; None before the first. failed_permille: those that failed, of calls
-    that say something of their deployment, a moving mean alike.
+    latency_ms: of a call that succeeded, a moving mean over about eight; None before the first. failed_permille: what failed, of those that
+    say something of their deployment, a moving mean alike.
     """
 
     deployment: str

@@ -38,6 +38,7 @@ from rateguard.engine.gate.contract import (
     Waiting,
 )
 from rateguard.engine.gate.holders import GateSettings
+from rateguard.engine.gate.statistics import view
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, LimitRecord
 
@@ -148,7 +149,27 @@ def _refused(fields: list[Any]) -> Refused:
 
 def held_reservations(rows: list[Any]) -> tuple[HeldReservation, ...]:
     """What suspects.lua and held.lua answered."""
-    return tuple(HeldReservation(unpack_reservation(rid), holder.decode(), bool(alive), int(age)) for rid, holder, alive, age in rows)
+    return tuple(map(_held, rows))
+
+
+def _held(fields: list[Any]) -> HeldReservation:
+    reservation, holder, is_alive, age_ms, path, tree, deployment, *figures = fields
+    model, work_class, _ = split_tree(tree.decode())
+    cost, input_tokens, output_tokens, max_output_tokens = map(int, figures)
+    return HeldReservation(
+        unpack_reservation(reservation),
+        holder.decode(),
+        bool(is_alive),
+        int(age_ms),
+        path=path.decode(),
+        model=model,
+        deployment=deployment.decode(),
+        cost=cost,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        max_output_tokens=max_output_tokens,
+        work_class=work_class,
+    )
 
 
 def configuration_fields(configuration: Configuration, *, is_last: bool) -> list[Any]:
@@ -199,13 +220,14 @@ def _scope(record: ScopeRecord) -> list[Any]:
 
 
 def _model(model: ModelRecord) -> list[Any]:
-    return [model.pool, [_deployment(deployment) for deployment in model.deployments]]
+    return [model.pool, [_deployment(deployment) for deployment in model.deployments], int(model.mode)]
 
 
 def _deployment(record: DeploymentRecord) -> list[Any]:
     rule = record.breaker
     counts = [rule.failures, rule.failure_permille, rule.window_ms, rule.open_ms, rule.slow_ms, rule.slow_permille, rule.probes]
-    return [record.id, list(record.limits), list(record.cools), record.input_pico, record.output_pico, [*counts, int(rule.forced)]]
+    place = record.tier, record.weight, record.after_ms
+    return [record.id, list(record.limits), list(record.cools), record.input_pico, record.output_pico, [*counts, int(rule.forced)], *place]
 
 
 def charge_fields(charges: tuple[Charge, ...]) -> list[Any]:
@@ -234,7 +256,7 @@ def running_fields(running: tuple[Running, ...]) -> list[Any]:
 
 def inspection(reply: bytes) -> Inspection:
     """What inspect answered."""
-    now_ms, limits, waiting, reservations, unsent, holders, cooling, breakers, nodes, defaults = unpack(reply)
+    now_ms, limits, waiting, reservations, unsent, holders, cooling, breakers, nodes, defaults, statistics = unpack(reply)
     return Inspection(
         now_ms=int(now_ms),
         limits=tuple(map(_use, limits or ())),
@@ -248,6 +270,9 @@ def inspection(reply: bytes) -> Inspection:
         breakers=tuple(map(_breaker, breakers or ())),
         nodes=_counts(nodes),
         defaults=_counts(defaults),
+        statistics=tuple(
+            view(name.decode(), (int(n), int(us), int(bad), int(used)), int(now_ms)) for name, n, us, bad, used in statistics or ()
+        ),
     )
 
 

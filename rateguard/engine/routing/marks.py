@@ -21,7 +21,8 @@ _WORD = re.compile(r"([-+*])([^-+*!]+)")
 class Marks:
     """never: ids that are not asked. first: the id that is asked before all, "" for none. last: ids asked where no other has room.
 
-    An id that is not in the list changes nothing; one that is named twice is never asked, or else first.
+    An id that is not in the list changes nothing; one that is named twice is never asked, or else first. Where nobody would be left, as
+    after an edit of the list, `never` says nothing: else such work would wait for ever.
     """
 
     never: frozenset[str] = frozenset()
@@ -71,7 +72,8 @@ def split(list_name: str) -> tuple[str, str]:
 
 def apply(marks: Marks, deployments: Iterable[P]) -> tuple[P, ...]:
     """The deployments in their new order: the first one's tier is before all, those asked last have one behind all."""
-    left = [one for one in deployments if one.id not in marks.never]
+    known = list(deployments)
+    left = [one for one in known if one.id not in marks.never] or known
     before, behind = min((one.tier for one in left), default=0) - 1, max((one.tier for one in left), default=0) + 1
     first = [dataclasses.replace(one, tier=before) for one in left if one.id == marks.first]
     last = [dataclasses.replace(one, tier=behind) for one in left if one.id in marks.last and one.id != marks.first]

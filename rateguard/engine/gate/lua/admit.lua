@@ -86,7 +86,7 @@ local function head_of(tree)
     return nil
   end
   local need = {input = input, output = output, max_output = max_output}
-  need.cost = most_cost(room.model_of(parts_of(tree).model), input, max_output)
+  need.cost = most_cost(lists.of(parts_of(tree).model), input, max_output)
   return {tree = tree, lane = parts_of(tree).lane, path = path, member = member, order = tonumber(jobs[2]), following = following, need = need,
     rid = rid, attempt = attempt, tenant_tag = tenant_tag, user_tag = user_tag}
 end
@@ -101,8 +101,7 @@ local function close_limit(id, wait, lane)
   closed_limits[id] = {wait, known and math.min(lane, known[2]) or lane}
 end
 
-local function close(model, what, wait, lane)
-  choosing.close_model(model, lane)
+local function note_closed(wait, what)
   if binding == '' then binding = what end
   if wait < FOREVER then opens_ms = math.min(opens_ms, now + wait) end
 end
@@ -127,7 +126,8 @@ local function set_aside(head, l, wait)
     if opens_at then parking.wake_by(l.id, opens_at) end
   elseif l.record.level == SHARED then
     close_limit(l.id, wait, head.lane)
-    close(parts_of(head.tree).model, l.id, wait, head.lane)
+    choosing.close_model(parts_of(head.tree).model, head.lane)
+    note_closed(wait, l.id)
   else
     parking.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, opens_at)
   end
@@ -147,11 +147,12 @@ local function reason_of(l, wait, tenant)
 end
 
 -- The limits of a path and of all deployments that its job may go to, with what is known of them: read at once.
-local function all_limits(path, name)
+local function all_limits(path, list)
   if not path.all then path.all = {} end
+  local name = lists.base_of(list)
   local all = path.all[name]
   if not all then
-    local model, ids = room.model_of(name), {unpack(path.limits)}
+    local model, ids = lists.of(name), {unpack(path.limits)}
     for i = 1, model and #model.deployments or 0 do
       for _, id in ipairs(model.deployments[i].limits) do ids[#ids + 1] = id end
     end
@@ -187,7 +188,8 @@ local function path_lets_pass(head)
   return false
 end
 
-local function deployment_wait(deployment, need, lane)
+local function deployment_wait(deployment, head)
+  local need, lane = head.need, head.lane
   local longest, blocker = breaker.wait_ms(deployment.id, deployment.rule), ''
   if longest > 0 then blocker = 'breaker:' .. deployment.id end
   for i = 1, #deployment.cools do
@@ -239,37 +241,43 @@ local function grant(head, deployment)
   granted[#granted + 1] = {head.rid, head.tree, deployment.id, need.cost, send_by, need.input, need.max_output}
 end
 
+-- Others may fit where this one never does: it alone waits, under a limit that is in its way. False: none of these is a limit.
+local function wait_alone(head, blocked)
+  local shortest, what = asking.shortest(blocked)
+  local l = limit_of(what)
+  for i = 1, #blocked, 2 do l = l or limit_of(blocked[i]) end
+  if not l then return false end
+  parking.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, shortest < FOREVER and now + shortest or nil)
+  return true
+end
+
+-- A list has no room now; where one would have it but for its wait, only this tree: others may have waited longer.
+local function close_list(head, blocked, is_held)
+  for i = 1, #blocked, 2 do
+    if limit_of(blocked[i]) then close_limit(blocked[i], blocked[i + 1], head.lane) end
+  end
+  if is_held then choosing.close_tree(head.tree) else choosing.close_model(parts_of(head.tree).model, head.lane) end
+  note_closed(asking.shortest(blocked))
+end
+
+-- One of the deployments with room takes the job. Where none has, the list is closed in this call; where none ever could, the job is refused.
 local function find_deployment(head, model)
-  local shortest, what, never, blocked = FOREVER, '', '', {}
-  for i = 1, #model.deployments do
-    local deployment = model.deployments[i]
-    local wait, blocker = deployment_wait(deployment, head.need, head.lane)
-    if wait == 0 then grant(head, deployment); return end
-    if wait == NEVER then
-      if never == '' then never = blocker end
-    else
-      blocked[blocker] = wait
-      if wait <= shortest then shortest, what = wait, blocker end
-    end
+  local fitting, never, blocked, is_held = asking.ask(model, head, deployment_wait)
+  if fitting then
+    grant(head, lists.choose(model, fitting, head.rid))
+  elseif never ~= '' and #blocked == 0 then
+    refuse(head, 'exceeds_limit', never)
+  elseif never == '' or not wait_alone(head, blocked) then
+    close_list(head, blocked, is_held)
   end
-  if never ~= '' and not next(blocked) then refuse(head, 'exceeds_limit', never); return end
-  local l = never ~= '' and limit_of(what)
-  if l then -- others may fit where this one never does: it alone waits
-    parking.park(l, head.tree, head.path, head.order, head.tenant_tag, head.user_tag, shortest < FOREVER and now + shortest or nil)
-    return
-  end
-  for id, wait in pairs(blocked) do
-    if limit_of(id) then close_limit(id, wait, head.lane) end
-  end
-  close(parts_of(head.tree).model, what, shortest, head.lane)
 end
 
 local function try(tree)
   local head = head_of(tree)
   if not head then return end
-  local model = room.model_of(parts_of(tree).model)
+  local model = lists.of(parts_of(tree).model)
   if not model then
-    refuse(head, 'not_configured', parts_of(tree).model)
+    refuse(head, 'not_configured', lists.base_of(parts_of(tree).model))
   elseif path_lets_pass(head) then
     find_deployment(head, model)
   end

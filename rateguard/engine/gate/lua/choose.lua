@@ -2,8 +2,8 @@
 
 local FLOOR_CREDIT, NO_LANE, JOB = 19, 9, 2
 local parts_of = room.parts_of
-local closed_models, credits, last_pool, paused_lanes
-fresh(function() closed_models, credits, last_pool, paused_lanes = {}, {}, nil, nil end)
+local closed_models, closed_trees, credits, last_pool, paused_lanes
+fresh(function() closed_models, closed_trees, credits, last_pool, paused_lanes = {}, {}, {}, nil, nil end)
 
 local function credits_of(pool)
   if not credits[pool] then
@@ -28,12 +28,15 @@ local function is_paused(lane)
   return until_ms and (until_ms == 0 or until_ms > now)
 end
 
--- A model has no room in this call, for a lane and all below it.
+-- A list has no room in this call, for a lane and all below it.
 local function close_model(model, lane) closed_models[model] = math.min(lane, closed_models[model] or NO_LANE) end
+
+-- A tree has no turn in this call.
+local function close_tree(name) closed_trees[name] = true end
 
 local function open_head(name)
   local tree = parts_of(name)
-  if tree.lane >= (closed_models[tree.model] or NO_LANE) or is_paused(tree.lane) then return nil end
+  if tree.lane >= (closed_models[tree.model] or NO_LANE) or closed_trees[name] or is_paused(tree.lane) then return nil end
   if tree.class == JOB and holders.lane_room(tree.lane) <= 0 then return nil end
   return room.first_tenant(name)
 end
@@ -149,6 +152,6 @@ local function flush(has_granted)
 end
 
 return {
-  close_model = close_model, best_tree = best_tree, has_any_open_head = has_any_open_head, count_floor = count_floor, next_resume = next_resume,
+  close_model = close_model, close_tree = close_tree, best_tree = best_tree, has_any_open_head = has_any_open_head, count_floor = count_floor, next_resume = next_resume,
   flush = flush,
 }

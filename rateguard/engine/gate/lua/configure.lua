@@ -88,10 +88,10 @@ operation('configure', function()
   limits.flush()
   room.flush()
   for _, record in ipairs(args[5]) do
-    if is_current('model:', record[1]) then call('SET', P .. K.model .. record[1], record[2]) end
+    if is_current('model:', record[1]) then lists.write(record[1], record[2]) end
   end
   for _, name in ipairs(args[8]) do
-    if is_current('model:', name) then call('DEL', P .. K.model .. name) end
+    if is_current('model:', name) then lists.forget(name) end
   end
   if args[9] and is_current('lanes', '') then call('SET', P .. K.paused_lanes, cmsgpack.pack(args[9])) end
   if args[10] and args[2] > version then call('SET', P .. K.version, whole(args[2])) end

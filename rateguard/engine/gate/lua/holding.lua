@@ -28,19 +28,22 @@ operation('adopt', function()
   return 1
 end)
 
+-- [[reservation, holder, 0|1 alive, age_ms, path, tree, deployment, cost, input, output, max_output], …]
 local function seen(rids)
   local rows = {}
   for i = 1, #rids do
     local record = reservations.of(rids[i])
     if record then
-      rows[#rows + 1] = {rids[i], record[8], record[8] ~= '' and holders.is_alive(record[8]) and 1 or 0, now - record[7]}
+      local is_alive = record[8] ~= '' and holders.is_alive(record[8])
+      rows[#rows + 1] = {rids[i], record[8], is_alive and 1 or 0, now - record[7], record[1], record[2], record[11], record[6], record[3], record[4],
+        record[5]}
     end
   end
   return rows
 end
 
 -- Reservations that nobody claimed in time, then those of dead holders; dead holders that hold nothing are forgotten.
--- ARGV[1] msgpack [now|false, most, settings]. Returns msgpack [[reservation, holder, 0|1 alive, age_ms], …].
+-- ARGV[1] msgpack [now|false, most, settings]. Returns msgpack rows as `seen` makes them.
 operation('suspects', function()
   settings = args[3]
   holders.note_gap()
@@ -60,7 +63,7 @@ operation('suspects', function()
 end)
 
 -- All reservations, page by page (HSCAN).
--- ARGV[1] msgpack [now|false, cursor, most, settings]. Returns msgpack [next cursor, [[reservation, holder, 0|1 alive, age_ms], …]].
+-- ARGV[1] msgpack [now|false, cursor, most, settings]. Returns msgpack [next cursor, rows as `seen` makes them].
 operation('held', function()
   settings = args[4]
   holders.note_gap()

@@ -65,13 +65,13 @@ end
 -- ARGV[1] msgpack [now|false, [limit ids]|false]; false: all that are configured.
 -- Returns msgpack [now, [[id, used, amount, reserved, next_ms|-1, foreign], …], waiting, reservations, unsent, [[holder, slots, [lanes]], …],
 --   [[target, for_ms], …], [[deployment, state, generation, calls, failures, slow, until_ms, 0|1 probing], …], nodes: flat tenant, count,
---   defaults: flat id, count].
+--   defaults: flat id, count, [[deployment, calls, latency_us|-1, failed, used_ms], …]].
 operation('inspect', function()
   local ids, defaults = named(args[2] or call('SMEMBERS', P .. K.limit_ids))
   local uses = uses_of(ids)
   local waiting, unsent = tonumber(call('GET', P .. K.waiting) or 0), sum_of(call('HMGET', P .. K.counts, 'l1', 'l2', 'l3', 'l4', 'l5'))
   return cmsgpack.pack({now, uses, waiting, call('HLEN', P .. K.reservations), unsent, holder_rows(), cooling_rows(), breaker.views(),
-    call('HGETALL', P .. K.nodes), defaults})
+    call('HGETALL', P .. K.nodes), defaults, statistics.views()})
 end, {flags = {'no-writes'}})
 
 -- The limits on a path. ARGV[1] msgpack [now|false, path]. Returns msgpack [id, …], or false where its tenant or run is not configured.

@@ -8,28 +8,6 @@ fresh(function()
   virtual, virtual_changed, finish, finish_changed, has_parked_jobs, waiting_change = {}, {}, {}, {}, nil, 0
 end)
 
-local function unpack_model(raw)
-  local f = cmsgpack.unpack(raw)
-  local model = {pool = f[1], deployments = {}}
-  for i, d in ipairs(f[2]) do
-    local b = d[6]
-    model.deployments[i] = {id = d[1], limits = d[2], cools = d[3], input_pico = d[4], output_pico = d[5], rule = {failures = b[1],
-      failure_permille = b[2], window_ms = b[3], open_ms = b[4], slow_ms = b[5], slow_permille = b[6], probes = b[7], forced = b[8]}}
-  end
-  return model
-end
-
-local function model_of(name)
-  local found = cached.models[name]
-  if found == nil then
-    local raw = call('GET', P .. K.model .. name)
-    found = raw and unpack_model(raw) or false
-    cached.models[name] = found
-    cached.size = cached.size + 1
-  end
-  return found
-end
-
 local function node_name(tree, tenant, path) return tree .. '\n' .. tenant .. '\n' .. path end
 
 -- The parts of a tree 'model|class|lane', and its plane: what shares finish tags.
@@ -37,22 +15,13 @@ local function parts_of(tree)
   local found = cached.trees[tree]
   if not found then
     local model = string.sub(tree, 1, -5)
-    local record = model_of(model)
-    local pool = record and record.pool or model
+    local pool = lists.pool_of(model)
     found = {model = model, class = tonumber(string.sub(tree, -3, -3)), lane = tonumber(string.sub(tree, -1)), pool = pool,
       plane = pool .. string.sub(tree, -4)}
     cached.trees[tree] = found
     cached.size = cached.size + 1
   end
   return found
-end
-
--- A deployment of a tree's model, or nil where it is not in its list any more.
-local function deployment_of(tree, id)
-  local model = model_of(parts_of(tree).model)
-  for i = 1, model and #model.deployments or 0 do
-    if model.deployments[i].id == id then return model.deployments[i] end
-  end
 end
 
 -- The trees with a ready tenant, by pool and lane: a list of {pool, lane, trees = {name = true}}, lower lanes behind.
@@ -316,7 +285,7 @@ local function flush_room()
 end
 
 return {
-  model_of = model_of, deployment_of = deployment_of, node_name = node_name, parts_of = parts_of, known_groups = known_groups,
+  node_name = node_name, parts_of = parts_of, known_groups = known_groups,
   first_tenant = first_tenant, first_user = first_user, leaf_ready = leaf_ready, tenant_ready = tenant_ready, drop_tenant = drop_tenant, drop_user = drop_user,
   drop_leaf = drop_leaf, put_right = put_right, take_job = take_job, advance_tags = advance_tags, enqueue_all = enqueue_all, withdraw = withdraw,
   step_aside = step_aside, flush = flush_room, heads = function() return heads end, came_of = function() return came_of end,
