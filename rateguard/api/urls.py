@@ -14,6 +14,7 @@ from rateguard.api.limits.syncing import SyncDeployment
 from rateguard.api.limits.views import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.models.views import Models, OneModel
 from rateguard.api.pauses.views import OnePause, Pauses
+from rateguard.api.routes.views import ExplainRoute
 from rateguard.api.runs.views import OneRun, Runs, StopRun
 from rateguard.api.schema.document import JSON, YAML, SchemaDocument
 from rateguard.api.schema.error_page import error_page
@@ -53,6 +54,7 @@ urlpatterns = [
     path("v1/runs/<uuid:run_id>/stop", StopRun.as_view(), name="run-stop"),
     path("v1/models", Models.as_view(), name="models"),
     path("v1/models/<path:name>", OneModel.as_view(), name="model"),
+    path("v1/routes/<path:name>/explain", ExplainRoute.as_view(), name="route-explain"),
     path("v1/usage", Usage.as_view(), name="usage"),
     path("v1/manage/", include("rateguard.api.manage.urls")),
     path("v1/schema", SchemaDocument.as_view(), name="schema"),

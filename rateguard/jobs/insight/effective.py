@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable
-from rateguard.engine.gate.contract import Inspection, LimitUse
+from rateguard.engine.gate.contract import DeploymentStatistics, Inspection, LimitUse
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Level
 from rateguard.engine.scopes import GLOBAL, kind_of, name_of
@@ -34,11 +34,12 @@ _SHARED = {ScopeKind.GLOBAL, PauseKind.LANE, PauseKind.MODEL}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Standing:
-    """How a path and the deployments of a model stand. now_ms: the gate's time."""
+    """How a path and the deployments of a model stand. now_ms: the gate's time. statistics: of all deployments that have seen calls."""
 
     now_ms: int
     path: tuple[Effective, ...]
     places: tuple[DeploymentState, ...] = ()
+    statistics: tuple[DeploymentStatistics, ...] = ()
 
 
 def standing(path: str | None, lane: Lane, places: Sequence[Place] = (), viewer: int | None = None, model: str = "") -> Standing:
@@ -56,7 +57,7 @@ def standing(path: str | None, lane: Lane, places: Sequence[Place] = (), viewer:
     if viewer is not None:
         found = [_as_seen_by_a_tenant(one, is_shared=one.scope_kind in _SHARED) for one in found]
         states = [_deployment_as_seen_by(viewer, place, state) for place, state in zip(places, states, strict=True)]
-    return Standing(seen.now_ms, tuple(found), tuple(states))
+    return Standing(seen.now_ms, tuple(found), tuple(states), seen.statistics)
 
 
 def _sources_on(path: str | None) -> list[Effective]:
