@@ -14,6 +14,7 @@ from rateguard.engine import money
 from rateguard.engine.providers.base import Target
 from rateguard.engine.routing.contract import Strategy
 from rateguard.engine.routing.marks import split
+from rateguard.engine.wildcards import STAR, is_pattern
 from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteFallback, RouteTarget
 from tenants.prices import find_price, prices_at
 from tenants.records.readable import NOTHING, Readable, readable
@@ -95,7 +96,9 @@ class Directory:
     """Routes by public name and places by deployment id, as of `version` of the configuration.
 
     retries: of models that say something; dearer: of models whose price depends on the request;
-    readable: by deployment, the limits that a provider's headers may speak of; routing: how each model chooses.
+    readable: by deployment, the limits that a provider's headers may speak of; routing: how each model chooses. wildcards: by pattern
+    where its models would lead, the longest first; they are models that nobody asked for yet, so neither routes nor places hold them.
+    followers: models that were made from a wildcard, and its pattern.
     """
 
     version: int
@@ -105,6 +108,8 @@ class Directory:
     dearer: dict[str, DearerWork] = dataclasses.field(default_factory=dict)
     readable: dict[int, Readable] = dataclasses.field(default_factory=dict)
     routing: dict[str, Routing] = dataclasses.field(default_factory=dict)
+    wildcards: dict[str, tuple[Place, ...]] = dataclasses.field(default_factory=dict)
+    followers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def readable_at(self, deployment: int) -> Readable:
         """Of which limits a provider's answer speaks."""
@@ -160,7 +165,8 @@ def read_directory() -> Directory:
     retries: dict[str, ModelRetry] = {}
     routing: dict[str, Routing] = {}
     fallbacks = _fallbacks()
-    for row in ModelRoute.objects.filter(is_enabled=True).defer("is_enabled"):
+    rows = list(ModelRoute.objects.filter(is_enabled=True).defer("is_enabled"))
+    for row in rows:
         routes[row.name] = []
         routing[row.name] = _routing(row, fallbacks[row.pk])
         if row.max_tries or row.retry_base_ms or row.retry_max_ms:
@@ -171,10 +177,20 @@ def read_directory() -> Directory:
             routes[name].append(places[deployment])
             routing[name].weights[deployment] = own_weight or weights[deployment]
             routing[name].after_ms[deployment] = after_ms
+    patterns = sorted(filter(is_pattern, routes), key=len, reverse=True)
+    wildcards = {name: tuple(routes.pop(name)) for name in patterns}
+    places = {pk: place for pk, place in places.items() if STAR not in place.target.upstream_model}
     dearer = {name: work for name, found in routes.items() if (work := dearer_work(found)).is_any}
     accounts = {place.id: place.account_id for place in places.values()}
     read = readable(Limit.objects.filter(scope__isnull=True).order_by("pk"), accounts)
-    return Directory(version, {name: tuple(found) for name, found in routes.items()}, places, retries, dearer, read, routing)
+    made_of = {name: tuple(found) for name, found in routes.items()}
+    return Directory(version, made_of, places, retries, dearer, read, routing, wildcards, _followers(rows))
+
+
+def _followers(rows: Iterable[ModelRoute]) -> dict[str, str]:
+    """By name the pattern that a model follows."""
+    names = {row.pk: row.name for row in rows}
+    return {row.name: names[row.wildcard_id] for row in rows if row.wildcard_id in names}
 
 
 def _fallbacks() -> defaultdict[int, list[Fallback]]:
@@ -232,5 +248,5 @@ def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place
     account = row.account
     options = {**account.options, **row.options}
     target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model, row.region, options)
-    price = find_price(prices, account.provider, row.upstream_model)
+    price = find_price(prices, account.provider, target.base_model) or find_price(prices, account.provider, row.upstream_model)
     return Place(row.pk, row.name, account.pk, target, price or money.Price(), price is not None, account.tenant_id)

@@ -31,6 +31,7 @@ from django.core.exceptions import ValidationError
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import Lane, parse_lane
 from rateguard.engine.money import NANO, format_usd
+from rateguard.engine.wildcards import is_pattern
 from tenants.models import BudgetPeriod, BudgetUnit, LimitKind, Metric, ModelRoute, OnExhausted
 from tenants.models.budgets import MAX_BUDGET, check_thresholds, default_thresholds
 from tenants.models.limits import MAX_AMOUNT, MAX_RESERVE_PERMILLE, MAX_WINDOW_MS, MIN_WINDOW_MS
@@ -224,6 +225,8 @@ def budget_fields(text: str) -> dict[str, Any]:
     route = ModelRoute.objects.filter(name=value.downgrade_to).first() if value.downgrade_to else None
     if value.downgrade_to and route is None:
         raise InvalidRequest(f"there is no model {value.downgrade_to!r} to downgrade to", code="unknown_model")
+    if is_pattern(value.downgrade_to):
+        raise InvalidRequest(f"a budget downgrades to one model, and {value.downgrade_to!r} stands for many", code="unknown_model")
     return {**dataclasses.asdict(value), "downgrade_to": route, "thresholds": list(value.thresholds)}
 
 

@@ -16,6 +16,7 @@ from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import Signal
 
+from rateguard.engine.wildcards import is_pattern
 from tenants.models import (
     Budget,
     ConfigurationModel,
@@ -86,7 +87,7 @@ def _known_as(row: models.Model) -> tuple[ForgottenKind, str] | None:
             return ForgottenKind.SCOPE, str(row.pk)
         case Scope() if row.kind not in {ScopeKind.GLOBAL, ScopeKind.TENANT} and not row.is_default:
             return ForgottenKind.SCOPE, row.node
-        case ModelRoute():
+        case ModelRoute() if not is_pattern(row.name):
             return ForgottenKind.MODEL, row.name
         case _:
             return None

@@ -8,16 +8,47 @@ from rateguard import wiring
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.limits.limit import Need
 from rateguard.engine.money import most_nano_usd
-from tenants.directory import Place
+from rateguard.engine.wildcards import longest
+from tenants.changes.adopting import adopt
+from tenants.directory import Directory, Place
+
+MOST_NAMED = 20
 
 
-def places_of(model: str, tenant_id: int, pointer: str = "") -> tuple[Place, ...]:
-    """The deployments of a model that a tenant may use, perhaps none. Raises InvalidRequest: `unknown_model`."""
-    places = wiring.directory().places_for(model, tenant_id)
-    if places is None:
-        known = ", ".join(sorted(wiring.directory().routes)[:20]) or "none are configured yet"
-        raise InvalidRequest(f"there is no model {model!r}; the models are: {known}", code="unknown_model", pointer=pointer)
+def places_of(model: str, tenant_id: int, pointer: str = "", *, adopts: bool = True) -> tuple[Place, ...]:
+    """The deployments of a model that a tenant may use, perhaps none. Raises InvalidRequest: `unknown_model`, `wildcard_full`.
+
+    A name under a wildcard is made a model of its own at its first use, in the caller's transaction if there is one; where the account is
+    another tenant's it is unknown. adopts: False where somebody only asks: it is unknown then, too, until somebody has used it.
+    """
+    directory = wiring.directory()
+    places = directory.places_for(model, tenant_id)
+    if places is None and adopts:
+        places = _adopted(directory, model, tenant_id)
+    if places is None or (not places and model in wiring.directory().followers):
+        raise _unknown(directory, model, tenant_id, pointer)
     return places
+
+
+def _adopted(directory: Directory, model: str, tenant_id: int) -> tuple[Place, ...] | None:
+    """The deployments of a model that was made just now, here or by a racing twin; None: no wildcard of the tenant's stands for it."""
+    pattern = longest(directory.wildcards, model)
+    if pattern is None or not _within(directory.wildcards[pattern], tenant_id) or not adopt(pattern, model):
+        return None
+    wiring.show_uncommitted()
+    return wiring.directory().places_for(model, tenant_id)
+
+
+def _within(places: Iterable[Place], tenant_id: int) -> bool:
+    return any(place.tenant_id in {None, tenant_id} for place in places)
+
+
+def _unknown(directory: Directory, model: str, tenant_id: int, pointer: str) -> InvalidRequest:
+    """Names what there is for this tenant; models that follow a wildcard are named by it."""
+    plain = [name for name, places in directory.routes.items() if name not in directory.followers and _within(places, tenant_id)]
+    patterns = [name for name, places in directory.wildcards.items() if _within(places, tenant_id)]
+    known = ", ".join(sorted([*plain, *patterns])[:MOST_NAMED]) or "none are configured yet"
+    return InvalidRequest(f"there is no model {model!r}; the models are: {known}", code="unknown_model", pointer=pointer)
 
 
 def need_at(

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from rateguard.engine.errors import InvalidRequest, NotAllowed
 from rateguard.engine.lanes import Lane
+from rateguard.engine.wildcards import covers, is_allowed, is_pattern
 from tenants.changes.actor import Actor, bound_text
 from tenants.changes.named import check_text
 from tenants.changes.problems import as_invalid
@@ -56,9 +57,20 @@ def _allowed_models(value: Any) -> None:
     if len(value) > MOST_MODELS or len(set(value)) != len(value):
         raise as_invalid([("allowed_models", f"name at most {MOST_MODELS} models, each one once; none: all of them")])
     known = set(ModelRoute.objects.filter(name__in=value).values_list("name", flat=True))
-    unknown = [(f"allowed_models/{index}", f"there is no model {name!r}") for index, name in enumerate(value) if name not in known]
-    if unknown:
-        raise as_invalid(unknown)
+    unknown = [(index, name) for index, name in enumerate(value) if name not in known]
+    if unknown and (wrong := _meaning_nothing(unknown)):
+        raise as_invalid(wrong)
+
+
+def _meaning_nothing(unknown: list[tuple[int, str]]) -> list[tuple[str, str]]:
+    """Of names that no model has, those under no wildcard, and patterns under which no model is."""
+    names = list(ModelRoute.objects.values_list("name", flat=True))
+    wildcards = [name for name in names if is_pattern(name)]
+    return [
+        (f"allowed_models/{index}", f"no model's name begins so: {name!r}" if is_pattern(name) else f"there is no model {name!r}")
+        for index, name in unknown
+        if not is_allowed(wildcards, name) and not (is_pattern(name) and any(covers(name, one) for one in names))
+    ]
 
 
 def _lane(name: str) -> Callable[[Any], None]:
@@ -121,7 +133,7 @@ def _more_permissions(own: list[str], wanted: list[str]) -> str:
 
 
 def _more_models(own: list[str], wanted: list[str]) -> str:
-    if not own or (wanted and set(wanted) <= set(own)):
+    if not own or (wanted and all(is_allowed(own, name) for name in wanted)):
         return ""
     return f"the key that makes this one has these models alone: {', '.join(own)}; name some of them"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.wildcards import is_pattern
 
-_PUBLIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]*")
+_PUBLIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]*((?<=/)\*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -20,7 +21,14 @@ def check_public_name(name: str, pointer: str = "/name") -> None:
     """Raise InvalidRequest for what cannot be the name of a model that callers use."""
     check_name(name, pointer)
     if not _PUBLIC.fullmatch(name):
-        raise InvalidRequest("a model's name is letters, digits and . _ : / + - after the first", code="invalid_field", pointer=pointer)
+        said = "a model's name is letters, digits and . _ : / + - after the first; one that stands for many ends in /*"
+        raise InvalidRequest(said, code="invalid_field", pointer=pointer)
+
+
+def check_one_model(name: str, pointer: str, what: str) -> None:
+    """Raise InvalidRequest for a wildcard where one model has to be named. what: such as `a model falls back to`."""
+    if is_pattern(name):
+        raise InvalidRequest(f"{what} one model, and {name!r} stands for many: name one of them", code="invalid_field", pointer=pointer)
 
 
 def check_text(text: object, pointer: str, most: int = 128) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rateguard.engine.errors import InvalidRequest
 from tenants.changes.actor import gone
+from tenants.changes.named import check_one_model
 from tenants.changes.problems import as_invalid
 from tenants.models import Deployment, ModelRoute, RouteFallback, RouteTarget
 from tenants.models.providers import LONGEST_AFTER_MS
@@ -169,6 +170,7 @@ def _checked(row: ModelRoute, given: Sequence[Mapping[str, str]]) -> list[tuple[
             raise as_invalid([(f"fallbacks/{place}/to", "a model does not fall back to itself: name another")])
         if to not in known:
             raise InvalidRequest(f"there is no model {to!r}", code="unknown_model", pointer=f"/fallbacks/{place}/to")
+        check_one_model(to, f"/fallbacks/{place}/to", "a model falls back to")
         if (on, known[to]) in found:
             raise as_invalid([(f"fallbacks/{place}", f"it stands above already: on {on} to {to}")])
         found.append((on, known[to]))

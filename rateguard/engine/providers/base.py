@@ -36,6 +36,11 @@ class Target:
     region: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
+    @property
+    def base_model(self) -> str:
+        """Which model it is, for its price and how its text is counted: the option of this name where `upstream_model` does not say it."""
+        return str(self.options.get("base_model") or self.upstream_model)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:

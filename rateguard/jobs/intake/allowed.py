@@ -12,6 +12,7 @@ from typing import Any
 from rateguard import wiring
 from rateguard.engine.errors import NotAllowed
 from rateguard.engine.lanes import Lane
+from rateguard.engine.wildcards import is_allowed
 from rateguard.jobs.intake.submission import NAMES, Submission
 from rateguard.jobs.models import Job
 from tenants.models import ApiKey
@@ -19,7 +20,7 @@ from tenants.models import ApiKey
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeyRules:
-    """models: public names, empty for all. bound: the names that its requests are charged to, whatever they say."""
+    """models: public names, or patterns like `openrouter/*`; empty for all. bound: names that its requests are charged to in any case."""
 
     models: frozenset[str] = frozenset()
     default_lane: Lane | None = None
@@ -54,19 +55,25 @@ def under_key(submission: Submission) -> tuple[Submission, Lane]:
 def check_row(job: Job, key: ApiKey) -> None:
     """Whether a key allows a job that there is already. Raises NotAllowed, as above."""
     rules = rules_of(key)
-    _check_model(job.downgraded_from or job.model, rules)
+    _check_model(job.asked_model, rules)
     _lane(Lane(job.lane), rules)
     for name, value in rules.bound:
         if getattr(job, name) != value:
             raise NotAllowed(f"this key is bound to the {name} {value!r}, and the job is not its", code="bound_to_key")
 
 
+def may_use(key_id: int | None, model: str) -> bool:
+    """Whether what came in by this key may go to a model."""
+    rules = _rules_of_id(key_id)
+    return not rules.models or is_allowed(rules.models, model)
+
+
 def _rules_for(submission: Submission) -> KeyRules:
-    if submission.key is not None:
-        return rules_of(submission.key)
-    if submission.api_key_id is None:
-        return NO_RULES
-    return _read_rules(submission.api_key_id, wiring.directory().version)
+    return rules_of(submission.key) if submission.key is not None else _rules_of_id(submission.api_key_id)
+
+
+def _rules_of_id(key_id: int | None) -> KeyRules:
+    return NO_RULES if key_id is None else _read_rules(key_id, wiring.directory().version)
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -76,7 +83,7 @@ def _read_rules(key_id: int, version: int) -> KeyRules:  # noqa: ARG001 - part o
 
 
 def _check_model(model: Any, rules: KeyRules) -> None:
-    if rules.models and model not in rules.models:
+    if rules.models and not (isinstance(model, str) and is_allowed(rules.models, model)):
         known = ", ".join(sorted(rules.models)[:20])
         raise NotAllowed(f"this key may not use the model {model!r}; it may use {known}", code="model_not_allowed", pointer="/model")
 

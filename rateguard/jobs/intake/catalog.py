@@ -12,6 +12,7 @@ from rateguard import wiring
 from rateguard.engine.errors import GateError
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.engine.wildcards import covers, is_allowed, is_pattern
 from rateguard.jobs.insight.capacity import ModelRoom, capacity
 from rateguard.jobs.intake.allowed import KeyRules
 from tenants.directory import Directory, Place
@@ -45,26 +46,43 @@ class Offer:
 
 
 def offers(tenant_id: int, rules: KeyRules) -> list[Offer]:
-    """The models that a tenant's key may use, by name. A model without a deployment for the tenant is left out. One call of the gate."""
+    """The models that a tenant's key may use, by name. A model without a deployment for the tenant is left out. One call of the gate.
+
+    What follows a wildcard is not listed, unless the key names it: the wildcard is, as the pattern that it is.
+    """
     directory = wiring.directory()
-    mine = {name: directory.places_for(name, tenant_id) or () for name in directory.routes if not rules.models or name in rules.models}
-    found = {name: places for name, places in sorted(mine.items()) if places}
-    return _offers(directory, tenant_id, found, rules)
+    names = [name for name in directory.routes if name not in directory.followers or name in rules.models]
+    return _offers(directory, tenant_id, [*names, *directory.wildcards], rules)
 
 
 def offer(model: str, tenant_id: int, rules: KeyRules) -> Offer | None:
-    """One model; None where there is none that the key may use."""
-    return next((one for one in offers(tenant_id, rules) if one.model == model), None)
+    """One model, also one that follows a wildcard; None where there is none that the key may use."""
+    directory = wiring.directory()
+    known = model in directory.routes or model in directory.wildcards
+    return next(iter(_offers(directory, tenant_id, [model], rules)), None) if known else None
 
 
-def _offers(directory: Directory, tenant_id: int, found: Mapping[str, tuple[Place, ...]], rules: KeyRules) -> list[Offer]:
-    facts = _facts({place.target.upstream_model for places in found.values() for place in places})
+def _offers(directory: Directory, tenant_id: int, names: Iterable[str], rules: KeyRules) -> list[Offer]:
+    may = (name for name in sorted(names) if not rules.models or _may_name(rules, name))
+    within = {name: _within(directory, name, tenant_id) for name in may}
+    found = {name: places for name, places in within.items() if places}
+    facts = _facts({place.target.base_model for places in found.values() for place in places})
     rooms = _rooms(rules.default_lane or Lane.NORMAL)
     return [_offer(name, places, facts, rooms.get(directory.gate_model(name, tenant_id))) for name, places in found.items()]
 
 
+def _may_name(rules: KeyRules, name: str) -> bool:
+    """Of a pattern: whether it allows all of it, or the key some of what it stands for."""
+    return is_allowed(rules.models, name) or (is_pattern(name) and any(covers(name, rule) for rule in rules.models))
+
+
+def _within(directory: Directory, name: str, tenant_id: int) -> tuple[Place, ...]:
+    places = directory.routes.get(name) or directory.wildcards.get(name, ())
+    return tuple(place for place in places if place.tenant_id in {None, tenant_id})
+
+
 def _offer(name: str, places: tuple[Place, ...], facts: _Facts, room: ModelRoom | None) -> Offer:
-    known = [facts.get((place.target.provider, place.target.upstream_model), {}) for place in places]
+    known = [facts.get((place.target.provider, place.target.base_model), {}) for place in places]
     kinds = {str(one["kind"]) for one in known if one.get("kind") in _ENDPOINTS}
     states = {} if room is None else {one.state.id: one.closed_by is None for one in room.deployments}
     offered = tuple(OfferedPlace(place, states.get(place.id)) for place in places)
