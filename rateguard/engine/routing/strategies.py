@@ -30,7 +30,7 @@ def rank(
     tiers = [_tier(one, regions) for one in candidates]
     known = {number: place for place, number in enumerate(sorted(set(tiers)))}
     ranked = [
-        Choice(one.id, known[tier], _weight(strategy, one, points), points, words.format(points, one), one.after_ms)
+        Choice(one.id, known[tier], _weight(strategy, one, points), points, words.format(points, one, one.position + 1), one.after_ms)
         for one, tier in zip(candidates, tiers, strict=True)
         for points in [score(one, candidates)]
     ]
@@ -69,7 +69,7 @@ def _own(one: Candidate, among: Sequence[Candidate]) -> float:
 def _rules(output_share: float) -> Mapping[Strategy, _Rule]:
     """How the gate chooses, the score, and the score in words."""
     return {
-        Strategy.ORDERED: (Mode.FIRST, lambda one, among: 1 - one.position / max(1, len(among)), "place {1.position} of the order"),
+        Strategy.ORDERED: (Mode.FIRST, lambda one, among: 1 - one.position / max(1, len(among)), "place {2} of the order"),
         Strategy.WEIGHTED: (Mode.TURNS, _own, "weight {1.weight}"),
         Strategy.ROUND_ROBIN: (Mode.TURNS, lambda _, among: 1 / len(among), "its turn among equals"),
         Strategy.RANDOM: (Mode.LOTS, _own, "by lot, weight {1.weight}"),
