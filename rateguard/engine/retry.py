@@ -72,7 +72,7 @@ class Verdict:
 
 RETRYABLE = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT})
 RETRYABLE_ONCE = frozenset({ErrorKind.CONFLICT})
-ELSEWHERE = frozenset({ErrorKind.QUOTA_EXHAUSTED, ErrorKind.AUTH})
+ELSEWHERE = frozenset({ErrorKind.QUOTA_EXHAUSTED, ErrorKind.AUTH, ErrorKind.NOT_FOUND})
 """What says nothing of the job and is over for long there: only another deployment may do it."""
 _UNSENT = {
     ErrorKind.NEVER_SENT: Reason.NEVER_SENT,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from rateguard.conf import conf
 from rateguard.engine.in_flight import InFlight
 from rateguard.jobs.attempts.execute import Database
+from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.attempts.settle import Ended, Key, settle
 from rateguard.jobs.attempts.unheard import AWAY
@@ -78,7 +79,7 @@ class GroupCommit:
         A batch that cannot be written is written one by one, so that one holds up no other.
         """
         try:
-            settled = await self._outlast(_write, batch)
+            batch, settled = await self._outlast(_write, batch)
         except Exception:
             if len(batch) == 1:
                 logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
@@ -118,10 +119,12 @@ class GroupCommit:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _write(batch: Sequence[Finished]) -> set[Key]:
+def _write(ends: Sequence[Finished]) -> tuple[Sequence[Finished], set[Key]]:
+    """Returns the ends as they were written, and which of them were."""
+    batch = with_fallbacks(ends)
     settled = settle([one.ended for one in batch])
     announce(one.ended.job for one in batch if one.ended.transition.target in TERMINAL and _key(one) in settled)
-    return settled
+    return batch, settled
 
 
 def _give_up(ended: Ended, pump: Pump) -> None:

@@ -89,7 +89,7 @@ def test_an_answer_speaks_for_its_deployment_and_tells_how_long_it_took():
     assert (settlement.verdict, settlement.latency_ms, settlement.cost) == (Verdict.SUCCESS, 200, 20)
 
 
-def test_a_failure_tells_how_long_it_took():
+def test_a_failure_tells_how_long_it_took(no_places):
     late = ProviderError("late", kind=ErrorKind.TIMEOUT)
     settlement = failed(CLAIMED, PLACE, late, 60_000, has_left=True, chance=0.5, settings=RetrySettings()).settlement
     assert (settlement.verdict, settlement.latency_ms, settlement.used) == (Verdict.FAILURE, 60_000, True)
@@ -107,7 +107,7 @@ def test_a_stream_that_is_given_up_is_charged_by_what_had_come_and_any_other_cal
     ]
 
 
-def test_what_had_come_beyond_what_was_reserved_is_an_overrun():
+def test_what_had_come_beyond_what_was_reserved_is_an_overrun(no_places):
     came = Usage(input_tokens=9, output_tokens=900, estimated=True)
     cut = ProviderError("cut", kind=ErrorKind.SERVER, may_be_billed=True)
     cut.usage = came

@@ -30,13 +30,5 @@ def cooldown_of(error: ProviderError, place: Place) -> Cooldown | None:
             return None
 
 
-def has_other(model: str, tenant_id: int, cooldown: Cooldown | None) -> bool:
-    """Whether the model has a deployment that a cooldown leaves open."""
-    if cooldown is None:
-        return False
-    others = wiring.directory().places_for(model, tenant_id) or ()
-    return any(cooldown.target not in {wiring.account_target(one.account_id), wiring.deployment_target(one.id)} for one in others)
-
-
 def _target(place: Place, *, is_account: bool) -> str:
     return wiring.account_target(place.account_id) if is_account else wiring.deployment_target(place.id)

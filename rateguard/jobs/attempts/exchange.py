@@ -18,6 +18,7 @@ from rateguard.engine.providers.base import Endpoint, OnChunk, OnSent, Outcome, 
 from rateguard.engine.providers.provider import Provider
 from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.outcome import Finished, failed, stopped, succeeded
+from rateguard.jobs.attempts.passing_on import passed_on
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
 from rateguard.jobs.bodies import opened
 from tenants.directory import Place
@@ -27,13 +28,19 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(slots=True)
 class Exchange:
-    """claimed_at: time.monotonic() when its claim began; sent_at: when its request left, None before."""
+    """claimed_at: time.monotonic() when its claim began; sent_at: when its request left, None before.
+
+    outcome, error, came: how it ended: an answer, a failure, or what had come of a stream when it was given up.
+    """
 
     claimed: Claimed
     place: Place
     claimed_at: float
     began_at: float = dataclasses.field(default_factory=time.monotonic)
     sent_at: float | None = None
+    outcome: Outcome | None = None
+    error: ProviderError | None = None
+    came: Usage | None = None
 
     @property
     def reservation(self) -> ReservationId:
@@ -71,23 +78,29 @@ class Exchange:
             logger.info("attempt failed at %s: %s: %s", self.place.name, error.code, error)
             return self.failed(error)
         except InvalidRequest as error:
-            return self.failed(as_provider_error(error, has_left=False))
+            return self.refused(error)
         except Exception as error:
             logger.exception("attempt %s broke", self.reservation)
             return self.failed(as_provider_error(error, has_left=self.has_left))
 
     def answered(self, outcome: Outcome) -> Finished:
         """It was answered."""
+        self.outcome = outcome
         return succeeded(self.claimed, self.place, outcome, self.latency_ms())
 
     def failed(self, error: ProviderError) -> Finished:
         """It failed."""
-        claimed, chance = self.claimed, random.random()
+        self.error, claimed, chance = error, self.claimed, random.random()
         settings = settings_of(claimed.model, claimed.max_tries)
         return failed(claimed, self.place, error, self.latency_ms(), has_left=self.has_left, chance=chance, settings=settings)
 
+    def refused(self, error: InvalidRequest) -> Finished:
+        """Its adapter refused the request: another deployment may take it."""
+        return passed_on(self.claimed, self.place, error, self.latency_ms()) or self.failed(as_provider_error(error, has_left=False))
+
     def stopped(self, came: Usage | None, *, is_cancelled: bool, is_requeued: bool) -> Finished:
         """It was given up. came: of a stream, by then."""
+        self.came = came
         why = {"is_cancelled": is_cancelled, "is_requeued": is_requeued}
         return stopped(self.claimed, self.place, self.latency_ms(), has_left=self.has_left, came=came, **why)
 

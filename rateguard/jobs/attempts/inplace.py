@@ -19,21 +19,24 @@ import orjson
 from celery import Celery
 
 from rateguard.conf import conf
-from rateguard.engine.errors import ErrorKind, ProviderError
+from rateguard.engine.errors import ErrorKind, InvalidRequest, ProviderError
 from rateguard.engine.money import most_nano_usd
 from rateguard.engine.providers.base import Endpoint, Outcome, Request
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
+from rateguard.engine.routing.marks import read
 from rateguard.jobs.attempts.claim import Claimed, claim
+from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import Finished, failed, succeeded
+from rateguard.jobs.attempts.passing_on import passed_on
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
 from rateguard.jobs.attempts.screened import screened_here
 from rateguard.jobs.attempts.settle import settle
 from rateguard.jobs.bodies import opened
 from rateguard.jobs.ends import outbox
 from rateguard.jobs.ends.transition import end
+from rateguard.jobs.marked import places_of_row
 from rateguard.jobs.models import Job
-from rateguard.jobs.places import places_of
 from rateguard.jobs.states import EXPIRE, FAIL, HOLD_BACK, REFUSE, RELEASE, TERMINAL
 from rateguard.providers import known
 from tenants.directory import Place
@@ -141,8 +144,11 @@ def _run(job_id: uuid.UUID, by: Caller) -> None:
 
 
 def _claim(job: Job, number: int) -> tuple[Place, Claimed | None]:
-    """Open the next attempt at the next of the model's deployments."""
-    places = places_of(job.model, job.tenant_id)
+    """Open the next attempt at the next of the model's deployments that may do it, and that the job is not to spare."""
+    marks = read(job.route_marks)
+    able = places_of_row(job)
+    in_front = [place for place in able if str(place.id) == marks.first] or [place for place in able if str(place.id) not in marks.last]
+    places = in_front or able
     place = places[number % len(places)]
     cost = most_nano_usd(place.price, job.input_tokens, job.max_output_tokens, terms=job.price_words.split())
     epoch, _ = GateEpoch.objects.get_or_create(pk=1)
@@ -167,13 +173,19 @@ def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller) -> Finished:
     except ProviderError as error:
         finished = _failed(claimed, place, error, began_s)
     except BaseException as error:
-        unforeseen = as_provider_error(error, has_left=False)
-        finished = _failed(claimed, place, unforeseen, began_s)
+        finished = _unforeseen(claimed, place, error, began_s)
         if finished.ended.transition is FAIL:
             settle([finished.ended])
             raise
+    (finished,) = with_fallbacks([finished])
     settle([finished.ended])
     return finished
+
+
+def _unforeseen(claimed: Claimed, place: Place, error: BaseException, began_s: float) -> Finished:
+    """What is no error of the provider's: a refusal of its adapter sends the job to another deployment."""
+    onward = passed_on(claimed, place, error, _since_ms(began_s)) if isinstance(error, InvalidRequest) else None
+    return onward or _failed(claimed, place, as_provider_error(error, has_left=False), began_s)
 
 
 def _failed(claimed: Claimed, place: Place, error: ProviderError, began_s: float) -> Finished:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import uuid
+from typing import Protocol
 
 from rateguard import wiring
 from rateguard.engine.breaker.rule import Verdict
@@ -14,13 +16,15 @@ from rateguard.engine.providers.base import Outcome
 from rateguard.engine.readings import Reading
 from rateguard.engine.retry import ELSEWHERE, Action, Failure, RetrySettings
 from rateguard.jobs.attempts.claim import Claimed
-from rateguard.jobs.attempts.cooling import cooldown_of, has_other
+from rateguard.jobs.attempts.cooling import cooldown_of
+from rateguard.jobs.attempts.elsewhere import has_other, marks_after
 from rateguard.jobs.attempts.retrying import judge
 from rateguard.jobs.attempts.settle import Ended
 from rateguard.jobs.line.pump import aged
 from rateguard.jobs.models import Delivery
 from rateguard.jobs.states import FAIL, HOLD_BACK, ORPHAN, REQUEUE, RETRY, STOP, SUCCEED, AttemptState
 from tenants.directory import Place
+from tenants.routing import PLAIN
 
 SENT_TO_ARRIVED_MS = 100
 """Where a provider says how long it worked, a later arrival than this after the sending is reported; the guard covers the rest."""
@@ -32,13 +36,15 @@ _UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind
 class Finished:
     """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it.
 
-    heard_at: when the answer's headers came, which `settlement.readings` are from; time.monotonic().
+    heard_at: when the answer's headers came, which `settlement.readings` are from; time.monotonic(). falls_back_on: of a job that fails,
+    the kind of error on which its model names others (see `fallback`); "" for none.
     """
 
     ended: Ended
     settlement: Settlement
     counted_at: float | None
     heard_at: float = dataclasses.field(default_factory=time.monotonic)
+    falls_back_on: str = ""
 
     def settlement_at(self, now: float) -> Settlement:
         """The settlement as of now: what was read is as old as the answer."""
@@ -46,7 +52,41 @@ class Finished:
         return aged(self.settlement, ago_ms)
 
 
-def succeeded(claimed: Claimed, place: Place, outcome: Outcome, latency_ms: int) -> Finished:
+class Tried(Protocol):
+    """What an attempt's end needs of it, whether a job's or a synchronous call's. cost: nano-dollars reserved."""
+
+    @property
+    def job(self) -> uuid.UUID:
+        """The job, or the call's own id."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def input_tokens(self) -> int:
+        """Reserved."""
+        ...
+
+    @property
+    def max_output_tokens(self) -> int:
+        """Reserved."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """Reserved."""
+        ...
+
+    @property
+    def queue_ms(self) -> int:
+        """How long it waited."""
+        ...
+
+
+def succeeded(claimed: Tried, place: Place, outcome: Outcome, latency_ms: int) -> Finished:
     """The end of an answered call: billed as the provider counted."""
     nano_usd = cost_nano_usd(place.price, outcome.usage)
     ended = Ended(
@@ -100,11 +140,11 @@ def failed(
         retry_after_ms=error.retry_after_ms,
         deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
         is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
-        has_other=error.kind in ELSEWHERE and has_other(claimed.model, claimed.tenant_id, cooldown),
+        has_other=error.kind in ELSEWHERE and has_other(claimed, place, error.kind, cooldown),
     )
     verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
-    usage, nano_usd = _charged(claimed, place, error)
+    usage, nano_usd = charged_for(claimed, place, error)
     ended = Ended(
         job=claimed.job,
         attempt=claimed.attempt,
@@ -117,10 +157,19 @@ def failed(
         error_message=str(error),
         retry_ms=verdict.wait_ms,
         counts_try=verdict.action != Action.HOLD_BACK,
+        route_marks=None if transition is FAIL else marks_after(claimed, place, error.kind, cooldown),
         latency_ms=latency_ms,
         queue_ms=claimed.queue_ms,
     )
-    return Finished(ended, _settlement(claimed, place, error, ended, cooldown, has_left=has_left), None)
+    settlement = settlement_after(claimed, place, error, ended, cooldown, has_left=has_left)
+    return Finished(ended, settlement, None, falls_back_on=_falls_back_on(claimed, error.kind, ended, has_left=has_left))
+
+
+def _falls_back_on(claimed: Claimed, kind: ErrorKind, ended: Ended, *, has_left: bool) -> str:
+    """What its model's fallbacks are asked for; "" where it has none for this, or the request may not be sent once more."""
+    is_over = ended.transition is not FAIL or kind is ErrorKind.CANCELLED or (has_left and claimed.delivery == Delivery.AT_MOST_ONCE)
+    routing = wiring.directory().routing.get(claimed.model, PLAIN)
+    return kind.value if not is_over and routing.fallbacks_on(kind.value) else ""
 
 
 def stopped(
@@ -138,7 +187,7 @@ def stopped(
     Where a person cancelled it, its job is over; where one put it back in line, or its worker leaves, the job goes back, unless it may
     never be sent twice.
     """
-    usage, nano_usd = _as_far_as(came, claimed, place) if has_left else (Usage(), 0)
+    usage, nano_usd = as_far_as(came, claimed, place) if has_left else (Usage(), 0)
     is_final = claimed.delivery == Delivery.AT_MOST_ONCE and has_left
     back = (REQUEUE, "its job was put back in line") if is_requeued else (ORPHAN, "its worker left")
     transition, message = (STOP, "cancelled while it ran") if is_cancelled else (FAIL, "its worker left") if is_final else back
@@ -156,14 +205,15 @@ def stopped(
         queue_ms=claimed.queue_ms,
     )
     error = ProviderError("cancelled", kind=ErrorKind.CANCELLED)
-    return Finished(ended, _settlement(claimed, place, error, ended, None, has_left=has_left), None)
+    return Finished(ended, settlement_after(claimed, place, error, ended, None, has_left=has_left), None)
 
 
-def _charged(claimed: Claimed, place: Place, error: ProviderError) -> tuple[Usage, int]:
-    return _as_far_as(error.usage, claimed, place) if error.may_be_billed else (Usage(), 0)
+def charged_for(claimed: Tried, place: Place, error: ProviderError) -> tuple[Usage, int]:
+    """What a failed call is charged: what may have been billed, by what came or as reserved."""
+    return as_far_as(error.usage, claimed, place) if error.may_be_billed else (Usage(), 0)
 
 
-def _as_far_as(came: Usage | None, claimed: Claimed, place: Place) -> tuple[Usage, int]:
+def as_far_as(came: Usage | None, claimed: Tried, place: Place) -> tuple[Usage, int]:
     """What came before a stream broke or was stopped; where nothing is known of it, all that was reserved."""
     if came is None:
         return as_reserved(claimed.input_tokens, claimed.max_output_tokens, claimed.cost)
@@ -181,8 +231,8 @@ def verdict_of(error: ProviderError) -> Verdict:
     return Verdict.FAILURE if error.kind in _UNHEALTHY and not is_refusal else Verdict.NONE
 
 
-def _settlement(
-    claimed: Claimed, place: Place, error: ProviderError, ended: Ended, cooldown: Cooldown | None, *, has_left: bool
+def settlement_after(
+    claimed: Tried, place: Place, error: ProviderError, ended: Ended, cooldown: Cooldown | None, *, has_left: bool
 ) -> Settlement:
     """For the gate: a request that never arrived gives everything back; a refusal cools what it names."""
     return Settlement(

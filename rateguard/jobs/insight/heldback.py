@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from rateguard import wiring
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Need
+from rateguard.engine.routing.marks import read
 from rateguard.engine.scopes import NodeKind, kind_of, name_of, parts_of
 from rateguard.jobs.insight.binding import Asked, DeploymentState, Effective, Obstacle, binding
 from rateguard.jobs.insight.heldlook import Look
 from rateguard.jobs.insight.heldrows import Group, Groups
 from rateguard.jobs.insight.heldwords import NO_DEPLOYMENT, NO_SLOT, NO_WORKER, SLOTS, UNTOLD, as_typed
+from rateguard.jobs.marked import able_places
 from rateguard.jobs.places import need_at
 from tenants.directory import Place
 
@@ -98,16 +100,25 @@ def _by_kind(findings: Iterable[tuple[Group, HeldBack | None]]) -> Kinds:
     found: Kinds = {}
     for group, one in findings:
         if one is not None and one.scope_kind not in _OWN_NODES:
-            found.setdefault((group.tenant_id, group.model, group.lane), one)
+            found.setdefault((group.tenant_id, *_of_deployments(group)), one)
             if one.is_shared:
-                found.setdefault((wiring.directory().gate_model(group.model, group.tenant_id), group.lane), one)
+                found.setdefault((_list_of(group), *_of_deployments(group)), one)
     return found
 
 
 def _inherited(group: Group, alike: Kinds) -> HeldBack | None:
     """What others of the tenant meet at this model, or of any tenant."""
-    own = alike.get((group.tenant_id, group.model, group.lane))
-    return own or alike.get((wiring.directory().gate_model(group.model, group.tenant_id), group.lane))
+    own = alike.get((group.tenant_id, *_of_deployments(group)))
+    return own or alike.get((_list_of(group), *_of_deployments(group)))
+
+
+def _list_of(group: Group) -> str:
+    return wiring.directory().gate_model(group.model, group.tenant_id)
+
+
+def _of_deployments(group: Group) -> tuple[object, ...]:
+    """What has the same deployments to wait for, in one lane."""
+    return (group.model, group.lane, read(group.route_marks).never)
 
 
 def _of_group(group: Group, found: Look, behind: int) -> HeldBack | None:
@@ -137,7 +148,7 @@ def _pauses_of(group: Group, found: Look) -> Iterator[Effective]:
 
 
 def _places_of(group: Group) -> tuple[Place, ...]:
-    return wiring.directory().places_for(group.model, group.tenant_id) or ()
+    return able_places(group.model, group.tenant_id, group.route_marks)
 
 
 def _need(group: Group) -> Need:

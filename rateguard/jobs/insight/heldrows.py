@@ -1,4 +1,4 @@
-"""Waiting rows by what decides over them: the same tenant, model, lane and path meet the same limits."""
+"""Waiting rows by what decides over them: the same tenant, model, lane, path and marks meet the same limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ OLDEST = 20_000
 
 
 class Group(NamedTuple):
-    """Waiting jobs that are alike; there may be thousands of groups. The tokens are what one needs on average, as the gate reserves it."""
+    """Waiting jobs that are alike; there may be thousands of groups. The tokens are what one needs on average, as the gate reserves it.
+
+    route_marks: the deployments that they leave out or prefer, as in their rows.
+    """
 
     tenant_id: int
     model: str
     lane: Lane
     path: str
+    route_marks: str
     jobs: int
     input_tokens: int
     output_tokens: int
@@ -40,12 +44,12 @@ class Groups:
 
 
 _GROUPED = """
-    SELECT tenant_id, model, lane, path, COUNT(*),
+    SELECT tenant_id, model, lane, path, route_marks, COUNT(*),
         CAST(AVG(input_tokens) AS INTEGER), CAST(AVG(output_tokens) AS INTEGER), CAST(AVG(max_output_tokens) AS INTEGER)
-    FROM ({oldest}) AS oldest GROUP BY tenant_id, model, lane, path ORDER BY COUNT(*) DESC, path
+    FROM ({oldest}) AS oldest GROUP BY tenant_id, model, lane, path, route_marks ORDER BY COUNT(*) DESC, path, route_marks
 """
 LANES = {lane.value: lane for lane in Lane}
-_COLUMNS = ("tenant_id", "model", "lane", "path", "input_tokens", "output_tokens", "max_output_tokens")
+_COLUMNS = ("tenant_id", "model", "lane", "path", "route_marks", "input_tokens", "output_tokens", "max_output_tokens")
 
 
 def waiting_groups(tenant_ids: Collection[int] | None = None) -> Groups:

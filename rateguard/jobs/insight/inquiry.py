@@ -12,6 +12,7 @@ from rateguard.jobs.insight.binding import Asked, Obstacle, binding
 from rateguard.jobs.insight.effective import Standing, standing
 from rateguard.jobs.insight.expect import expected_output_tokens
 from rateguard.jobs.lineage import lineage_of
+from rateguard.jobs.marked import able_places
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import need_at, places_of
 from tenants.directory import Place
@@ -22,7 +23,7 @@ class Inquiry:
     """A request that somebody thinks of: whose it would be, where it would go, what it would need.
 
     Names that are empty are not on the path. model: empty, where only the path is asked for. viewer: the tenant who asks, None for an
-    operator, who may see what others use.
+    operator, who may see what others use. route_marks: of a job, the deployments that it leaves out.
     """
 
     tenant_id: int
@@ -37,6 +38,7 @@ class Inquiry:
     input_tokens: int = 1
     max_tokens: int = 0
     viewer: int | None = None
+    route_marks: str = ""
 
 
 def inquiry_of(job: Job, viewer: int | None) -> Inquiry:
@@ -54,6 +56,7 @@ def inquiry_of(job: Job, viewer: int | None) -> Inquiry:
         input_tokens=job.input_tokens,
         max_tokens=job.max_output_tokens,
         viewer=viewer,
+        route_marks=job.route_marks,
     )
 
 
@@ -90,7 +93,8 @@ def path_of(inquiry: Inquiry) -> str:
 def _places(inquiry: Inquiry) -> tuple[Place, ...] | None:
     if not inquiry.model:
         return None
-    return places_of(inquiry.model, inquiry.tenant_id)
+    places_of(inquiry.model, inquiry.tenant_id, adopts=False)  # a model that is not there is told
+    return able_places(inquiry.model, inquiry.tenant_id, inquiry.route_marks)
 
 
 def _need(inquiry: Inquiry, places: tuple[Place, ...]) -> Need:

@@ -20,6 +20,7 @@ from rateguard.jobs.insight.effective import path_sources
 from rateguard.jobs.insight.naming import in_words
 from rateguard.jobs.intake.exhausted import note_exhausted
 from rateguard.jobs.intake.fits import need_of
+from rateguard.jobs.marked import places_of_row
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import State
 
@@ -83,7 +84,7 @@ def _is_far(row: Job, records: Sequence[LimitRecord]) -> bool:
 
 
 def _need(row: Job) -> Need:
-    return need_of(row, wiring.directory().places_for(row.model, row.tenant_id) or ())
+    return need_of(row, places_of_row(row))
 
 
 def _check(row: Job, records: Sequence[LimitRecord], uses: Mapping[str, LimitUse], now_ms: int) -> None:

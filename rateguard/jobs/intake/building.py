@@ -28,9 +28,10 @@ from rateguard.jobs.intake.allowed import under_key
 from rateguard.jobs.intake.bodies import length_of
 from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.hearing import tells_of
+from rateguard.jobs.intake.marking import marks_of, session_in
 from rateguard.jobs.intake.screened import screened
 from rateguard.jobs.intake.submission import NAMES, Submission, fingerprint
-from rateguard.jobs.intake.supported import check_supported
+from rateguard.jobs.intake.supported import supporting
 from rateguard.jobs.lineage import Lineage, lineage_of
 from rateguard.jobs.models import Job
 from rateguard.jobs.places import places_of
@@ -47,12 +48,21 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
     submission, lane = _as_allowed(submission)
     places = places_for_work(str(submission.body["model"]), submission.tenant.pk)
     body = _with_max_tokens(submission.body, submission.endpoint)
-    check_supported(body, submission.endpoint, places)
     row = _row(submission, lane, body, _lineage(submission, {} if known is None else known))
     row.request_hash, row.tenant = request_hash, submission.tenant
-    estimate(row, body, places)
-    check_limits(row, places)
+    route(row, body, places, submission.session or session_in(body))
     return row
+
+
+def route(row: Job, body: dict[str, Any], places: tuple[Place, ...], session: str = "") -> None:
+    """Mark in the row where its request may go among these deployments of its model, and count what it needs there.
+
+    Raises InvalidRequest: `unsupported_by_provider` and the like, where none can do it; `exceeds_limit`.
+    """
+    able = supporting(body, Endpoint(row.endpoint), places)
+    row.route_marks = marks_of(row.model, places, able, session)
+    estimate(row, body, able)
+    check_limits(row, able)
 
 
 def _as_allowed(submission: Submission) -> tuple[Submission, Lane]:
@@ -125,7 +135,7 @@ def _path(submission: Submission, lineage: Lineage) -> str:
 def estimate(row: Job, body: dict[str, Any], places: tuple[Place, ...]) -> None:
     """Write into the row what its request needs at these deployments of its model."""
     first = places[0]
-    row.counted_tokens = _count(body, first.target.upstream_model, first.target.provider)
+    row.counted_tokens = _count(body, first.target.base_model, first.target.provider)
     row.input_tokens = reserved(row.counted_tokens, reserve_permille(first.id))
     row.output_tokens = expected_output_tokens(row.tenant_id, row.model, row.max_output_tokens)
 

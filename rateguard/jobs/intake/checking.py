@@ -48,6 +48,7 @@ def _faults_of_job(submission: Submission) -> Iterator[InvalidRequest]:
             yield from _raised_by(lambda name=name: check_name(getattr(submission, name), f"/job/{name}"))  # type: ignore[misc]
     yield from _faults_of_labels(submission.labels)
     yield from _faults_of_metadata(submission.metadata)
+    yield from _faults_of_text(submission.session, MOST_KEY_CHARS, "/job/session")
     yield from as_whole(submission.max_tries, MOST_TRIES, "/job/max_tries")
     yield from as_whole(submission.timeout_s, conf().call_timeout_s, "/job/timeout")
     yield from as_whole(submission.connect_timeout_s, conf().call_timeout_s, "/job/timeout/connect")

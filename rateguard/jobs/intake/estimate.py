@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+
+from django.db import transaction
 
 from rateguard import wiring
 from rateguard.engine.errors import LimitInTheWay
@@ -17,6 +20,7 @@ from rateguard.jobs.intake.fits import need_of
 from rateguard.jobs.intake.in_time import check_start
 from rateguard.jobs.intake.queue_bound import check_place
 from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.marked import places_of_row
 from rateguard.jobs.models import Job
 from tenants.directory import Place
 
@@ -43,8 +47,7 @@ class Estimate:
 def estimate_of(submission: Submission) -> Estimate:
     """Judge a request as `submit` does. Raises what submit raises for a request that has to be changed, and GateError."""
     check(submission)
-    row = build(submission)
-    places = wiring.directory().places_for(row.model, row.tenant_id) or ()
+    row, places = _built(submission)
     found = standing(row.path, Lane(row.lane), places, row.tenant_id, row.model)
     asked = Asked(need_of(row, places), Lane(row.lane), found.now_ms)
     usage = Usage(input_tokens=row.input_tokens, output_tokens=row.output_tokens)
@@ -58,6 +61,17 @@ def estimate_of(submission: Submission) -> Estimate:
         binding=binding(found.path, found.places, asked),
         refusal=_refusal(row, submission),
     )
+
+
+def _built(submission: Submission) -> tuple[Job, tuple[Place, ...]]:
+    """The job that it would be, and its model's deployments. A model that a wildcard would make for it is made and taken back."""
+    is_known = str(submission.body["model"]) in wiring.directory().routes
+    with contextlib.nullcontext() if is_known else transaction.atomic():
+        row = build(submission)
+        places = places_of_row(row)
+        if not is_known:
+            transaction.set_rollback(True)
+    return row, places
 
 
 def _refusal(row: Job, submission: Submission) -> LimitInTheWay | None:

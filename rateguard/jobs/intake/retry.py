@@ -16,8 +16,8 @@ from rateguard.jobs.bodies import opened, why_gone
 from rateguard.jobs.ends.transition import end
 from rateguard.jobs.intake.affordable import check_budgets
 from rateguard.jobs.intake.allowed import check_row
-from rateguard.jobs.intake.building import estimate, places_for_work
-from rateguard.jobs.intake.fits import check_limits
+from rateguard.jobs.intake.building import places_for_work, route
+from rateguard.jobs.intake.marking import session_in
 from rateguard.jobs.intake.queue_bound import take_places
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
@@ -38,6 +38,8 @@ AS_NEW: dict[str, Any] = {
     "holder": "",
     "deployment": "",
     "downgraded_from": "",
+    "fallen_back_from": "",
+    "fallbacks": 0,
     "started_at": None,
     "finished_at": None,
     "latency_ms": None,
@@ -46,14 +48,14 @@ AS_NEW: dict[str, Any] = {
 }
 """What a retry forgets. The number of the last attempt stays, for numbers only rise, and so do cost and usage, which are sums."""
 
-RENEWED = ("model", "counted_tokens", "input_tokens", "output_tokens", "deadline_at")
+RENEWED = ("model", "route_marks", "counted_tokens", "input_tokens", "output_tokens", "deadline_at")
 """What a retry counts anew."""
 
 
 def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: ApiKey | None = None) -> Job:
     """Let a job wait again and return its row as it is now. In a transaction it waits when that commits.
 
-    deadline: a new one; else the old one holds, unless it has passed. key: of who asks, whose rules hold. A job that went to a cheaper
+    deadline: a new one; else the old one holds, unless it has passed. key: of who asks, whose rules hold. A job that went to another
     model begins at its own again. Raises InvalidRequest: `not_retryable` where it succeeded or has not ended, `not_stored` where its
     request is gone, `unknown_model`, `no_deployment`, `run_stopped`, `run_deadline_passed`, `deadline_passed`, `exceeds_limit`; NotAllowed;
     LimitInTheWay: `queue_full`, `budget_exhausted`.
@@ -94,12 +96,12 @@ def prepare(job: Job, lineage: Lineage, *, deadline: dt.datetime | None = None, 
         raise InvalidRequest("it is sent at most once, and may have been sent: submit a new one", code="not_retryable")
     if key is not None:
         check_row(job, key)
-    job.model = job.downgraded_from or job.model
+    job.model = job.asked_model
     places = places_for_work(job.model, job.tenant_id)
     job.deadline_at = _deadline(job, deadline, lineage.deadline)
     job.state, job.run_at = State.QUEUED, None
-    estimate(job, orjson.loads(opened(job.request)), places)
-    check_limits(job, places)
+    body = orjson.loads(opened(job.request))
+    route(job, body, places, session_in(body))
     check_budgets([job])
     take_places([job])
 

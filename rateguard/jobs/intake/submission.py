@@ -28,6 +28,7 @@ class Submission:
     at the provider: all of it, the connection, the first token; seconds, None for the settings' own. store: False: its request and answer
     are not kept. webhook: the name of an endpoint of the tenant that hears of its end. batch, line, custom_id: where it came in by a batch.
     run: the run that it is charged to, beside those around it; where absent, the run around the call.
+    session: what belongs together, for a model whose sessions stay at one deployment (see `engine.routing.sticky`); it is not stored.
     id: given by a Celery canvas, else made. canvas: what hangs on its end (see `canvas`); only Python gives one.
     idempotency_key: the same key and body give the same job, whichever run asks again. lane: None for the key's default, else normal.
     api_key_id: the key it came in by, whose rules it is under (see `allowed`); key: its row, where whoever submits has it at hand.
@@ -61,6 +62,7 @@ class Submission:
     must_start_within_s: int | None = None
     request_id: str = ""
     via: str = "rest"
+    session: str = ""
     id: uuid.UUID | None = None
     canvas: dict[str, Any] | None = None
     batch: uuid.UUID | None = None
@@ -76,6 +78,7 @@ _NOT_PART_OF_THE_REQUEST = {
     "must_start_within_s",
     "request_id",
     "via",
+    "session",
     "id",
     "run",
     "canvas",

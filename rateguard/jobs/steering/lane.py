@@ -10,7 +10,6 @@ from itertools import groupby
 from django.db import transaction
 from django.db.models import Q
 
-from rateguard import wiring
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.gate.contract import Waiting
 from rateguard.engine.lanes import Lane
@@ -21,6 +20,7 @@ from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.line.pump import Pump, process_pump
 from rateguard.jobs.line.waiting import WAITING_COLUMNS, waiting_from
+from rateguard.jobs.marked import places_of_row
 from rateguard.jobs.models import Job
 from rateguard.jobs.states import CHANGE_LANE, CHANGE_LANE_AHEAD, WAITING, State
 from tenants.models import ApiKey
@@ -95,7 +95,7 @@ def _allowed(ids: Sequence[uuid.UUID], lane: Lane, key: ApiKey | None) -> tuple[
         try:
             if key is not None:
                 check_row(row, key)
-            check_limits(row, wiring.directory().places_for(row.model, row.tenant_id) or ())
+            check_limits(row, places_of_row(row))
         except InvalidRequest as refusal:
             refusals.add(refusal)
         else:
