@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -23,8 +24,10 @@ from rateguard.holding.database import DatabaseThread
 from rateguard.holding.heartbeat import Heartbeat, WishListener
 from rateguard.jobs.attempts.event_writer import EventWriter
 from rateguard.jobs.attempts.execute import Executor
+from rateguard.jobs.attempts.hedging import Hedging
 from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.ends.outbox import process_teller
+from rateguard.jobs.insight.latencies import latencies_of
 from rateguard.jobs.line.publisher import Entry, Publisher
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.upkeep.recover import return_grants
@@ -32,6 +35,7 @@ from rateguard.jobs.upkeep.refuse import refuse
 from rateguard.providers import known
 from rateguard.worker.alive import AliveFile
 from rateguard.worker.caretaker import Caretaker
+from rateguard.worker.second_calls import SecondCalls
 from rateguard.worker.serving import served_lanes
 from rateguard.worker.webhooks import WebhookSender
 
@@ -59,8 +63,9 @@ class Runtime:
         self._heartbeat = Heartbeat(gate, self.holder, slots, lanes, conf().heartbeat_ms / 1000)
         self._events = EventWriter()
         fence = SendFence(self._pump, self._heartbeat.pulse.is_unbroken)
+        self._hedging = Hedging(SecondCalls(self._database), functools.partial(self._database.run, latencies_of))
         self.executor = Executor(
-            self.holder, ProviderRegistry(self._http, known()), self._database, self._commit, self._pump, fence, self._events
+            self.holder, ProviderRegistry(self._http, known()), self._database, self._commit, self._pump, fence, self._events, self._hedging
         )
         self._listener = WishListener(wiring.redis_client(), conf().partition, self._on_cancel, self._on_requeue)
         self._caretaker = Caretaker(gate, self._pump, self.holder, conf().caretaker_period_ms / 1000)
@@ -95,6 +100,7 @@ class Runtime:
         await self.executor.wait_idle(None)
         await self._commit.drain()
         self._listener.stop()
+        self._hedging.stop()
         await asyncio.to_thread(self._leave)
         await self._webhooks.stop()
         await self._http.close()

@@ -24,7 +24,7 @@ MOST_SAVED = 10 * COST
 
 
 def p95_ms(latencies: Mapping[int, int]) -> int | None:
-    """Within which time 95 % of the answers came, by their histogram (`engine.histogram`, ms): its bin's end. None: too few tell nothing."""
+    """Within which time 95 % of the answers came: the end of a bin of their histogram (`engine.histogram`, ms). None: too few to tell."""
     if sum(latencies.values()) < ENOUGH:
         return None
     return upper_bound(bin_of(int(quantile(latencies, SHARE) or 0)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import time
 import uuid
@@ -20,13 +21,15 @@ from rateguard import wiring
 from rateguard.engine.gate.contract import Sent
 from rateguard.engine.in_flight import InFlight
 from rateguard.engine.money import Usage
-from rateguard.engine.providers.base import Chunk, StreamStopped
+from rateguard.engine.providers.base import Chunk, OnChunk, OnSent, StreamStopped
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.jobs import inherit
 from rateguard.jobs.attempts.claim import Claimed, claim
 from rateguard.jobs.attempts.event_writer import AttemptEvents, EventWriter
 from rateguard.jobs.attempts.exchange import Exchange, is_streamed
+from rateguard.jobs.attempts.hedging import Hedging
 from rateguard.jobs.attempts.outcome import Finished
+from rateguard.jobs.attempts.race import Race
 from rateguard.jobs.attempts.screened import screened
 from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.attempts.unheard import AWAY, UNHEARD_PAUSE_S, given_back, opened_unheard
@@ -66,11 +69,15 @@ class Settler(Protocol):
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """A job that runs here. task: set as soon as there is one. is_cancelled, is_requeued: a person ended it, or put it back in line."""
+    """A job that runs here. task: set as soon as there is one. race: where it may have a second call.
+
+    is_cancelled, is_requeued: a person ended it, or put it back in line.
+    """
 
     exchange: Exchange
     task: asyncio.Task[None] | None = None
     events: AttemptEvents | None = None
+    race: Race | None = None
     is_cancelled: bool = False
     is_requeued: bool = False
 
@@ -105,6 +112,7 @@ class Executor:
         pump: Pump,
         fence: SendFence,
         events: EventWriter,
+        hedging: Hedging,
     ) -> None:
         self._holder = holder
         self._providers = providers
@@ -113,6 +121,7 @@ class Executor:
         self._pump = pump
         self._fence = fence
         self._events = events
+        self._hedging = hedging
         self._calls: dict[uuid.UUID, _Call] = {}
         self.is_draining = False
         self.turn_away: Callable[[Sequence[Entry]], object] = lambda _: None
@@ -213,14 +222,28 @@ class Executor:
             with contextlib.suppress(asyncio.CancelledError):  # the answer is here: nobody gives the call up any more
                 await call.events.finish(finished.ended.result)
         self._settler.add(finished)
+        if call.race is not None:
+            call.race.settle_second()
 
     async def _answer(self, call: _Call) -> Finished:
+        """Its answer, as middlewares leave it: of this call alone, or of the first of two."""
+        plan = self._hedging.plan(call.exchange)
+        if plan is None:
+            return await screened(call.claimed, call.exchange.place, await self._first(call, call.take))
+        call.race = Race(call.exchange, plan, functools.partial(self._first, call), self._second, call.take)
+        return await call.race.run(call.stopped)
+
+    async def _first(self, call: _Call, take: OnChunk) -> Finished:
         exchange = call.exchange
         provider, request = self._providers.get(exchange.place.target.provider), exchange.request()
         if is_streamed(provider, request) or not call.claimed.is_stored:
             call.events = self._events.begin(call.claimed)
-        outcome = await exchange.send(provider, request, call.take, lambda at: self._sent(exchange, at))
-        return await screened(call.claimed, exchange.place, exchange.answered(outcome))
+        return exchange.answered(await exchange.send(provider, request, take, lambda at: self._sent(exchange, at)))
+
+    async def _second(self, exchange: Exchange, take: OnChunk, on_sent: OnSent) -> Finished:
+        """Its events are the first one's: a job has one stream of them."""
+        provider = self._providers.get(exchange.place.target.provider)
+        return exchange.answered(await exchange.send(provider, exchange.request(), take, on_sent))
 
     def _sent(self, exchange: Exchange, at: float) -> None:
         """Its request is about to be written. Raises NotSent: nothing of it is."""

@@ -11,17 +11,16 @@ import dataclasses
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from rateguard import wiring
 from rateguard.engine.lanes import Lane
-from rateguard.engine.routing import marks
 from rateguard.engine.routing.hedging import HedgeBudget, delay_ms
 from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.exchange import Exchange
-from rateguard.jobs.attempts.outcome import Finished
-from rateguard.jobs.insight.latencies import P95, latencies_of
+from rateguard.jobs.insight.latencies import P95
+from rateguard.jobs.marked import able_places
 from rateguard.jobs.models import Delivery
 from tenants.directory import Directory, Place
 
@@ -29,15 +28,8 @@ logger = logging.getLogger(__name__)
 
 FRESH_S = 60.0
 
-Result = TypeVar("Result")
-
-
-class Database(Protocol):
-    """Runs a function in the database's thread."""
-
-    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Run it and return what it returns."""
-        ...
+Read = Callable[[list[str]], Awaitable[P95]]
+"""Reads the p95 of these models' answers, off the loop."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,18 +41,18 @@ class Second:
 
 
 class SecondCalls(Protocol):
-    """Where second calls come in at the gate, and end. What was let in ends once: by `finished` or by `give_back`."""
+    """Where second calls come in at the gate, and end. What was let in ends once: by `settle` or by `give_back`."""
 
     async def enter(self, claimed: Claimed, busy: Place) -> Second | None:
-        """Ask for a place beside `busy`, where the first call is; None: there is no room at once. A task that is cancelled here has none."""
+        """Ask for a place elsewhere than at `busy`, where the first call is; None: none has room at once. Cancelled here, it has none."""
         ...
 
     def sent(self, second: Second, at: float) -> None:
         """Its request is about to be written. Raises NotSent."""
         ...
 
-    def finished(self, second: Second, finished: Finished) -> Finished:
-        """Its end, as it is written beside the job's."""
+    def settle(self, second: Second, latency_ms: int) -> None:
+        """It ended, as its exchange says, after so long."""
         ...
 
     def give_back(self, second: Second) -> None:
@@ -80,9 +72,9 @@ class Plan:
 class Hedging:
     """One a process, on the loop that runs the calls."""
 
-    def __init__(self, seconds: SecondCalls, database: Database) -> None:
+    def __init__(self, seconds: SecondCalls, read: Read) -> None:
         self._seconds = seconds
-        self._database = database
+        self._read = read
         self._budgets: defaultdict[str, HedgeBudget] = defaultdict(HedgeBudget)
         self._p95: P95 = {}
         self._read_at: float | None = None
@@ -99,7 +91,7 @@ class Hedging:
         budget = self._budgets[claimed.model]
         budget.earn()
         self._keep_fresh(directory)
-        if claimed.delivery == Delivery.AT_MOST_ONCE or not _has_other(directory, exchange):
+        if claimed.delivery == Delivery.AT_MOST_ONCE or not _has_other(exchange):
             return None
         delay = delay_ms(self._usual_ms(claimed.model, exchange.place), claimed.timeout_s * 1_000)
         return None if delay is None else Plan(delay, budget, self._seconds)
@@ -117,13 +109,13 @@ class Hedging:
         if is_fresh or self._reading is not None:
             return
         models = [name for name in directory.routing if _hedges(directory, name)]
-        self._reading = asyncio.get_running_loop().create_task(self._read(models))
+        self._reading = asyncio.get_running_loop().create_task(self._learn(models))
 
-    async def _read(self, models: list[str]) -> None:
+    async def _learn(self, models: list[str]) -> None:
         try:
-            self._p95 = await self._database.run(latencies_of, models)
-        except Exception as error:
-            logger.warning("how long answers take is not read anew: %s", error)
+            self._p95 = await self._read(models)
+        except Exception:
+            logger.exception("how long answers take is not read anew")
         finally:
             self._read_at, self._reading = time.monotonic(), None
 
@@ -133,9 +125,7 @@ def _hedges(directory: Directory, model: str) -> bool:
     return routing is not None and routing.hedges
 
 
-def _has_other(directory: Directory, exchange: Exchange) -> bool:
+def _has_other(exchange: Exchange) -> bool:
     """Whether another deployment may be asked."""
     claimed = exchange.claimed
-    never = {str(exchange.place.id), *marks.read(claimed.route_marks).never}
-    places = directory.places_for(claimed.model, claimed.tenant_id) or ()
-    return any(str(place.id) not in never for place in places)
+    return any(place.id != exchange.place.id for place in able_places(claimed.model, claimed.tenant_id, claimed.route_marks))

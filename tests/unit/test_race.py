@@ -1,0 +1,268 @@
+"""A race of two calls for one job: who leads, what each attempt's end says, and what the job does."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import types
+import uuid
+
+import pytest
+
+from rateguard import wiring
+from rateguard.engine.errors import ErrorKind, NotSent, ProviderError
+from rateguard.engine.money import Price, Usage
+from rateguard.engine.providers.base import Chunk, Outcome, StreamStopped
+from rateguard.engine.routing.hedging import COST, HedgeBudget
+from rateguard.jobs.attempts.claim import Claimed
+from rateguard.jobs.attempts.exchange import Exchange
+from rateguard.jobs.attempts.hedging import Plan, Second
+from rateguard.jobs.attempts.race import OUTRUN, Race
+from rateguard.jobs.states import FAIL, RETRY, STOP, SUCCEED, AttemptState
+from tenants.directory import Directory
+
+CLAIMED = Claimed(
+    job=uuid.UUID(int=7),
+    attempt=2,
+    endpoint="chat",
+    model="m",
+    request="{}",
+    deployment_id=1,
+    tenant_id=1,
+    input_tokens=10,
+    max_output_tokens=20,
+    cost=500,
+    timeout_s=60,
+    tries=0,
+    max_tries=5,
+    delivery="at_least_once",
+    deadline_in_s=None,
+    queue_ms=3,
+)
+DELAY_MS = 5
+NEVER = 30.0
+THEN = 1_000.0
+SOON = 0.02
+USAGE = Usage(input_tokens=10, output_tokens=2)
+
+
+def place(number: int) -> types.SimpleNamespace:
+    return types.SimpleNamespace(id=number, name=f"d{number}", account_id=number, price=Price(input_pico=1_000, output_pico=1_000))
+
+
+def answer(text: str) -> Outcome:
+    return Outcome(text.encode(), USAGE, "stop", "r", sent_at=1.0, answered_at=1.2)
+
+
+class Door:
+    """Lets second calls in at d2, or none. `told`: what became of them."""
+
+    def __init__(self, *, has_room: bool = True) -> None:
+        self.has_room = has_room
+        self.told: list[str] = []
+
+    async def enter(self, claimed: Claimed, _busy: object) -> Second | None:
+        await asyncio.sleep(0)
+        own = dataclasses.replace(claimed, job=uuid.UUID(int=9), attempt=1)
+        return Second(Exchange(own, place(2), 0.0), "grant") if self.has_room else None
+
+    def sent(self, _second: Second, _at: float) -> None:
+        self.told.append("sent")
+
+    def settle(self, second: Second, _latency_ms: int) -> None:
+        ends = {"answered": second.exchange.outcome, "failed": second.exchange.error}
+        self.told.append(next((name for name, end in ends.items() if end), "stopped"))
+
+    def give_back(self, _second: Second) -> None:
+        self.told.append("given back")
+
+
+@dataclasses.dataclass
+class Script:
+    """What a call does: after so long its chunks come, each, and after as long again its end. It leaves at once, or never.
+
+    THEN: as soon as the second call is under way; THEN + SOON: so long after that.
+    """
+
+    after_s: float
+    end: Outcome | ProviderError
+    chunks: tuple[str, ...] = ()
+    leaves: bool = True
+
+
+class Run:
+    """One race of two scripts."""
+
+    def __init__(self, first: Script, second: Script, door: Door | None = None, *, saved: int = COST) -> None:
+        self.scripts, self.door, self.saved = (first, second), door or Door(), saved
+        self.heard: list[str] = []
+        self.task: asyncio.Task | None = None
+
+    def __call__(self, *, cancel_after_s: float | None = None):
+        return asyncio.run(self._raced(cancel_after_s))
+
+    async def _raced(self, cancel_after_s):
+        self.first, self.second_began = Exchange(CLAIMED, place(1), 0.0), asyncio.Event()
+        plan = Plan(DELAY_MS, HedgeBudget(self.saved), self.door)
+
+        def left(at: float) -> None:
+            self.first.sent_at = at
+
+        async def take(chunk: Chunk) -> None:
+            self.heard.append(chunk.data.decode())
+
+        race = Race(
+            self.first,
+            plan,
+            lambda take: self._play(self.scripts[0], self.first, take, left),
+            lambda exchange, take, on_sent: self._play(self.scripts[1], exchange, take, on_sent),
+            take,
+        )
+        task = asyncio.create_task(race.run(lambda came: self.first.stopped(came, is_cancelled=True, is_requeued=False)))
+        if cancel_after_s is not None:
+            await self._pass(cancel_after_s)
+            task.cancel()
+        finished = await task
+        race.settle_second()
+        return finished.ended
+
+    async def _pass(self, after_s: float) -> None:
+        if after_s >= THEN:
+            await self.second_began.wait()
+        await asyncio.sleep(after_s % THEN)
+
+    async def _play(self, script: Script, exchange: Exchange, take, on_sent):
+        if script.leaves:
+            on_sent(1.0)
+        if exchange is not self.first:
+            self.second_began.set()
+        try:
+            for text in ("", *script.chunks) if script.chunks else ():
+                if text:
+                    await self._pass(script.after_s)
+                await take(Chunk(f"{exchange.place.name} {text}".encode(), text, has_content=bool(text)))
+            await self._pass(script.after_s)
+        except asyncio.CancelledError:
+            if script.chunks:
+                raise StreamStopped(Usage(input_tokens=10, output_tokens=1, estimated=True)) from None
+            raise
+        if isinstance(script.end, ProviderError):
+            raise script.end
+        return exchange.answered(script.end)
+
+
+@pytest.fixture(autouse=True)
+def no_places(monkeypatch):
+    """A directory without deployments."""
+    monkeypatch.setattr(wiring, "directory", lambda: Directory(1, {}, {}, {}))
+
+
+def broken(kind: ErrorKind = ErrorKind.SERVER) -> ProviderError:
+    return ProviderError("it broke", kind=kind)
+
+
+def test_a_first_call_that_is_not_late_stays_alone():
+    run = Run(Script(0, answer("one")), Script(0, answer("two")))
+    ended = run()
+    assert (ended.result, ended.state, ended.hedged, run.door.told) == ("one", AttemptState.SUCCEEDED, None, [])
+
+
+def test_a_second_call_that_answers_first_gives_the_job_its_answer_and_both_are_paid():
+    run = Run(Script(NEVER, answer("one")), Script(0, answer("two")))
+    ended = run()
+    assert (ended.job, ended.attempt, ended.state, ended.transition) == (CLAIMED.job, 2, AttemptState.CANCELLED, SUCCEED)
+    assert (ended.result, ended.error_message) == ("two", OUTRUN)
+    assert (ended.nano_usd, ended.usage.estimated) == (500, True)
+    assert (ended.hedged.deployment, ended.hedged.won, ended.hedged.nano_usd, ended.hedged.output_tokens) == ("d2", True, 12, 2)
+    assert run.door.told == ["sent", "answered"]
+
+
+def test_a_first_call_that_answers_after_all_ends_the_second_as_used():
+    run = Run(Script(THEN, answer("one")), Script(NEVER, answer("two")))
+    ended = run()
+    assert (ended.state, ended.result, ended.nano_usd) == (AttemptState.SUCCEEDED, "one", 12)
+    assert (ended.hedged.won, ended.hedged.nano_usd) == (False, 500)
+    assert run.door.told == ["sent", "stopped"]
+
+
+def test_the_failure_of_the_first_leaves_the_second_running_and_its_attempt_failed():
+    run = Run(Script(THEN, broken()), Script(SOON, answer("two")))
+    ended = run()
+    assert (ended.state, ended.error_code, ended.transition, ended.result) == (AttemptState.FAILED, "server", SUCCEED, "two")
+    assert (ended.counts_try, ended.retry_ms, ended.hedged.won) == (False, 0, True)
+
+
+def test_the_failure_of_the_second_leaves_the_first_running():
+    run = Run(Script(THEN + SOON, answer("one")), Script(0, broken()))
+    ended = run()
+    assert (ended.result, ended.state, ended.hedged.won, run.door.told) == ("one", AttemptState.SUCCEEDED, False, ["sent", "failed"])
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(THEN, SOON), (THEN + SOON, 0)])
+def test_where_both_fail_the_first_ones_error_decides(first_s, second_s):
+    run = Run(Script(first_s, broken(ErrorKind.CONTENT_FILTER)), Script(second_s, broken()))
+    ended = run()
+    assert (ended.transition, ended.error_code, run.door.told) == (FAIL, "content_filter", ["sent", "failed"])
+
+
+def test_of_a_stream_the_first_piece_decides_and_nobody_hears_the_other():
+    run = Run(Script(NEVER, answer("one"), ("a", "b")), Script(0.001, answer("two"), ("c", "d")))
+    ended = run()
+    assert run.heard == ["d2 ", "d2 c", "d2 d"]
+    assert (ended.result, ended.hedged.won, ended.state, ended.usage.input_tokens) == ("two", True, AttemptState.CANCELLED, 10)
+
+
+def test_a_stream_that_has_begun_gets_no_second_call():
+    run = Run(Script(0.002, answer("one"), ("a", *"bcdefg")), Script(0, answer("two")))
+    assert (run().result, run.door.told) == ("one", [])
+
+
+def test_a_leading_stream_that_breaks_says_what_the_job_does():
+    run = Run(Script(NEVER, answer("one"), ("a",)), Script(0.001, broken(), ("c",)))
+    ended = run()
+    assert (ended.transition, ended.error_code, ended.counts_try, ended.hedged.won) == (RETRY, "server", True, False)
+    assert (ended.state, ended.result, ended.usage.output_tokens) == (AttemptState.CANCELLED, None, 1)
+
+
+def test_without_room_or_budget_the_first_goes_on_alone():
+    for run in (
+        Run(Script(SOON, answer("one")), Script(0, answer("two")), Door(has_room=False)),
+        Run(Script(SOON, answer("one")), Script(0, answer("two")), saved=COST - 1),
+    ):
+        ended = run()
+        assert (ended.result, ended.hedged, run.door.told) == ("one", None, [])
+
+
+def test_a_second_call_that_never_left_is_given_back():
+    run = Run(Script(THEN, answer("one")), Script(NEVER, answer("two"), leaves=False))
+    assert (run().hedged, run.door.told) == (None, ["given back"])
+
+
+def test_a_second_call_that_may_not_leave_is_given_back():
+    run = Run(Script(THEN + SOON, answer("one")), Script(0, NotSent("too late"), leaves=False))
+    assert (run().hedged, run.door.told) == (None, ["given back"])
+
+
+def test_a_second_call_that_cannot_connect_speaks_against_its_deployment():
+    run = Run(Script(THEN + SOON, answer("one")), Script(0, broken(ErrorKind.CONNECT), leaves=False))
+    assert (run().hedged.nano_usd, run.door.told) == (0, ["failed"])
+
+
+def test_whoever_gives_the_job_up_gives_both_calls_up_and_both_are_charged():
+    run = Run(Script(NEVER, answer("one")), Script(NEVER, answer("two")))
+    ended = run(cancel_after_s=THEN)
+    assert (ended.state, ended.transition, ended.nano_usd) == (AttemptState.CANCELLED, STOP, 500)
+    assert (ended.hedged.won, ended.hedged.nano_usd, run.door.told) == (False, 500, ["sent", "stopped"])
+
+
+def test_a_job_that_is_given_up_after_its_first_call_failed_is_not_tried_again():
+    run = Run(Script(THEN, broken()), Script(NEVER, answer("two")))
+    ended = run(cancel_after_s=THEN + SOON)
+    assert (ended.state, ended.transition, ended.counts_try) == (AttemptState.FAILED, STOP, False)
+    assert run.door.told == ["sent", "stopped"]
+
+
+def test_a_race_that_is_given_up_at_once_ends_all_the_same():
+    run = Run(Script(NEVER, answer("one")), Script(0, answer("two")))
+    ended = run(cancel_after_s=0)
+    assert (ended.transition, ended.hedged, run.door.told) == (STOP, None, [])
