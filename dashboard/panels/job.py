@@ -164,7 +164,7 @@ def _facts(past: Past) -> list[Fact]:
     tokens = f"{count(job.used_input_tokens)} in, {count(job.used_output_tokens)} out"
     found = [
         _listed(job, "model", job.model),
-        Fact("asked for", job.downgraded_from),
+        Fact("asked for", job.asked_model if job.asked_model != job.model else ""),
         Fact("lane", Lane(job.lane).label),
         Fact("cost", usd(job.nano_usd) if job.nano_usd or job.state in TERMINAL else ""),
         Fact("tokens", tokens if job.used_input_tokens or job.used_output_tokens else ""),

@@ -150,7 +150,7 @@ def _step(past: Past, number: int, zone: ZoneInfo) -> Step:
 def _submitted(told: _Told) -> Step:
     job = told.past.job
     by = f" with the key {told.past.key}" if told.past.key else ""
-    line = f"{_VIA.get(job.via, f'By {job.via}')}{by}, on lane {_first_lane(told.past)}, for {job.downgraded_from or job.model}."
+    line = f"{_VIA.get(job.via, f'By {job.via}')}{by}, on lane {_first_lane(told.past)}, for {job.asked_model}."
     later = told.event.kind == "scheduled"
     return Step(told.event.at, "Submitted for later" if later else "Submitted", lines=(line,))
 
@@ -266,6 +266,8 @@ _ENDS_OF_ATTEMPTS = {
     "failed": ("Attempt {n} failed: {error}", "bad"),
     "retry": ("Attempt {n} failed: {error}", "warn"),
     "limited": ("Attempt {n} was held back by the provider: {error}", "warn"),
+    "passed_on": ("Attempt {n} was not sent: its deployment cannot do it", "warn"),
+    "fell_back": ("Attempt {n} failed: {error}", "warn"),
     "orphaned": ("Attempt {n} was lost with its worker", "warn"),
     "requeued": ("Attempt {n} was given up", "warn"),
     "stopped": ("Attempt {n} was stopped", "warn"),
@@ -281,12 +283,15 @@ def _ended(past: Past, number: int, attempt: Attempt | None) -> Step:
         lines += (_NEXT[event.kind],)
     if event.kind == "retry":
         lines += _retry_wait(past, number)
+    if event.kind == "fell_back":
+        lines += (f"It goes on at the model {event.detail.get('to', '?')}, which {event.detail.get('from', '?')} names for this.",)
     return Step(event.at, title.format(n=event.attempt, error=error), tone, lines, figures(attempt) if attempt else ())
 
 
 _NEXT = {
     "failed": "No further try follows.",
     "limited": "It waits again in its place; this counts as no try.",
+    "passed_on": "Another deployment of its model is asked; this counts as no try.",
     "orphaned": "It goes back to the front of its lane.",
     "requeued": "It waits again at its place; this counts as no try.",
 }

@@ -32,6 +32,7 @@ _AS_THEY_ARE = {
     "max_tries": "max_tries",
     "store": "store",
     "webhook": "webhook",
+    "session": "session",
 }
 JOB_FIELDS = (*_AS_THEY_ARE, "timeout", "run_at", "deadline", "lane", "delivery", "run")
 MOST_TOLD = 20

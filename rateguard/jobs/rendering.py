@@ -27,6 +27,8 @@ def render_job(job: Job, *, attempts: int | None = None, has_result: bool = True
         "run": None if job.run is None else str(job.run),
         "path": job.path,
         "downgraded_from": job.downgraded_from or None,
+        "fallen_back_from": job.fallen_back_from or None,
+        "fallbacks": job.fallbacks,
         "lane": Lane(job.lane).label,
         "submitted_at": time_text(job.submitted_at),
         "run_at": time_text(job.run_at),

@@ -3,8 +3,7 @@
     scheduled ─► queued ─► running ─► succeeded | failed | cancelled | expired
         ▲          ▲          │
         └── retry ─┴─ orphaned┘
-                   └─ passed_on  (to another deployment of its model)
-                   └─ fell_back  (to another model)
+                   └─ passed_on (to another deployment), fell_back (to another model)
 
 A transition is one conditional UPDATE that names its `sources`, with an event row of its name in the same transaction.
 "granted" is a fact of the gate, not a state. A terminal state is never left, but by an explicit `resubmit` (a person's retry).

@@ -43,13 +43,14 @@ def add_request(parser: CommandParser) -> None:
     parser.add_argument("--max-tries", type=int, metavar="N")
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="of the call at the provider")
     parser.add_argument("--delivery", choices=Delivery.values, default=Delivery.AT_LEAST_ONCE.value)
+    parser.add_argument("--session", default="", metavar="TEXT", help="what belongs together, for a model whose sessions are sticky")
     parser.add_argument("--idempotency-key", metavar="KEY", help="the same key and request give the same job")
 
 
 def submission_of(options: dict[str, Any]) -> Submission:
     """What the options ask for. Raises CommandError; what a job may hold is judged by `submit`."""
     body = _body(options)
-    names = (*_NAMED, "run", "run_at", "deadline", "max_tries", "idempotency_key")
+    names = (*_NAMED, "run", "run_at", "deadline", "max_tries", "session", "idempotency_key")
     return Submission(
         tenant=tenant_of(options["tenant"]),
         endpoint=endpoint_of(body),

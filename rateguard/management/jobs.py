@@ -91,7 +91,7 @@ def told_job(job: Job) -> str:
     return "\n".join([*lines, "", answer_of(job)]) if job.state == State.SUCCEEDED else "\n".join(lines)
 
 
-_WHOSE = ("user", "team", "rolegroup", "role", "cost_center", "run", "downgraded_from")
+_WHOSE = ("user", "team", "rolegroup", "role", "cost_center", "run", "downgraded_from", "fallen_back_from")
 _TIMES = ("submitted_at", "run_at", "deadline", "started_at", "finished_at", "queue_ms", "latency_ms")
 
 

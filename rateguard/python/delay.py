@@ -51,7 +51,7 @@ class JobTask(Task[Any, Any]):
     max_tries: counted failures. timeout: of the call at the provider, seconds, or its parts: `{"connect": 5, "first_token": 30}`.
     delivery: `at_least_once` or `at_most_once`. keep_bodies: False: request and answer are not kept (REST's `store`; the keyword `store`
     is the provider's). webhook: the name of an endpoint of the tenant that hears of its end.
-    idempotency_key: the same key and request give the same job.
+    idempotency_key: the same key and request give the same job. session: what belongs together, for a model whose sessions are sticky.
     Every other keyword is a field of the request's body, in OpenAI's shape: max_tokens, temperature, tools, …
 
     After a step of a chain the call gets what that came to: `{previous}` in the text or the messages is its text. Where that stands

@@ -25,6 +25,7 @@ _CARRIED = (
     "max_tries",
     "idempotency_key",
     "request_id",
+    "session",
 )
 
 

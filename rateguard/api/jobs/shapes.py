@@ -12,6 +12,7 @@ from rateguard.api.schema.describing import Shape, constant
 from rateguard.api.schema.fields import EmbeddingInputField, LabelsField, MessagesField, MetadataField, NameField, TimeoutField
 from rateguard.engine.lanes import Lane
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.checking import MOST_KEY_CHARS
 from rateguard.jobs.intake.submission import MOST_TRIES
 from rateguard.jobs.models import Delivery
 from rateguard.jobs.names import MOST_NAME_CHARS
@@ -104,6 +105,13 @@ class JobOptionsShape(Shape):
     delivery = serializers.ChoiceField(
         Delivery.values, required=False, allow_null=True, help_text="`at_most_once`: never sent again when nobody knows whether it arrived."
     )
+    session = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=MOST_KEY_CHARS,
+        help_text="What belongs together: a model whose sessions are sticky sends it to one deployment, whose prompt cache knows it.",
+    )
 
 
 class ChatShape(Shape):
@@ -195,6 +203,8 @@ class JobShape(Shape):
     run = serializers.UUIDField(allow_null=True)
     path = serializers.CharField(help_text="The nodes that it charges.")
     downgraded_from = serializers.CharField(allow_null=True, help_text="The model that was asked for, where a budget chose a cheaper one.")
+    fallen_back_from = serializers.CharField(allow_null=True, help_text="The model that was asked for, where a failure sent it to another.")
+    fallbacks = serializers.IntegerField(help_text="How often a failure sent it to another model.")
     lane = serializers.ChoiceField(LANES)
     submitted_at = serializers.DateTimeField()
     run_at = serializers.DateTimeField(allow_null=True)
