@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Iterable
 
 from rateguard.engine.gate.contract import (
     Charge,
     Configuration,
+    DeploymentRecord,
     Grant,
     Inspection,
     LimitUse,
@@ -48,9 +50,9 @@ class Attempt:
     holder: str = ""
 
 
-def cost_of(model: ModelRecord | None, job: Waiting) -> int:
-    """The most that an attempt can cost, nano-dollars, rounded up."""
-    dearest = [job.input_tokens * d.input_pico + job.max_output_tokens * d.output_pico for d in (model.deployments if model else ())]
+def cost_of(deployments: Iterable[DeploymentRecord], job: Waiting) -> int:
+    """The most that an attempt can cost at any of these, nano-dollars, rounded up."""
+    dearest = [job.input_tokens * d.input_pico + job.max_output_tokens * d.output_pico for d in deployments]
     return -(-max(dearest, default=0) // 1000)
 
 
@@ -169,7 +171,9 @@ class Ledger:
         """Charge a grant, and hold that it was allowed."""
         attempt = Attempt(grant, job, self.now_ms, [])
         self.open[grant.reservation] = attempt
-        assert grant.cost == cost_of(self.models[grant.model], job)
+        assert (grant.model, grant.lane) == (job.model, job.lane)
+        assert grant.deployment in {one.id for one in self.deployments_of(job.model)}
+        assert grant.cost == cost_of(self.deployments_of(job.model), job)
         assert not self.is_paused(grant.lane), f"the lane is paused: {grant}"
         for limit in self._charge(attempt):
             record = self.limits[limit.partition("@")[0]]
@@ -178,9 +182,15 @@ class Ledger:
             else:
                 assert self.in_use(limit) <= most_for(record, grant.lane), f"{limit} is over by {grant}"
 
+    def deployments_of(self, name: str) -> list[DeploymentRecord]:
+        """Those of a list to which its work may go, in no order; with marks: not those left out, unless nobody else is left."""
+        model, _, marked = name.partition("!")
+        known = self.models[model].deployments if model in self.models else ()
+        return [one for one in known if f"-{one.id}" not in marked] or list(known)
+
     def limits_at(self, model: str, deployment: str) -> set[str]:
         """The limits of a deployment in a model that exist."""
-        record = self.models.get(model)
+        record = self.models.get(model.partition("!")[0])
         found = (d.limits for d in (record.deployments if record else ()) if d.id == deployment)
         return {limit for limit in next(found, ()) if limit in self.limits}
 

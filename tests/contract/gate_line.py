@@ -27,6 +27,7 @@ from rateguard.engine.gate.contract import (
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Level, LimitRecord, Metric
+from rateguard.engine.routing.contract import Mode
 
 START_MS = 1_790_000_000_000
 MANY_SLOTS = 1_000_000
@@ -75,12 +76,12 @@ def node(name: str, *limits: str, weight: int = 1, without: tuple[str, ...] = ()
     return ScopeRecord(name, limits, weight, without, tuple(defaults.items()))
 
 
-def deployment(*limits: str, name: str = "1", input_pico: int = 0, output_pico: int = 0, rule=DEFAULT_RULE) -> DeploymentRecord:
-    return DeploymentRecord(name, limits, (f"a{name}", f"d{name}"), input_pico, output_pico, rule)
+def deployment(*limits: str, name="1", input_pico: int = 0, output_pico: int = 0, rule=DEFAULT_RULE, **place: int) -> DeploymentRecord:
+    return DeploymentRecord(name, limits, (f"a{name}", f"d{name}"), input_pico, output_pico, rule, **place)
 
 
-def model(name: str, *deployments: DeploymentRecord, pool: str = "x") -> ModelRecord:
-    return ModelRecord(name, pool, deployments)
+def model(name: str, *deployments: DeploymentRecord, pool: str = "x", mode: Mode = Mode.FIRST) -> ModelRecord:
+    return ModelRecord(name, pool, deployments, mode)
 
 
 def ids(reply: StepReply) -> list[uuid.UUID]:

@@ -60,15 +60,17 @@ class Naive:
 
     def _ask(self, job: Waiting) -> Asked | None:
         ledger = self._pair.ledger
-        path, model = ledger.limits_on(job.path), ledger.models.get(job.model)
-        if path is None or model is None:
+        path = ledger.limits_on(job.path)
+        if path is None or job.model.partition("!")[0] not in ledger.models:
             return None
-        places = []
-        for deployment in model.deployments:
+        places, waited_ms = [], self._now_ms - job.order_ms
+        for deployment in ledger.deployments_of(job.model):
             needed = frozenset(ledger.limits_at(job.model, deployment.id))
             cools = {target for target in deployment.cools if self._gate._reservations.cooling.get(target, 0) > self._now_ms}
             shut = {f"breaker:{deployment.id}"} if self._gate._breakers.wait_ms(deployment, self._now_ms) else set()
-            places.append((needed | set(deployment.cools) | {f"breaker:{deployment.id}"}, self._blocked(job, needed) | cools | shut))
+            early = {f"after:{deployment.id}"} if deployment.after_ms > waited_ms else set()
+            blocked = self._blocked(job, needed) | cools | shut | early
+            places.append((needed | set(deployment.cools) | {f"breaker:{deployment.id}"}, blocked))
         return Asked(job, frozenset(path), self._blocked(job, frozenset(path)), tuple(places))
 
     def _blocked(self, job: Waiting, limits: frozenset[str]) -> frozenset[str]:

@@ -22,6 +22,9 @@ from rateguard.engine.gate.contract import (
     Waiting,
 )
 from rateguard.engine.gate.memory import MemoryGate
+from rateguard.engine.gate.redis import RedisGate
+from rateguard.engine.gate.wire import unpack
+from rateguard.engine.keys import GATE_KEYS
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind
 from tests.contract.gate_ledger import Ledger, amount_of, cost_of, most_for
@@ -35,7 +38,7 @@ class Pair:
     """The twins, the ledger, who waits, and what was asked last on each channel."""
 
     memory: MemoryGate
-    redis: Gate
+    redis: RedisGate
     clock: Clock
     ledger: Ledger = dataclasses.field(default_factory=Ledger)
     waiting: dict[uuid.UUID, Waiting] = dataclasses.field(default_factory=dict)
@@ -112,7 +115,7 @@ class Pair:
         job = self.waiting.pop(refused.job)
         assert refused.attempt == job.attempt
         if refused.reason == Refusal.NOT_CONFIGURED:
-            assert refused.binding == job.model or self.ledger.limits_on(job.path) is None
+            assert refused.binding == job.model.partition("!")[0] or self.ledger.limits_on(job.path) is None
         if refused.reason in (Refusal.EXCEEDS_LIMIT, Refusal.BUDGET_EXHAUSTED, Refusal.DOWNGRADE):
             record = self.ledger.limits[refused.binding.partition("@")[0]]
             left = self._most(record.id, job.lane) - (self.ledger.spent[refused.binding] if record.kind == Kind.BUDGET else 0)
@@ -125,7 +128,7 @@ class Pair:
 
     def need(self, job: Waiting, limit: str) -> int:
         """What a job would take of a limit."""
-        cost = cost_of(self.ledger.models.get(job.model), job)
+        cost = cost_of(self.ledger.deployments_of(job.model), job)
         figures = {"inputs": job.input_tokens, "output": job.output_tokens, "most": job.max_output_tokens, "cost": cost}
         return amount_of(self.ledger.limits[limit.partition("@")[0]].metric, **figures)
 
@@ -166,6 +169,11 @@ class Pair:
         self.both(lambda gate: gate.inspect(tuple(f"{limit}@*" for limit in ids if "@" not in limit)))
         self.breakers = {view.deployment: view for view in inspection.breakers}
         self.both(lambda gate: gate.notices((), 1_000))
+        assert self.memory._room.lists.standings == self._standings_in_redis(), "turns stand differently"
+
+    def _standings_in_redis(self) -> dict[str, dict[str, int]]:
+        packed = self.redis._client.hgetall(f"{self.redis._prefix}{GATE_KEYS['turns']}")
+        return {name.decode(): {one.decode(): credit for one, credit in unpack(raw).items()} for name, raw in packed.items()}
 
 
 def _difference(memory: object, other: object, where: str = "") -> str:

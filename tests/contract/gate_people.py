@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 from rateguard.engine.breaker.rule import Forced
 from rateguard.engine.gate.contract import Configuration, DeploymentRecord, ModelRecord, PausedLane, ScopeRecord
@@ -12,7 +13,7 @@ from tests.contract import gate_world as world
 from tests.contract.gate_pair import Pair
 
 EDITS = ("half", "one", "double", "much", "length", "kind", "burst", "reserve", "mode")
-MODEL_EDITS = ("forget", "bring", "bring", "turn", "dear", "closed", "open", "free", "free", "strict")
+MODEL_EDITS = ("forget", "bring", "bring", "turn", "reroute", "reroute", "lose", "dear", "closed", "open", "free", "free", "strict")
 PAUSES_MS = (0, 500, 60_000)
 
 
@@ -106,7 +107,8 @@ class People:
             self._pair.configure(models=self._first.models)
         elif how != "forget":
             name = str(which % 4 + 1)
-            self._pair.configure(models=tuple(_edited_model(model, how, name) for model in records.values()))
+            rnd = random.Random(which)
+            self._pair.configure(models=tuple(_edited_model(model, how, name, rnd) for model in records.values()))
 
     def reset_breaker(self, which: int) -> None:
         self._pair.both(lambda gate: gate.reset_breaker(str(which % 4 + 1)))
@@ -180,9 +182,13 @@ def _edited(record: LimitRecord, how: str) -> LimitRecord:
     return record
 
 
-def _edited_model(model: ModelRecord, how: str, deployment: str) -> ModelRecord:
+def _edited_model(model: ModelRecord, how: str, deployment: str, rnd: random.Random) -> ModelRecord:
     if how == "turn":
-        return dataclasses.replace(model, deployments=model.deployments[::-1])
+        return dataclasses.replace(model, deployments=world.in_order(model.deployments[::-1]))
+    if how == "reroute":
+        return world.rerouted(rnd, model)
+    if how == "lose":
+        return dataclasses.replace(model, deployments=tuple(one for one in model.deployments if one.id != deployment) or model.deployments)
     found = (_edited_deployment(one, how) if one.id == deployment else one for one in model.deployments)
     return dataclasses.replace(model, deployments=tuple(found))
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from collections.abc import Iterable
 
 from rateguard.engine.breaker.rule import BreakerRule
 from rateguard.engine.gate.contract import Configuration, DeploymentRecord, ModelRecord, ScopeRecord
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, LimitRecord, Metric
+from rateguard.engine.routing.contract import Mode
 from tests.contract.gate_line import START_MS, bucket, budget, places, window
 
 DAY_MS = 86_400_000
 TENANTS = ("1", "2", "3")
-MODELS = {"m": ("1",), "n": ("1", "2"), "p": ("2", "3"), "o": ("4",), "none": ()}
+MODELS = {"m": ("1",), "n": ("1", "2"), "p": ("2", "3"), "q": ("1", "2", "3"), "o": ("4",), "none": ()}
+LISTS = (*MODELS, "n", "p", "q", "q", "n!-1", "p!+3", "q!-1", "q!-2+3", "q!+9*1*2", "q!-1-2-3", "none!-1")
+"""What jobs ask for: models, and their lists with marks."""
 PATHS = tuple(
     tenant + rest
     for tenant in TENANTS
@@ -113,9 +118,24 @@ def _deployments(rnd: random.Random) -> dict[str, DeploymentRecord]:
     return {name: DeploymentRecord(name, limits[name], cools[name], 1_000, 3_000 + int(name), rule) for name in limits}
 
 
-def model_records(deployments: dict[str, DeploymentRecord]) -> tuple[ModelRecord, ...]:
+def _models(rnd: random.Random) -> tuple[ModelRecord, ...]:
     """Models that share an account's limit have one pool."""
-    return tuple(ModelRecord(name, "y" if name == "o" else "x", tuple(deployments[one] for one in ids)) for name, ids in MODELS.items())
+    known = _deployments(rnd)
+    return tuple(rerouted(rnd, ModelRecord(name, "xy"[name == "o"], tuple(known[one] for one in ids))) for name, ids in MODELS.items())
+
+
+def rerouted(rnd: random.Random, model: ModelRecord) -> ModelRecord:
+    """The same model by another strategy, and with other weights, tiers and waits."""
+    found = [
+        dataclasses.replace(one, tier=rnd.choice([0, 0, 1]), weight=rnd.choice([1, 3, 1_000]), after_ms=rnd.choice([0, 0, 0, 40, 5_000]))
+        for one in model.deployments
+    ]
+    return dataclasses.replace(model, deployments=in_order(found), mode=rnd.choice(list(Mode)))
+
+
+def in_order(deployments: Iterable[DeploymentRecord]) -> tuple[DeploymentRecord, ...]:
+    """As lists stand: by tier, and those that take all before those that take only what has waited."""
+    return tuple(sorted(deployments, key=lambda one: (one.tier, one.after_ms)))
 
 
 def random_configuration(rnd: random.Random) -> Configuration:
@@ -134,4 +154,4 @@ def random_configuration(rnd: random.Random) -> Configuration:
     for tenant in TENANTS:
         limits += _limits_of_tenant(rnd, tenant)
         nodes += _nodes_of_tenant(rnd, tenant)
-    return Configuration(1, tuple(limits), tuple(nodes), model_records(_deployments(rnd)))
+    return Configuration(1, tuple(limits), tuple(nodes), _models(rnd))

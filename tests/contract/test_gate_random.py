@@ -43,7 +43,7 @@ some = st.integers(0, 40)
 picks = st.lists(some, min_size=1, max_size=4)
 shapes = st.tuples(
     st.sampled_from(world.PATHS),
-    st.sampled_from(("m", "n", "p", "o", "none")),
+    st.sampled_from(world.LISTS),
     st.sampled_from(Lane),
     st.sampled_from((WorkClass.JOB, WorkClass.JOB, WorkClass.SYNC)),
     st.sampled_from(((1, 0, 20), (100, 10, 100), (400, 100, 300), (900, 50, 300), (4_000, 100, 300))),
@@ -273,7 +273,7 @@ class Gates(RuleBasedStateMachine):
         number = next(self.ids)
         name, now_ms = uuid.UUID(int=random.Random(number).getrandbits(128)), self.clock.now_ms
         due = None if due_ms is None else now_ms + due_ms
-        return Waiting(name, model, path, lane, *tokens, now_ms - number % 3, number % 2, work_class, due)
+        return Waiting(name, model, path, lane, *tokens, now_ms + 1 - number % 3, number % 2, work_class, due)
 
     def pick(self, which, among) -> list:
         found = sorted(among)
@@ -296,7 +296,7 @@ class Gates(RuleBasedStateMachine):
     def drain(self) -> None:
         """People lift what stops work for ever; then each job is granted or refused, and nothing is left behind."""
         self.living = set(HOLDERS)
-        self.pair.step("c1", withdraw=tuple(job for job in self.pair.waiting.values() if job.model == "none"))
+        self.pair.step("c1", withdraw=tuple(job for job in self.pair.waiting.values() if job.model.startswith("none")))
         self.persons.lift_everything()
         for _ in range(3_000):
             if not self.pair.waiting and not self.ledger.open:

@@ -47,8 +47,8 @@ def ask(model: ModelRecord, waited_ms: int, wait_of: Callable[[DeploymentRecord]
         if wait == NEVER:
             asked.never = asked.never or blocker
             continue
-        early = deployment.after_ms - waited_ms
-        if early > max(wait, 0):
+        early = deployment.after_ms - waited_ms if deployment.after_ms else 0
+        if early > wait:
             held += [deployment] if wait == 0 else []
             wait, blocker = early, f"after:{deployment.id}"
         if wait == 0:
