@@ -1,4 +1,4 @@
-"""What callers may ask for and what it costs: models, in the order of their deployments, and the history of prices."""
+"""What providers' models cost, and what they cost before."""
 
 from __future__ import annotations
 
@@ -15,112 +15,10 @@ from django.utils.safestring import SafeString
 
 from rateguard.admin.base import actor_of
 from rateguard.admin.changing import ChangeForm, ChangingAdmin
-from rateguard.admin.deeds import DoingAdmin
 from rateguard.admin.drawing import badge, two_lines
-from rateguard.admin.inputs import one_of
-from rateguard.admin.machine.pages import VerbAdmin
-from rateguard.admin.machine.pausing import PauseRows, ResumeRows
-from rateguard.engine.errors import InvalidRequest
 from rateguard.providers import choices
-from tenants.changes import models, price_parts, prices, routes
-from tenants.models import Deployment, ModelRoute, PauseKind, Price, RouteTarget
-
-SPARE = 3
-"""Empty places for further deployments below those that a model has."""
-ORDINALS = ("First", "Second", "Third")
-
-
-def _places_of(row: ModelRoute | None) -> list[str]:
-    """The names of the fields for deployments, the first one first."""
-    there = row.targets.count() if row is not None else 0
-    return [f"deployment_{number}" for number in range(min(there + SPARE, routes.MOST_DEPLOYMENTS))]
-
-
-class RouteForm(ChangeForm):
-    """A name that callers use, and where it leads."""
-
-    name = forms.CharField(max_length=128, help_text="As callers write it. A renamed model is another one to whoever waits.")
-    is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
-    max_tries = forms.IntegerField(required=False, label="Tries", help_text="Failures before a job fails; empty: as the settings say.")
-    retry_base_ms = forms.IntegerField(required=False, label="First wait (ms)", help_text="The longest before a first retry; it doubles.")
-    retry_max_ms = forms.IntegerField(required=False, label="Longest wait (ms)", help_text="Before any retry.")
-
-    def prepare(self) -> None:
-        """The deployments in their order, and places for more."""
-        there = routes.deployments_of(self.instance) if self.instance.pk else []
-        for number, name in enumerate(place for place in self.fields if place.startswith("deployment_")):
-            field = one_of(Deployment.objects.all(), (RouteTarget, "deployment"), self.admin_site, required=False)
-            field.label = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
-            self.fields[name] = field
-            if number < len(there):
-                self.initial[name] = there[number]
-        if self.instance.pk:
-            self.initial.update({name: getattr(self.instance, name) for name in ("name", "is_enabled", *models.RETRIES)})
-
-    def deployments(self) -> list[Deployment]:
-        """Those that were named, in order. Raises InvalidRequest where one was named twice."""
-        found: list[Deployment] = []
-        for name, one in ((name, self.cleaned_data[name]) for name in self.fields if name.startswith("deployment_")):
-            if one in found:
-                raise InvalidRequest("it is named above already", code="invalid_field", pointer=f"/{name}")
-            found += [one] if one is not None else []
-        return found
-
-
-@admin.register(ModelRoute)
-class RouteAdmin(VerbAdmin, DoingAdmin):
-    """Models, as callers name them. Operators alone."""
-
-    verbs = (PauseRows(PauseKind.MODEL), ResumeRows(PauseKind.MODEL))
-    form = RouteForm
-    tenant_field = ""
-    list_display = ("name", "state", "leads_to")
-    list_filter = ("is_enabled",)
-    search_fields = ("name",)
-    ordering = ("name",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelRoute]:
-        """With where they lead."""
-        return super().get_queryset(request).prefetch_related("targets__deployment")
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
-        """The form, with a field for each deployment and some to spare."""
-        places = {name: forms.ModelChoiceField(Deployment.objects.none(), required=False) for name in _places_of(obj)}
-        return super().get_form(request, obj, change, **{**kwargs, "form": type("RouteForm", (RouteForm,), places)})
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The deployments apart, in their order."""
-        order = {"fields": _places_of(obj), "description": "The first one with room takes a job; the others are tried in this order."}
-        return ((None, {"fields": ("name", "is_enabled")}), ("Where it leads", order), ("Retries", {"fields": models.RETRIES}))
-
-    @admin.display(description="State", ordering="is_enabled")
-    def state(self, row: ModelRoute) -> SafeString:
-        """Whether work is taken for it."""
-        if not row.is_enabled:
-            return badge("out", "idle")
-        is_open = any(one.is_enabled for one in routes.deployments_of(row))
-        return badge("takes work", "good") if is_open else badge("leads nowhere", "bad")
-
-    @admin.display(description="Leads to")
-    def leads_to(self, row: ModelRoute) -> str:
-        """In order."""
-        return " → ".join(one.name if one.is_enabled else f"{one.name} (out)" for one in routes.deployments_of(row))
-
-    def write(self, request: HttpRequest, form: Any, row: ModelRoute | None) -> ModelRoute:
-        """Make or change a model."""
-        actor, found = actor_of(request, None), form.deployments()
-        given = {name: form.cleaned_data[name] for name in ("name", "is_enabled", *models.RETRIES)}
-        try:
-            if row is None:
-                return models.create_model(actor, deployments=found, **given)
-            return models.change_model(actor, row, deployments=found, **given)
-        except InvalidRequest as error:
-            errors = [("/deployment_0" if pointer == "/deployments" else pointer, said) for pointer, said in error.errors]
-            raise InvalidRequest(str(error), code=error.code, pointer=errors[0][0], errors=errors) from None
-
-    def erase(self, request: HttpRequest, row: ModelRoute) -> None:
-        """Delete a name; its deployments stay."""
-        models.delete_model(actor_of(request, None), row)
+from tenants.changes import price_parts, prices
+from tenants.models import Price
 
 
 class PriceForm(ChangeForm):

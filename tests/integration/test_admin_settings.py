@@ -24,7 +24,7 @@ from tenants.models import (
 )
 from tests.signedin import errors_of, signed_in
 from tests.simprovider import sim, sim_process  # noqa: F401
-from tests.tenancy import CHAT_MODEL, acme, add_tenant  # noqa: F401
+from tests.tenancy import CHAT_MODEL, EMBEDDING_MODEL, acme, add_tenant  # noqa: F401
 
 CANARY = "sk-canary-never-to-be-seen"
 LISTS = ("limit", "budget", "tenant", "member", "apikey", "provideraccount", "deployment", "modelroute", "price")
@@ -207,6 +207,39 @@ class TestCatalogue:
         assert list(errors_of(root.change(route, name="fast", deployment_0=first.pk, deployment_2=first.pk))) == ["deployment_2"]
         assert list(errors_of(root.change(route, name="f a s t", deployment_0=first.pk))) == ["name"]
         assert list(errors_of(root.make("modelroute", name="nowhere"))) == ["deployment_0"]
+
+    def choosing(self, **other):
+        """How a model chooses, as its form is filled in."""
+        first, second = Deployment.objects.order_by("pk")
+        Deployment.objects.filter(pk=first.pk).update(region="eu")
+        chooses = {"strategy": "weighted", "regions": "eu", "is_sticky": "on", "max_fallbacks": "1"}
+        leads = {"deployment_0": first.pk, "weight_0": "3", "deployment_1": second.pk, "after_ms_1": "5000"}
+        falls = {"fallback_on_0": "context_too_long", "fallback_to_0": ModelRoute.objects.get(name=EMBEDDING_MODEL).pk}
+        return {"name": CHAT_MODEL, "is_enabled": "on"} | chooses | leads | falls | other
+
+    def test_a_model_is_told_how_it_chooses(self, root):
+        route = ModelRoute.objects.get(name=CHAT_MODEL)
+        root.told(root.change(route, **self.choosing()))
+        route.refresh_from_db()
+        assert (route.strategy, route.regions, route.is_sticky, route.hedges, route.max_fallbacks) == ("weighted", ["eu"], True, False, 1)
+        assert [(one.weight, one.after_ms) for one in route.targets.order_by("position")] == [(3, 0), (None, 5_000)]
+        assert [(one.on, one.to.name) for one in route.fallbacks.all()] == [("context_too_long", EMBEDDING_MODEL)]
+        page = root.see(route).content.decode()
+        assert ('value="3"' in page, 'value="5000"' in page, 'value="eu"' in page) == (True, True, True)
+
+    @pytest.mark.long
+    def test_what_is_wrong_with_a_models_choice_stands_beside_its_field(self, root):
+        route = ModelRoute.objects.get(name=CHAT_MODEL)
+        for wrong, field in (
+            ({"weight_0": "0"}, "weight_0"),
+            ({"after_ms_1": "-1"}, "after_ms_1"),
+            ({"weight_2": "5"}, "deployment_2"),
+            ({"regions": "mars"}, "regions"),
+            ({"max_fallbacks": "11"}, "max_fallbacks"),
+            ({"fallback_on_1": "any"}, "fallback_to_1"),
+            ({"fallback_on_1": "any", "fallback_to_1": route.pk}, "fallback_to_1"),
+        ):
+            assert list(errors_of(root.change(route, **self.choosing(**wrong)))) == [field]
 
     def test_prices_are_dollars_with_a_history(self, root):
         fields = {"provider": "openai", "model": "gpt-x", "valid_from_0": "2026-01-01", "valid_from_1": "00:00"}

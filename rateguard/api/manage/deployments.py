@@ -65,7 +65,7 @@ class OneDeployment(ManageView):
 
 
 def _rows() -> Any:
-    return Deployment.objects.select_related("account__tenant")
+    return Deployment.objects.select_related("account__tenant", "wildcard")
 
 
 def _row(request: Request, name: str) -> Deployment:

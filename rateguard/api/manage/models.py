@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,7 +18,7 @@ from rateguard.api.manage.rendering import render_model
 from rateguard.api.manage.shapes_providers import ROUTES, RouteChangesShape, RouteShape
 from rateguard.api.params import Query
 from tenants.changes.models import change_model, create_model, delete_model
-from tenants.models import ModelRoute
+from tenants.models import ModelRoute, RouteTarget, Tenant
 
 
 class Models(ManageView):
@@ -26,10 +26,10 @@ class Models(ManageView):
 
     @lists("models", ROUTES, name_of("name"))
     def get(self, request: Request) -> Response:
-        """All of them; a tenant does not see which of other tenants' deployments they lead to."""
+        """All of them; a tenant sees neither other tenants' deployments nor what others' requests made of a wildcard."""
         query, tenant = Query(request, ("name", *PAGE)), reach_of(request).actor.tenant
-        name = query.text("name")
-        return page_of(_rows().filter(name=name) if name else _rows(), query, lambda row: render_model(row, tenant))
+        name, rows = query.text("name"), _rows(tenant)
+        return page_of(rows.filter(name=name) if name else rows, query, lambda row: render_model(row, tenant))
 
     @creates("model", RouteChangesShape, RouteShape)
     def post(self, request: Request) -> Response:
@@ -47,7 +47,8 @@ class OneModel(ManageView):
     def get(self, request: Request, model: str) -> Response:
         """A model and where it leads."""
         Query(request, ())
-        return Response(render_model(sure(ModelRoute.objects.all(), model), reach_of(request).actor.tenant))
+        tenant = reach_of(request).actor.tenant
+        return Response(render_model(sure(_rows(tenant), model), tenant))
 
     @changes("model", RouteChangesShape, RouteShape)
     def patch(self, request: Request, model: str) -> Response:
@@ -59,7 +60,7 @@ class OneModel(ManageView):
 
     @deletes("model")
     def delete(self, request: Request, model: str) -> Response:
-        """204; 409 while a budget downgrades to it. Its deployments stay. For operators."""
+        """204; 409 while something leads to it. Its deployments stay; what a wildcard made takes no work any more. For operators."""
         delete_model(reach_of(request).actor, sure(ModelRoute.objects.all(), model))
         return Response(status=204)
 
@@ -71,5 +72,9 @@ def _with_deployments(reach: Reach, fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "deployments": [reach.deployment(name, f"/deployments/{place}") for place, name in enumerate(fields["deployments"])]}
 
 
-def _rows() -> QuerySet[ModelRoute]:
-    return ModelRoute.objects.prefetch_related("targets__deployment__account", "fallbacks__to")
+def _rows(tenant: Tenant | None) -> QuerySet[ModelRoute]:
+    rows = ModelRoute.objects.select_related("wildcard").prefetch_related("targets__deployment__account", "fallbacks__to")
+    if tenant is None:
+        return rows
+    own = RouteTarget.objects.filter(route=OuterRef("pk"), deployment__account__tenant=tenant)
+    return rows.filter(Q(wildcard__isnull=True) | Exists(own))

@@ -98,6 +98,7 @@ class DeploymentShape(Shape):
     account = serializers.CharField()
     tenant = serializers.CharField(allow_null=True)
     upstream_model = serializers.CharField()
+    wildcard = serializers.CharField(allow_null=True, help_text="The deployment with a * from which it was made.")
     region = serializers.CharField()
     weight = serializers.IntegerField()
     is_enabled = serializers.BooleanField()
@@ -153,7 +154,9 @@ class RouteChangesShape(RequestShape):
     after_ms = serializers.DictField(
         child=whole(0, LONGEST_AFTER_MS), required=False, help_text="By deployment: it takes only work that has waited for so long."
     )
-    fallbacks = FallbackShape(many=True, required=False, max_length=routes.MOST_FALLBACK_ROWS, help_text="The first one first.")
+    fallbacks = serializers.ListField(
+        child=FallbackShape(), max_length=routes.MOST_FALLBACK_ROWS, required=False, help_text="The first one first."
+    )
     max_fallbacks = whole(0, MOST_FALLBACKS, required=False, help_text="A job goes to so many other models at most; 2 by default.")
     is_sticky = FlagField(required=False, help_text="Work of one session stays at one deployment, for its prompt cache.")
     hedges = FlagField(required=False, help_text="In the critical lane a second call follows a slow one; the first answer wins.")
@@ -168,6 +171,7 @@ class RouteShape(Shape):
     id = serializers.IntegerField()
     object = constant("model")
     name = serializers.CharField()
+    wildcard = serializers.CharField(allow_null=True, help_text="The model with a * that made it at its first use, and that it follows.")
     deployments = serializers.ListField(child=serializers.CharField())
     is_enabled = serializers.BooleanField()
     strategy = serializers.ChoiceField(STRATEGIES)
