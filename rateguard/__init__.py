@@ -20,6 +20,8 @@ _PLACES = {
     "waits": "rateguard.api.layers.waiting",
     **dict.fromkeys(_ERRORS, "rateguard.engine.errors"),
 }
+_MODULES = ("transport",)
+"""Public modules: `rateguard.transport` needs no import of its own."""
 
 __all__ = [
     "APPS",
@@ -37,12 +39,15 @@ __all__ = [
     "context",
     "embed",
     "run",
+    "transport",
     "waits",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name at its first use: Django is not needed for the engine, nor ready while apps load."""
+    if name in _MODULES:
+        return importlib.import_module(f"rateguard.{name}")  # which binds the name
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(_PLACES[name]), name)

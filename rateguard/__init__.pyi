@@ -1,3 +1,4 @@
+from rateguard import transport as transport
 from rateguard.api.layers.waiting import waits
 from rateguard.embedding import APPS, celery_settings
 from rateguard.engine.errors import InvalidRequest, JobDoesNotExist, JobFailed, JobNotCommitted, LimitInTheWay, NotAllowed, RateguardError
@@ -24,5 +25,6 @@ __all__ = [
     "context",
     "embed",
     "run",
+    "transport",
     "waits",
 ]

@@ -249,6 +249,8 @@ class Conf:
     """The longest that one call at a provider may take."""
     on_redis_loss: str = _word("reject", "reject", '"reject"')
     """What a synchronous call gets while the gate is away: `reject` refuses it with a time to come back."""
+    transport_wait_s: int = _whole(30, 0, 3_600, "seconds")
+    """How long a call of an official client under `rateguard.transport` may wait at the gate, where the client says nothing itself."""
     default_tenant: str | None = _word(None, r"[-a-zA-Z0-9_]{1,64}", "a tenant's name, or None", is_optional=True)
     """The tenant of `.delay()` calls that name none."""
     request_context: str | None = _word(None, _DOTTED, "the dotted path of a function, or None", is_optional=True)

@@ -33,7 +33,7 @@ ROWS = [
         "rateguard.database_roles",
         "dashboard",
     ],
-    ["rateguard.embedded"],
+    ["rateguard.embedded", "rateguard.transport"],
     ["rateguard.demo", "rateguard.bench", "rateguard.proofs", "rateguard.torture", "rateguard.testing"],
     ["rateguard.doctor"],
     ["rateguard.up"],

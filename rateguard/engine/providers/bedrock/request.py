@@ -98,7 +98,7 @@ def converse(target: Target, request: Request) -> Block:
     if tier := _tier(asked):
         body["serviceTier"] = {"type": tier}
     body["requestMetadata"] = _labels(asked, request.attempt_id)
-    return body | _by_options(target.options)
+    return body | by_options(target.options)
 
 
 def _refuse_unknown(asked: Mapping[str, Any]) -> None:
@@ -188,7 +188,7 @@ def _extra_by_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return said
 
 
-def _by_options(options: Mapping[str, Any]) -> Block:
+def by_options(options: Mapping[str, Any]) -> Block:
     """What a deployment's options add. Raises ConfigurationError."""
     body: Block = {}
     if options.get("latency"):
