@@ -7,6 +7,7 @@ import datetime as dt
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -321,14 +322,19 @@ async def test_a_roles_credentials_are_renewed_before_they_end_and_fetched_once_
     monkeypatch.setattr(
         ContainerMetadataFetcher, "retrieve_full_uri", lambda *args, **named: asking.append(threading.get_ident()) or fetch(*args, **named)
     )
-    found = machine.MachineCredentials()
+    ahead_s = [0.0]
+    found = machine.MachineCredentials(lambda: time.time() + ahead_s[0])
 
     first = await found.of("")
     found._found[""].credentials._expiry_time = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=14)
-    many = await asyncio.gather(*(found.of("") for _ in range(20)))
+    ahead_s[0] = 46 * 60
+    meanwhile = await asyncio.gather(*(found.of("") for _ in range(20)))
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    ahead_s[0] = 0
+    renewed = await found.of("")
 
-    assert first == Keys("ASIAFIRST", "s", "t")
-    assert set(many) == {Keys("ASIASECOND", "s", "t")}
+    assert set(meanwhile) == {first} == {Keys("ASIAFIRST", "s", "t")}
+    assert renewed == Keys("ASIASECOND", "s", "t")
     assert len(server.asked) == len(asking) == 2
     assert threading.get_ident() not in asking  # the event loop went on
 

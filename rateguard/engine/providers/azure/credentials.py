@@ -1,4 +1,4 @@
-"""Tokens of Microsoft Entra: fetched for a service principal, kept until shortly before they run out.
+"""Tokens of Microsoft Entra: fetched for a service principal, kept, and renewed before they run out.
 
 The account's credentials are a JSON object with tenant_id, client_id and client_secret; anything else is a token already. Source: the
 client-credentials grant of Microsoft's identity platform.
@@ -6,10 +6,9 @@ client-credentials grant of Microsoft's identity platform.
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-import hashlib
+import functools
 import time
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -18,43 +17,33 @@ from rateguard.engine.errors import ErrorKind, ProviderError
 from rateguard.engine.providers.azure.clouds import Cloud
 from rateguard.engine.providers.base import Endpoint, Request, Wire
 from rateguard.engine.providers.http import HttpClient
+from rateguard.engine.providers.kept import Fresh, Keeper, named
 
 EARLY_S = 300.0
 """A token is fetched anew this long before it runs out."""
+LAST_USE_S = 30.0
 MOST_S = 3_600.0
 FETCH_TIMEOUT_S = 10.0
 _PARTS = ("tenant_id", "client_id", "client_secret")
 
 
-@dataclasses.dataclass(slots=True)
-class _Kept:
-    """One principal's token. until: on the monotonic clock."""
-
-    lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
-    token: str = dataclasses.field(default="", repr=False)
-    until: float = 0.0
-
-
 class EntraTokens:
-    """The tokens of one event loop. What is kept is found by a digest of the credentials, so that none lie about as keys."""
+    """The tokens of service principals. clock: monotonic seconds."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
-        self._kept: dict[bytes, _Kept] = {}
+        self._clock = clock
+        self._keeper: Keeper[str] = Keeper(clock, early_s=EARLY_S, last_use_s=LAST_USE_S)
 
     async def token(self, credentials: str, cloud: Cloud) -> str:
-        """A token that is good for some minutes at least. Raises ProviderError (AUTH, or what fetching it ran into)."""
+        """A token that is good now. Raises ProviderError (AUTH, or what fetching it ran into)."""
         principal = _principal(credentials)
         if principal is None:
             return credentials
-        kept = self._kept.setdefault(hashlib.sha256(f"{cloud.authority} {credentials}".encode()).digest(), _Kept())
-        async with kept.lock:
-            if time.monotonic() >= kept.until:
-                kept.token, lives_s = await self._fetch(principal, cloud)
-                kept.until = time.monotonic() + max(0.0, min(lives_s, MOST_S) - EARLY_S)
-            return kept.token
+        return await self._keeper.get(named(cloud.authority, credentials), functools.partial(self._fetch, principal, cloud))
 
-    async def _fetch(self, principal: dict[str, str], cloud: Cloud) -> tuple[str, float]:
+    async def _fetch(self, principal: dict[str, str], cloud: Cloud) -> Fresh[str]:
+        asked_at = self._clock()
         form = {
             "grant_type": "client_credentials",
             "client_id": principal["client_id"],
@@ -71,7 +60,7 @@ class EntraTokens:
             raise ProviderError(f"Entra answers {reply.status}", kind=ErrorKind.SERVER, status=reply.status)
         try:
             told = orjson.loads(reply.body)
-            return str(told["access_token"]), float(told.get("expires_in") or 0)
+            return Fresh(str(told["access_token"]), asked_at + min(float(told.get("expires_in") or 0), MOST_S))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise ProviderError(
                 f"Entra gives no token for these credentials ({reply.status})", kind=ErrorKind.AUTH, status=reply.status, cools="account"

@@ -17,7 +17,7 @@ from rateguard.engine.providers.probe import Probe
 from rateguard.engine.providers.provider import Reader
 from rateguard.engine.providers.vertex import claude
 from rateguard.engine.providers.vertex.addresses import is_google, models_page
-from rateguard.engine.providers.vertex.credentials import Tokens, fetch_token
+from rateguard.engine.providers.vertex.credentials import Tokens
 from rateguard.engine.providers.vertex.request import headers_for, write, write_count
 from rateguard.engine.providers.vertex.secrets import Kind, parse
 
@@ -83,7 +83,7 @@ class VertexProvider(GeminiProvider):
         url = models_page(target)
         if _is_keyed(target, url):
             return None
-        headers = {**headers_for(target), "Authorization": f"Bearer {fetch_token(target.api_key).value}"}
+        headers = {**headers_for(target), "Authorization": f"Bearer {self._tokens.now(target.api_key).value}"}
         return Probe(url, headers, names_of)
 
     def write_count(self, target: Target, request: Request) -> Wire:

@@ -1,7 +1,6 @@
 """OAuth tokens of Google Cloud, by google-auth: fetched in a thread, shared, and renewed before they run out.
 
-A token lives an hour. From FRESH_UNTIL_S before its end a new one is fetched while the old one is used; only a token that is over is waited
-for. Callers that want the same one wait for one fetch. google-auth comes with the extra `vertex` and is loaded at the first fetch.
+A token lives an hour; how it is kept, `kept` says. google-auth comes with the extra `vertex` and is loaded at the first fetch.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import asyncio
 import calendar
 import dataclasses
 import functools
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from rateguard.engine.errors import ConfigurationError, ErrorKind, ProviderError
+from rateguard.engine.providers.kept import Fresh, Keeper, named
 from rateguard.engine.providers.vertex.secrets import Kind, parse
 
 FRESH_UNTIL_S = 300.0
@@ -23,7 +22,6 @@ FRESH_UNTIL_S = 300.0
 LAST_USE_S = 30.0
 """A token with less left is waited for no more: it could run out on the way."""
 FETCH_TIMEOUT_S = 10.0
-MOST_HELD = 1_024
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
@@ -37,46 +35,31 @@ class Token:
 
 
 class Tokens:
-    """The tokens of one event loop's accounts. fetch: secret → token, in a thread; clock: seconds of the wall clock."""
+    """The tokens of accounts. fetch: secret → token, in a thread; clock: seconds of the wall clock."""
 
     def __init__(self, fetch: Callable[[str], Token] | None = None, clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch or fetch_token
-        self._clock = clock
-        self._held: dict[str, Token] = {}
-        self._coming: dict[str, asyncio.Task[Token]] = {}
+        self._keeper: Keeper[Token] = Keeper(clock, early_s=FRESH_UNTIL_S, last_use_s=LAST_USE_S)
 
     async def get(self, secret: str) -> Token:
         """A token that is good now. Raises ProviderError (AUTH, or CONNECT where Google could not be reached), ConfigurationError."""
-        name = _name(secret)
-        token, left_s = self._held.get(name), 0.0
-        if token is not None:
-            left_s = token.expires_at - self._clock()
-        if token is not None and left_s > FRESH_UNTIL_S:
-            return token
-        coming = self._coming.get(name)
-        if coming is None:
-            coming = self._coming[name] = asyncio.create_task(self._renew(name, secret))
-            coming.add_done_callback(_read_error)
-        if token is not None and left_s > LAST_USE_S:
-            return token
-        return await asyncio.shield(coming)
+        return await self._keeper.get(named(secret), functools.partial(self._fresh, secret))
+
+    def now(self, secret: str) -> Token:
+        """The same for a thread that may wait."""
+        return self._keeper.now(named(secret), functools.partial(self._fresh, secret))
 
     def forget(self, secret: str) -> None:
         """Google refused it: the next call gets another."""
-        self._held.pop(_name(secret), None)
+        self._keeper.forget(named(secret))
 
-    async def _renew(self, name: str, secret: str) -> Token:
+    async def _fresh(self, secret: str) -> Fresh[Token]:
         try:
             async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
                 token = await asyncio.to_thread(self._fetch, secret)
         except TimeoutError:
             raise ProviderError("no token from Google in time", kind=ErrorKind.CONNECT) from None
-        finally:
-            del self._coming[name]
-        while len(self._held) >= MOST_HELD:
-            del self._held[next(iter(self._held))]
-        self._held[name] = token
-        return token
+        return Fresh(token, token.expires_at)
 
 
 def fetch_token(secret: str) -> Token:
@@ -131,14 +114,3 @@ def _google_auth() -> _GoogleAuth:
         return _GoogleAuth()
     except ImportError:
         raise ConfigurationError('Vertex AI needs google-auth: pip install "rateguard[vertex]"') from None
-
-
-def _name(secret: str) -> str:
-    """By which a secret's token is held, so that no secret is kept twice."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _read_error(task: asyncio.Task[Token]) -> None:
-    """Who renewed ahead of time waits for nothing: its failure is told to who needs the token."""
-    if not task.cancelled():
-        task.exception()
