@@ -6,16 +6,15 @@ import pytest
 from django.db import transaction
 
 from rateguard import wiring
-from rateguard.engine.errors import InvalidRequest
+from rateguard.engine.errors import InvalidRequest, NotAllowed
 from rateguard.engine.providers.base import Endpoint
-from rateguard.jobs.intake.estimate import estimate_of
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.places import places_of
-from tenants.changes import adopting, deployments, limits, models
+from tenants.changes import adopting, deployments, keys, limits, models
 from tenants.changes.actor import Actor
 from tenants.keys import issue_key
-from tenants.models import AuditEntry, ConfigVersion, Deployment, ModelRoute, ProviderAccount, RouteTarget
+from tenants.models import AuditEntry, ConfigVersion, Deployment, ModelRoute, ProviderAccount
 from tests.api import Api, problem_of
 from tests.tenancy import CHAT_MODEL, acme, add_tenant  # noqa: F401
 
@@ -87,23 +86,20 @@ def test_the_longest_wildcard_makes_it_also_when_a_wider_one_did_before(acme):
 def test_what_rolls_back_was_never_made_and_is_made_again(acme):
     wildcard()
     version = ConfigVersion.current()
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         assert ask(acme, SONNET).model == SONNET
         assert SONNET in wiring.directory().routes
         assert wiring.directory().version <= version, "what others keep by a version is not told of one that may roll back"
-        raise RuntimeError
+        transaction.set_rollback(True)
     assert SONNET not in wiring.directory().routes
     assert not ModelRoute.objects.filter(name=SONNET).exists()
     assert ask(acme, SONNET).model == SONNET
 
 
-def test_an_estimate_of_a_model_that_nobody_used_writes_nothing(acme):
+def test_who_only_asks_makes_nothing(acme):
     wildcard()
-    submission = Submission(tenant=acme.tenant, endpoint=Endpoint.CHAT, body={"model": SONNET, **HELLO})
-    found = estimate_of(submission)
-    assert [place.target.upstream_model for place in found.places] == ["anthropic/claude-sonnet-4.5"]
+    refused("unknown_model", places_of, SONNET, acme.tenant.pk, adopts=False)
     assert not ModelRoute.objects.filter(name=SONNET).exists()
-    assert refused("unknown_model", places_of, SONNET, acme.tenant.pk, adopts=False)
 
 
 @pytest.mark.parametrize("rest", ["../x", "a/../b", "/a", "a//b", "-a", "a?b", "a b", "x" * 120])
@@ -147,7 +143,6 @@ def test_what_follows_a_wildcard_is_changed_with_it(acme):
         fallbacks=[{"on": "any", "to": CHAT_MODEL}],
     )
     made = ModelRoute.objects.get(name=SONNET)
-    assert [one.name for one in models.deployments_of(made)] if hasattr(models, "deployments_of") else True
     assert [name for name, _ in leads_to(SONNET)] == ["second-anthropic-claude-sonnet-4-5", "openrouter-any-anthropic-claude-sonnet-4-5"]
     assert (made.strategy, made.regions, made.fallbacks.get().to.name) == ("weighted", ["eu"], CHAT_MODEL)
     assert list(made.targets.values_list("after_ms", flat=True)) == [0, 500]
@@ -240,3 +235,30 @@ def test_a_keys_rules_may_be_patterns(acme):
     for model in ("openrouter/meta/llama", CHAT_MODEL, "openrouter/anthropic/"):
         problem_of(api.submit({"model": model, **HELLO}), 403, "model_not_allowed")
     assert not ModelRoute.objects.filter(name="openrouter/meta/llama").exists()
+
+
+def test_a_tenant_is_not_told_what_others_made_of_a_wildcard(acme):
+    wildcard()
+    ask(acme, SONNET)
+    key = issue_key(acme.tenant, "boss", permissions=["read", "manage"])[1]
+    operator = Api(issue_key(add_tenant("house").tenant, "ops", is_operator=True)[1])
+    names = [one["name"] for one in Api(key).get("/api/v1/manage/models").json()["data"]]
+    assert "openrouter/*" in names
+    assert SONNET not in names
+    assert Api(key).get(f"/api/v1/manage/models/{SONNET}").status_code == 404
+    assert operator.get(f"/api/v1/manage/models/{SONNET}").json()["wildcard"] == "openrouter/*"
+
+
+def test_a_key_is_made_with_patterns_that_mean_something_and_with_no_more_than_its_maker_has(acme):
+    wildcard()
+    maker, _ = issue_key(
+        acme.tenant, "boss", permissions=["manage", "read", "submit"], allowed_models=["openrouter/anthropic/*", CHAT_MODEL]
+    )
+    actor = Actor("key boss", acme.tenant, key=maker)
+    narrower = ["openrouter/anthropic/x", "openrouter/anthropic/y/*"]
+    assert keys.create_key(OPERATOR, acme.tenant, name="a", allowed_models=["openrouter/*", "openrouter/new"])
+    assert keys.create_key(actor, acme.tenant, name="b", allowed_models=narrower)
+    with pytest.raises(NotAllowed):
+        keys.create_key(actor, acme.tenant, name="c", allowed_models=["openrouter/*"])
+    wrong = refused("invalid_field", keys.create_key, OPERATOR, acme.tenant, name="d", allowed_models=["nobody/*", "nothing"])
+    assert [pointer for pointer, _ in wrong.errors] == ["/allowed_models/0", "/allowed_models/1"]

@@ -1,0 +1,82 @@
+"""A model that a wildcard makes is granted, called and paid for as any other; racing first uses make one."""
+
+import concurrent.futures
+
+import pytest
+from django.apps import apps
+from django.db import connections, transaction
+
+from rateguard import wiring
+from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.intake.estimate import estimate_of
+from rateguard.jobs.intake.submission import Submission
+from rateguard.jobs.intake.submit import submit
+from tenants.changes import deployments, models
+from tenants.changes.actor import Actor
+from tenants.models import Deployment, ModelRoute
+
+pytestmark = pytest.mark.long
+
+OPERATOR = Actor("shell ada")
+NAME = "any/sim-1"
+
+
+@pytest.fixture
+def wildcard(line):
+    there = deployments.create_deployment(OPERATOR, account=line.account, name="any", upstream_model="*")
+    return models.create_model(OPERATOR, name="any/*", deployments=[there])
+
+
+def submission(line, model=NAME):
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
+    return Submission(tenant=line.acme, endpoint=Endpoint.CHAT, body=body)
+
+
+def granted(line):
+    """The deployments to which the next message leads."""
+    line.beat()
+    return {entry[2] for entry in line.next_message()[0]}
+
+
+def test_racing_first_uses_make_one_model_and_all_are_granted_at_its_deployment(line, wildcard):
+    def ask(_):
+        try:
+            return submit(submission(line)).job
+        finally:
+            connections.close_all()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    made = ModelRoute.objects.get(name=NAME)
+    own = made.targets.get().deployment
+    assert own.wildcard.name == "any"
+    assert granted(line) == {own.pk}
+
+
+def test_a_transaction_that_commits_brings_model_and_job_together(line, wildcard):
+    with transaction.atomic():
+        submit(submission(line))
+        assert NAME in wiring.directory().routes
+    assert NAME in wiring.directory().routes
+    assert granted(line) == {Deployment.objects.get(upstream_model="sim-1", wildcard__isnull=False).pk}
+
+
+def test_a_transaction_that_rolls_back_leaves_nothing_to_the_next(line, wildcard):
+    with transaction.atomic():
+        submit(submission(line))
+        transaction.set_rollback(True)
+    assert NAME not in wiring.directory().routes
+    submit(submission(line))
+    assert granted(line) == {Deployment.objects.get(upstream_model="sim-1", wildcard__isnull=False).pk}
+
+
+def test_an_estimate_of_a_model_that_nobody_used_writes_nothing(line, wildcard):
+    def counts():
+        return {model._meta.label: model.objects.count() for model in apps.get_models()}
+
+    before = counts()
+    found = estimate_of(submission(line))
+    assert [place.target.upstream_model for place in found.places] == ["sim-1"]
+    assert found.high_nano_usd > 0
+    assert counts() == before
+    assert NAME not in wiring.directory().routes
