@@ -16,7 +16,7 @@ from rateguard.engine.routing.contract import Strategy
 from rateguard.engine.routing.marks import split
 from rateguard.engine.wildcards import STAR, is_pattern
 from tenants.models import ConfigVersion, Deployment, Limit, ModelRoute, RouteFallback, RouteTarget
-from tenants.prices import find_price, prices_at
+from tenants.prices import find_price_of, prices_at
 from tenants.records.readable import NOTHING, Readable, readable
 from tenants.routing import Fallback, Routing
 
@@ -238,7 +238,7 @@ def tell_unpriced(places: Iterable[Place]) -> None:
     for place in places:
         if not place.is_priced and place.name not in _told:
             _told.add(place.name)
-            logger.warning("deployment %s has no price: its work costs $0; add a Price for %s", place.name, place.target.upstream_model)
+            logger.warning("deployment %s has no price: its work costs $0; add a Price for %s", place.name, place.target.base_model)
 
 
 _told: set[str] = set()
@@ -248,5 +248,5 @@ def _place(row: Deployment, prices: dict[tuple[str, str], money.Price]) -> Place
     account = row.account
     options = {**account.options, **row.options}
     target = Target(account.provider, account.base_url, account.credentials.reveal(), row.upstream_model, row.region, options)
-    price = find_price(prices, account.provider, target.base_model) or find_price(prices, account.provider, row.upstream_model)
+    price = find_price_of(prices, row)
     return Place(row.pk, row.name, account.pk, target, price or money.Price(), price is not None, account.tenant_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from rateguard.engine import money
-from tenants.models import Price
+from tenants.models import Deployment, Price
 from tenants.pricing import price_of, scaled
 
 PRICE_FILE = Path(__file__).parent / "data" / "prices.json"
@@ -100,6 +100,13 @@ def find_price(prices: Mapping[tuple[str, str], money.Price], provider: str, mod
         if found is not None:
             return found if permille == money.WHOLE_PERMILLE else scaled(found, permille)
     return None
+
+
+def find_price_of(prices: Mapping[tuple[str, str], money.Price], row: Deployment) -> money.Price | None:
+    """What a deployment is charged by: the model that its option `base_model` names, else what its provider calls it."""
+    base = row.options.get("base_model") or row.account.options.get("base_model")
+    names = (str(base), row.upstream_model) if base else (row.upstream_model,)
+    return next((found for name in names if (found := find_price(prices, row.account.provider, name)) is not None), None)
 
 
 _PROFILES = ("us.", "eu.", "apac.", "global.", "jp.", "au.")

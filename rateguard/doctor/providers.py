@@ -8,6 +8,7 @@ from rateguard.doctor.finding import Finding, fail, ok, warn
 from rateguard.engine.breaker.rule import BreakerState
 from rateguard.engine.errors import GateError
 from rateguard.engine.providers.listing import Listing
+from rateguard.engine.wildcards import STAR
 from rateguard.jobs.controls.breakers import breakers
 from rateguard.jobs.insight.accounts import ask, key_of
 from tenants.models import Deployment, ModelRoute, ProviderAccount
@@ -50,7 +51,7 @@ def _missing(account: ProviderAccount, listing: Listing) -> Iterator[Finding]:
     """Deployments of models that the provider does not name; one that names none may serve any."""
     if not listing.models:
         return
-    rows = Deployment.objects.filter(account=account, is_enabled=True).order_by("name")
+    rows = Deployment.objects.filter(account=account, is_enabled=True).exclude(upstream_model__contains=STAR).order_by("name")
     for row in rows.exclude(upstream_model__in=listing.models):
         told = f"{account.name} does not list {row.upstream_model}, which deployment {row.name} asks for"
         yield warn(told, f"manage.py deployment change {row.name} --upstream-model NAME, or --is-enabled no")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import importlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,11 +21,21 @@ STRICTEST = Admission()
 
 
 def admission_at(targets: Iterable[Target]) -> Admission:
-    """What the limits of these deployments of one provider count. Where a token of output weighs differently, the heaviest counts."""
+    """What the limits of these deployments of one provider count: where their models differ, what any of them counts does."""
     found = [_admission(target.provider, target.upstream_model, json.dumps(dict(target.options), sort_keys=True)) for target in targets]
     if not found:
         return STRICTEST
-    return dataclasses.replace(found[0], output_permille=max(one.output_permille for one in found))
+    return Admission(
+        counts_max_tokens=any(one.counts_max_tokens for one in found),
+        counts_output=any(one.counts_output for one in found),
+        counts_cached=any(one.counts_cached for one in found),
+        gives_back=all(one.gives_back for one in found),
+        output_permille=max(one.output_permille for one in found),
+    )
+
+
+_BY_MODEL = frozenset({"bedrock", "vertex"})
+"""Those whose limits count each model in its own way: data of their models, read where there is such an account."""
 
 
 class Counting:
@@ -47,10 +57,10 @@ class Counting:
 
 @functools.lru_cache(maxsize=10_000)
 def _admission(provider: str, model: str, options: str) -> Admission:
-    if provider == "bedrock":
-        from rateguard.engine.providers.bedrock import limits  # noqa: PLC0415 - data of its models, read where there is such an account
-
-        return limits.admission_of(model, json.loads(options))
+    if provider in _BY_MODEL:
+        limits = importlib.import_module(f"rateguard.engine.providers.{provider}.limits")
+        found: Admission = limits.admission_of(model, json.loads(options))
+        return found
     try:
         return admission_of(provider, known())
     except ConfigurationError:

@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from rateguard import wiring
+from rateguard.doctor import prices as doctor_prices
 from rateguard.engine.errors import InvalidRequest, NotAllowed
 from rateguard.engine.providers.base import Endpoint
 from rateguard.jobs.intake.submission import Submission
@@ -14,7 +15,7 @@ from rateguard.jobs.places import places_of
 from tenants.changes import adopting, deployments, keys, limits, models
 from tenants.changes.actor import Actor
 from tenants.keys import issue_key
-from tenants.models import AuditEntry, ConfigVersion, Deployment, ModelRoute, ProviderAccount
+from tenants.models import AuditEntry, ConfigVersion, Deployment, ModelRoute, Price, ProviderAccount
 from tests.api import Api, problem_of
 from tests.tenancy import CHAT_MODEL, acme, add_tenant  # noqa: F401
 
@@ -262,3 +263,19 @@ def test_a_key_is_made_with_patterns_that_mean_something_and_with_no_more_than_i
         keys.create_key(actor, acme.tenant, name="c", allowed_models=["openrouter/*"])
     wrong = refused("invalid_field", keys.create_key, OPERATOR, acme.tenant, name="d", allowed_models=["nobody/*", "nothing"])
     assert [pointer for pointer, _ in wrong.errors] == ["/allowed_models/0", "/allowed_models/1"]
+
+
+# ---- what a deployment is, where its provider's name does not say it
+
+
+def test_a_deployment_costs_what_its_base_model_costs(acme):
+    Price.objects.create(provider="azure", model="gpt-5.4-mini", valid_from="2020-01-01T00:00Z", input_pico=250_000)
+    Price.objects.create(provider="azure", model="named-like-another", valid_from="2020-01-01T00:00Z", input_pico=1)
+    there = ProviderAccount.objects.create(name="eu", provider="azure", base_url="https://eu.example")
+    names = {"chat-eu": {"base_model": "gpt-5.4-mini"}, "named-like-another": {"base_model": "gpt-5.4-mini"}, "nobody-knows": {}}
+    rows = {name: Deployment.objects.create(account=there, name=name, upstream_model=name, options=said) for name, said in names.items()}
+    wiring.forget_directory()
+    places = wiring.directory().places
+    found = {name: (places[row.pk].is_priced, places[row.pk].price.input_pico) for name, row in rows.items()}
+    assert found == {"chat-eu": (True, 250_000), "named-like-another": (True, 250_000), "nobody-knows": (False, 0)}
+    assert not any("chat-eu" in finding.what for finding in doctor_prices.look())

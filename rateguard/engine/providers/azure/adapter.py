@@ -28,7 +28,7 @@ class AzureProvider(OpenAIProvider):
         self._tokens = EntraTokens(http)
 
     def model_of(self, target: Target) -> str:
-        """The option `model`, else the deployment's name."""
+        """The option `base_model`, else the deployment's name."""
         return options_of(target).model
 
     def write(self, target: Target, request: Request, *, is_streamed: bool) -> Wire:

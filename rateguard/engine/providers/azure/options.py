@@ -1,8 +1,8 @@
 """What an account or a deployment of Azure says beside its key and base URL (`options`).
 
 api_version: the date of the classic form, where the deployment stands in the path; left out, or `v1`, for the form without a version.
-auth: `key`, or `entra`. cloud: `public`, `government` or `china`, for `entra`. model: which model a deployment is, where its name does not
-say so: decides what it can.
+auth: `key`, or `entra`. cloud: `public`, `government` or `china`, for `entra`. base_model: which model a deployment is, where its name does
+not say so: decides what it can and costs; `model` is its older word, for what it can alone.
 """
 
 from __future__ import annotations
@@ -43,4 +43,4 @@ def options_of(target: Target) -> Options:
         raise ConfigurationError(f"the option auth of an Azure account is {auth!r}: write key or entra")
     if cloud not in CLOUDS:
         raise ConfigurationError(f"the option cloud of an Azure account is {cloud!r}: write {', '.join(CLOUDS)}")
-    return Options(version, auth == "entra", CLOUDS[cloud], str(given.get("model") or target.upstream_model))
+    return Options(version, auth == "entra", CLOUDS[cloud], str(given.get("base_model") or given.get("model") or target.upstream_model))

@@ -21,6 +21,7 @@ from rateguard.engine.providers.capabilities import Capabilities
 from rateguard.engine.providers.gemini.request import wire_of
 from rateguard.engine.providers.http import Reply
 from rateguard.engine.providers.provider import Reader
+from rateguard.engine.providers.vertex import limits
 from rateguard.engine.providers.vertex.addresses import address_of
 from rateguard.engine.providers.vertex.request import headers_for
 
@@ -30,7 +31,7 @@ _PUBLISHER, _API = "anthropic", "v1"
 
 def is_claude(target: Target) -> bool:
     """Whether the deployment's model is Anthropic's."""
-    return target.upstream_model.rpartition("/")[2].startswith("claude")
+    return limits.is_claude(target.upstream_model)
 
 
 def capabilities(target: Target) -> Capabilities:
