@@ -7,6 +7,7 @@ in `tenants.records`.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime as dt
 import functools
@@ -19,7 +20,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import DatabaseError, connection, models, transaction
 from django.db.models.functions import Now
 
 from rateguard.conf import conf
@@ -103,7 +104,8 @@ DIRECTORY_S = 60.0
 def directory() -> Directory:
     """The models, deployments and prices, not older than the newest version that this process has heard of.
 
-    In a transaction that made a model: with it, see `show_uncommitted`.
+    In a transaction that made a model: with it, see `show_uncommitted`. On an event loop, where nobody may ask the database, what is known
+    is used as it is, and read anew beside.
     """
     return _own_directory() or _committed_directory()
 
@@ -111,6 +113,9 @@ def directory() -> Directory:
 def _committed_directory() -> Directory:
     global _directory, _read_at  # noqa: PLW0603 - one a process, guarded by the lock
     found = _directory
+    if found is not None and _is_stale(found) and _is_on_event_loop():
+        _read_beside()
+        return found
     if found is None or _is_stale(found):
         with _directory_lock:
             found = _directory
@@ -122,6 +127,34 @@ def _committed_directory() -> Directory:
 
 def _is_stale(found: Directory) -> bool:
     return found.version < _known_version or time.monotonic() - _read_at > DIRECTORY_S
+
+
+def _is_on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_reader: threading.Thread | None = None
+
+
+def _read_beside() -> None:
+    """One thread at a time."""
+    global _reader  # noqa: PLW0603 - a lost race costs one more look
+    if _reader is None or not _reader.is_alive():
+        _reader = threading.Thread(target=_read_and_close, name="rateguard-directory", daemon=True)
+        _reader.start()
+
+
+def _read_and_close() -> None:
+    try:
+        _committed_directory()
+    except DatabaseError as error:
+        logger.info("the models are not read anew: %s", error)
+    finally:
+        connection.close()
 
 
 def note_version(version: int) -> None:

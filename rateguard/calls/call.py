@@ -67,6 +67,26 @@ class Granted:
         """How long it waited at the gate."""
         return max(0, int((self.granted_at - self.asked_at) * 1000))
 
+    @property
+    def job(self) -> uuid.UUID:
+        """The call's own id, by the name that every attempt's end is written under."""
+        return self.reservation.job
+
+    @property
+    def attempt(self) -> int:
+        """The number of its reservation."""
+        return self.reservation.attempt
+
+    @property
+    def input_tokens(self) -> int:
+        """Reserved."""
+        return self.call.input_tokens
+
+    @property
+    def max_output_tokens(self) -> int:
+        """Reserved."""
+        return self.call.max_output_tokens
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded:

@@ -17,17 +17,21 @@ from rateguard.engine.in_flight import InFlight
 from rateguard.jobs.attempts.execute import Database
 from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import Finished
-from rateguard.jobs.attempts.settle import Ended, Key, settle
+from rateguard.jobs.attempts.settle import Ended, Key, Settled, settle_all
 from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.ends.finished import announce
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.states import TERMINAL, WAITING
+from rateguard.jobs.upkeep.calls import call_as_reserved
 from rateguard.jobs.upkeep.recover import give_up, wait_again
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+OnCall = Callable[[Finished, int | None], None]
+"""A call's end that is in the rows, and the gate's epoch under which it was written; None: somebody else had written its end before."""
 
 AT_ONCE = 500
 MOST_WAITING = 5_000
@@ -44,6 +48,8 @@ class GroupCommit:
         self._waiting: list[Finished] = []
         self.in_flight = in_flight or InFlight(conf().max_bytes_in_flight)
         self._writer: asyncio.Task[None] | None = None
+        self.on_call: OnCall = lambda one, _: pump.settle([(one.settlement_at(time.monotonic()), one.counted_at)])
+        """What tells the gate of a synchronous call's end; here as of a job's."""
 
     @property
     def is_full(self) -> bool:
@@ -83,16 +89,22 @@ class GroupCommit:
         except Exception:
             if len(batch) == 1:
                 logger.exception("the end of %s.%d cannot be written", batch[0].ended.job, batch[0].ended.attempt)
-                await self._write_as_reserved(batch[0].ended)
+                await self._write_as_reserved(batch[0])
             else:
                 for one in batch:
                     await self._commit([one])
             return
-        now = time.monotonic()
-        self._pump.settle([(one.settlement_at(now), one.counted_at) for one in batch])
-        back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled]
+        self._tell_gate(batch, settled)
+        back = [one.ended.job for one in batch if one.ended.transition.target in WAITING and _key(one) in settled.keys]
         if back:
             await self._let_wait_again(back)
+
+    def _tell_gate(self, batch: Sequence[Finished], settled: Settled) -> None:
+        now = time.monotonic()
+        self._pump.settle([(one.settlement_at(now), one.counted_at) for one in batch if one.ended.call is None])
+        for one in batch:
+            if one.ended.call is not None:
+                self.on_call(one, settled.epoch if _key(one) in settled.keys else None)
 
     async def _let_wait_again(self, jobs: list[uuid.UUID]) -> None:
         try:
@@ -100,10 +112,15 @@ class GroupCommit:
         except Exception:
             logger.exception("%d jobs wait unheard; the sweeper brings them in", len(jobs))
 
-    async def _write_as_reserved(self, ended: Ended) -> None:
-        """The job ends all the same. If not even that can be written, its attempt is open until its holder's end."""
+    async def _write_as_reserved(self, one: Finished) -> None:
+        """The job ends all the same, and a call is charged. If not even that can be written, its attempt is open until its holder's end."""
+        ended = one.ended
         try:
-            await self._outlast(_give_up, ended, self._pump)
+            if ended.call is None:
+                await self._outlast(_give_up, ended, self._pump)
+            else:
+                instead = call_as_reserved(one, ended.call)
+                self._tell_gate(*await self._outlast(_write, [instead]))
         except Exception:
             logger.exception("%s.%d stays open", ended.job, ended.attempt)
 
@@ -119,11 +136,42 @@ class GroupCommit:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _write(ends: Sequence[Finished]) -> tuple[Sequence[Finished], set[Key]]:
+class LoopWriter:
+    """A group commit that takes ends from any thread."""
+
+    def __init__(self, commit: GroupCommit, loop: asyncio.AbstractEventLoop) -> None:
+        self._commit = commit
+        self._loop = loop
+
+    @property
+    def is_full(self) -> bool:
+        """See GroupCommit."""
+        return self._commit.is_full
+
+    def add(self, finished: Finished) -> None:
+        """Take an end over."""
+        try:
+            if _running_loop() is self._loop:
+                self._commit.add(finished)
+            else:
+                self._loop.call_soon_threadsafe(self._commit.add, finished)
+        except RuntimeError:  # the loop is closed
+            logger.warning("%s ended too late to be written here: it is charged as reserved", finished.settlement.reservation)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _write(ends: Sequence[Finished]) -> tuple[Sequence[Finished], Settled]:
     """Returns the ends as they were written, and which of them were."""
     batch = with_fallbacks(ends)
-    settled = settle([one.ended for one in batch])
-    announce(one.ended.job for one in batch if one.ended.transition.target in TERMINAL and _key(one) in settled)
+    settled = settle_all([one.ended for one in batch])
+    over = (one for one in batch if one.ended.call is None and one.ended.transition.target in TERMINAL)
+    announce(one.ended.job for one in over if _key(one) in settled.keys)
     return batch, settled
 
 

@@ -34,12 +34,16 @@ OnRequeue = Callable[[uuid.UUID, int], None]
 
 
 class Heartbeat:
-    """Beats for one holder until stopped. `on_beat` is called after each beat that the gate took."""
+    """Beats for one holder until stopped. `on_beat` is called after each beat that the gate took.
 
-    def __init__(self, gate: Gate, holder: str, slots: int, lanes: tuple[Lane, ...], period_s: float) -> None:
+    runs_jobs: people may ask for something of jobs that run here.
+    """
+
+    def __init__(self, gate: Gate, holder: str, slots: int, lanes: tuple[Lane, ...], period_s: float, *, runs_jobs: bool = True) -> None:
         self._gate = gate
         self._holder = Holder(holder, slots, lanes)
         self._period_s = period_s
+        self._runs_jobs = runs_jobs
         self._stopping = threading.Event()
         self._soon = threading.Event()
         self._thread: threading.Thread | None = None
@@ -48,8 +52,10 @@ class Heartbeat:
         self.on_cancel: OnCancel = lambda _: None
         self.on_requeue: OnRequeue = lambda _job, _attempt: None
 
-    def start(self) -> None:
-        """Begin to beat."""
+    def start(self, *, is_heard: bool = False) -> None:
+        """Begin to beat. is_heard: come back after the first beat, which takes as long as the gate."""
+        if is_heard:
+            self._beat()
         self._thread = threading.Thread(target=self._run, name="rateguard-heartbeat", daemon=True)
         self._thread.start()
 
@@ -82,7 +88,8 @@ class Heartbeat:
             self._gate.beat(self._holder)
             self.pulse.beat(asked_s, time.monotonic())
             self.on_beat()
-            self._look_for_wishes()
+            if self._runs_jobs:
+                self._look_for_wishes()
         except GateError as error:
             logger.info("no beat: %s", error)
             return RETRY_S

@@ -25,15 +25,17 @@ LATE_S = 0.2
 def lost_settle() -> None:
     """Now and then an end is dropped before its commit, and told to the gate as if it had been written."""
     from rateguard.holding import commit  # noqa: PLC0415 - Django is ready by now
+    from rateguard.jobs.attempts.settle import Settled  # noqa: PLC0415
 
     write, numbers = commit._write, itertools.count(1)  # noqa: SLF001 - a fault is put where it hurts
 
     @functools.wraps(write)
-    def forgetful(batch: Sequence[Any]) -> set[Any]:
-        lost = [one for one in batch if next(numbers) % EVERY == 0]
-        kept = [one for one in batch if one not in lost]
-        written = write(kept) if kept else set()
-        return written | {(one.ended.job, one.ended.attempt) for one in lost}
+    def forgetful(ends: Sequence[Any]) -> tuple[Sequence[Any], Settled]:
+        lost = [one for one in ends if next(numbers) % EVERY == 0]
+        kept = [one for one in ends if one not in lost]
+        batch, written = write(kept) if kept else ((), Settled(set(), None))
+        keys = written.keys | {(one.ended.job, one.ended.attempt) for one in lost}
+        return [*batch, *lost], Settled(keys, written.epoch)
 
     commit._write = forgetful  # noqa: SLF001
 
@@ -41,19 +43,20 @@ def lost_settle() -> None:
 def doubled_entry() -> None:
     """Now and then what an attempt costs is entered twice in the ledger."""
     from rateguard.holding import commit  # noqa: PLC0415
+    from rateguard.jobs.attempts.settle import Settled  # noqa: PLC0415
     from tenants.models import LedgerEntry  # noqa: PLC0415
 
     write, numbers = commit._write, itertools.count(1)  # noqa: SLF001
 
     @functools.wraps(write)
-    def doubling(batch: Sequence[Any]) -> set[Any]:
-        written = write(batch)
-        for job, attempt in sorted(written):
+    def doubling(ends: Sequence[Any]) -> tuple[Sequence[Any], Settled]:
+        batch, written = write(ends)
+        for job, attempt in sorted(written.keys):
             entry = LedgerEntry.objects.filter(reservation_id=job, attempt=attempt, nano_usd__gt=0).first()
             if entry is not None and next(numbers) % EVERY == 0:
                 entry.pk, entry.kind = None, "correction"
                 LedgerEntry.objects.bulk_create([entry])
-        return written
+        return batch, written
 
     commit._write = doubling  # noqa: SLF001
 

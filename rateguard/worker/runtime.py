@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
-import socket
 import threading
 import uuid
 from collections.abc import Sequence
 
 from rateguard import wiring
+from rateguard.calls import process as calls
 from rateguard.conf import conf
 from rateguard.engine.gate.contract import ReservationId
 from rateguard.engine.in_flight import InFlight
@@ -28,6 +27,7 @@ from rateguard.jobs.attempts.hedging import Hedging
 from rateguard.jobs.attempts.sending import SendFence
 from rateguard.jobs.ends.outbox import process_teller
 from rateguard.jobs.insight.latencies import latencies_of
+from rateguard.jobs.line.call_ids import new_holder
 from rateguard.jobs.line.publisher import Entry, Publisher
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.upkeep.recover import return_grants
@@ -52,7 +52,7 @@ class Runtime:
     """One a process. Made on the event loop that runs the calls. slots: jobs that it can run at once. lanes: those that it serves."""
 
     def __init__(self, slots: int, lanes: tuple[Lane, ...] = tuple(Lane)) -> None:
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        self.holder = new_holder()
         gate = wiring.gate()
         self._publisher = Publisher()
         self._pump = Pump(gate, self._publisher, on_refused=refuse, is_timed=True)
@@ -72,17 +72,19 @@ class Runtime:
         self._webhooks = WebhookSender()
         self._alive = AliveFile(conf().alive_file, conf().heartbeat_ms / 1000)
         self._loop = asyncio.get_running_loop()
+        self._desk = calls.CallDesk(gate, self._pump, self.holder, self._commit, self._loop, self._heartbeat)
 
     async def start(self) -> None:
         """Open everything; nothing here waits for Redis or the database."""
         await self._http.open()
         self.executor.turn_away = self._turn_away
-        self._heartbeat.on_beat = self._pump.kick
+        self._heartbeat.on_beat = self._on_beat
         self._heartbeat.on_cancel = self._on_cancel
         self._heartbeat.on_requeue = self._on_requeue
         self._pump.start()
-        for part in (self._heartbeat, self._listener, self._caretaker):
+        for part in (self._heartbeat, self._listener, self._caretaker, self._desk):
             part.start()
+        calls.adopt(self._desk.entrance)
         await self._webhooks.start()
         self._alive.start()
 
@@ -98,6 +100,8 @@ class Runtime:
         self.executor.is_draining = True
         self.executor.give_back_all()
         await self.executor.wait_idle(None)
+        calls.adopt(None)
+        self._desk.stop()
         await self._commit.drain()
         self._listener.stop()
         self._hedging.stop()
@@ -118,6 +122,10 @@ class Runtime:
     def _turn_away(self, entries: Sequence[Entry]) -> None:
         """What came too late for this worker is granted to another one at once, not when its grant runs out."""
         return_grants(self._pump, [ReservationId(uuid.UUID(hex=entry[0]), int(entry[1])) for entry in entries])
+
+    def _on_beat(self) -> None:
+        self._pump.kick()
+        self._desk.entrance.beat()
 
     def _on_cancel(self, job: uuid.UUID) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more

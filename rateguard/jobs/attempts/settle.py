@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from rateguard.engine.histogram import bin_of
 from rateguard.engine.money import Usage
@@ -21,6 +22,7 @@ from rateguard.jobs.failures import fingerprint_of
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.sql import statements
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, Transition
+from tenants.models import GateEpoch
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,8 +52,41 @@ class Hedged:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """Whose a synchronous call was and where it went: what the row of a job tells of its attempts.
+
+    of_job: the job whose second call it was. holder: the process that made it. reserved_…: as of an attempt. started_ago_ms: since it was
+    let in. run: the innermost of the path.
+    """
+
+    tenant_id: int
+    model: str
+    deployment_id: int
+    deployment: str
+    holder: str
+    path: str
+    reserved_input_tokens: int
+    reserved_output_tokens: int
+    reserved_max_output_tokens: int
+    reserved_nano_usd: int
+    started_ago_ms: int = 0
+    of_job: uuid.UUID | None = None
+    api_key_id: int | None = None
+    team: str = ""
+    rolegroup: str = ""
+    role: str = ""
+    user: str = ""
+    run: uuid.UUID | None = None
+    cost_center: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end of an attempt, as it will be written.
+
+    job: the job, or of a synchronous call its own id; call: whose it was. A call has no events and tells nobody. The rollups count it like
+    a job, because people ask for both by one word, requests; but the second call of a job counts with its money and tokens alone.
 
     transition: what its job does. nano_usd: what it costs (0: nothing was billed). retry_ms: the wait before the next try of a `retry`.
     counts_try, counts_abandoned: whether the job's counters rise. queue_ms, latency_ms: waiting before the claim; the call itself.
@@ -79,40 +114,58 @@ class Ended:
     moved: Moved | None = None
     told: Mapping[str, str] = dataclasses.field(default_factory=dict)
     hedged: Hedged | None = None
+    call: CallRecord | None = None
 
 
 Key = tuple[uuid.UUID, int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settle wrote. keys: (job, attempt) of those that were open. epoch: the gate's, None where no call was among them."""
+
+    keys: set[Key]
+    epoch: int | None
+
+
 def settle(ended: Sequence[Ended]) -> set[Key]:
     """Write ends. Returns (job, attempt) of those that were open; a fenced one changed nothing but keeps its usage as `late_usage`."""
+    return settle_all(ended).keys
+
+
+def settle_all(ended: Sequence[Ended]) -> Settled:
+    """The same; of synchronous calls it also tells the epoch under which they are written, which no rebuild raises before the commit."""
     rows = [_row(one) for one in sorted(ended, key=lambda one: (one.job, one.attempt))]
-    found = _settle_at_once(rows) if connection.vendor == "postgresql" else _settle_in_parts(rows)
+    found, epoch = _settle_at_once(rows) if connection.vendor == "postgresql" else _settle_in_parts(rows)
     settled = {(_as_uuid(job), attempt) for job, attempt, _ in found}
     outbox.tell_on_commit([_as_uuid(job) for job, _, has_told in found if has_told])
     for one in ended:
         if (one.job, one.attempt) not in settled and one.state == AttemptState.SUCCEEDED:
             _keep_late_usage(one)
-    return settled
+    return Settled(settled, epoch)
 
 
 _Found = tuple[Any, int, bool]
 """The job, its attempt, and whether its end is to be told."""
 
 
-def _settle_at_once(rows: list[dict[str, Any]]) -> list[_Found]:
+def _settle_at_once(rows: list[dict[str, Any]]) -> tuple[list[_Found], int | None]:
     (statement,) = statements("postgresql")["settle"]
     with connection.cursor() as cursor:
         cursor.execute(statement, [_json(rows)])
-        found: list[_Found] = cursor.fetchall()
-    return found
+        found = cursor.fetchall()
+    return [(job, attempt, is_told) for job, attempt, is_told, _ in found], next((epoch for *_, epoch in found), None)
 
 
-def _settle_in_parts(rows: list[dict[str, Any]]) -> list[_Found]:
-    fence, *rest, tell = statements("sqlite")["settle"]
+def _settle_in_parts(rows: list[dict[str, Any]]) -> tuple[list[_Found], int | None]:
+    fence, charge_jobs, *rest, tell = statements("sqlite")["settle"]
+    calls = [row for row in rows if row["call"] is not None]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(fence, [_json(rows)])
         open_ones = {(job, attempt): bool(is_told) for job, attempt, is_told in cursor.fetchall()}
+        if open_ones:
+            cursor.execute(charge_jobs, [_json([row for row in rows if (row["job_id"], row["attempt"]) in open_ones])])
+        epoch = _settle_calls(cursor, calls, open_ones) if calls else None
         mine = _json([row for row in rows if (row["job_id"], row["attempt"]) in open_ones])
         for part in rest if open_ones else ():
             cursor.execute(part, [mine])
@@ -120,7 +173,17 @@ def _settle_in_parts(rows: list[dict[str, Any]]) -> list[_Found]:
         if any(open_ones.values()):
             cursor.execute(tell, [mine])
             told = {job for (job,) in cursor.fetchall()}
-    return [(job, attempt, job in told) for job, attempt in open_ones]
+    return [(job, attempt, job in told) for job, attempt in open_ones], epoch
+
+
+def _settle_calls(cursor: CursorWrapper, calls: list[dict[str, Any]], open_ones: dict[tuple[Any, int], bool]) -> int:
+    """Insert and charge calls that are not in the rows yet; adds them to the open ones. Returns the epoch."""
+    fence, charge = statements("sqlite")["settle_calls"]
+    cursor.execute(fence, [_json(calls)])
+    written = dict.fromkeys(((job, number) for job, number in cursor.fetchall()), False)
+    cursor.execute(charge, [_json([row for row in calls if (row["job_id"], row["attempt"]) in written])])
+    open_ones.update(written)
+    return GateEpoch.current()
 
 
 def _as_uuid(value: uuid.UUID | str) -> uuid.UUID:
@@ -138,7 +201,7 @@ def _row(one: Ended) -> dict[str, Any]:
         "attempt": one.attempt,
         "attempt_state": one.state.value,
         "transition": one.transition.name,
-        "job_state": one.transition.target.value,
+        "job_state": "" if one.call is not None and one.call.of_job is not None else one.transition.target.value,
         "tries": int(one.counts_try),
         "abandoned": int(one.counts_abandoned),
         "retry_ms": one.retry_ms,
@@ -170,7 +233,16 @@ def _row(one: Ended) -> dict[str, Any]:
         "route_marks": one.route_marks,
         **_move(one.moved),
         **_beside(one.hedged),
+        "call": None if one.call is None else _call(one.call),
     }
+
+
+def _call(call: CallRecord) -> dict[str, Any]:
+    ids = {name: None if (one := getattr(call, name)) is None else one.hex for name in ("of_job", "run")}
+    return {name: getattr(call, name) for name in _OF_A_CALL} | ids | {"labels": dict(call.labels)}
+
+
+_OF_A_CALL = tuple(field.name for field in dataclasses.fields(CallRecord))
 
 
 def _move(moved: Moved | None) -> dict[str, Any]:

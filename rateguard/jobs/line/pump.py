@@ -20,7 +20,8 @@ from django.db import close_old_connections
 
 from rateguard import wiring
 from rateguard.engine.errors import GateEpochLost, GateError
-from rateguard.engine.gate.contract import Gate, Refused, Sent, Settlement, Step, StepReply, Waiting
+from rateguard.engine.gate.contract import Gate, Refused, Sent, Settlement, Step, StepReply, Waiting, WorkClass
+from rateguard.jobs.line.calling import CallDoor, ElsewhereDoor
 from rateguard.jobs.line.publisher import Publisher
 
 logger = logging.getLogger(__name__)
@@ -62,13 +63,17 @@ class _Gathered:
 
 
 class Pump:
-    """One line to the gate. `is_timed`: keep a timer for `next_ready` (workers). `on_refused`: takes what came back, in this thread."""
+    """One line to the gate. `is_timed`: keep a timer for `next_ready` (workers). `on_refused`: takes what came back, in this thread.
+
+    `door`: what happens to synchronous calls, which never go to the publisher; a process that has some of its own puts its entrance there.
+    """
 
     def __init__(self, gate: Gate, publisher: Publisher, *, on_refused: OnRefused, is_timed: bool = False) -> None:
         self._gate = gate
         self._publisher = publisher
         self._on_refused = on_refused
         self._is_timed = is_timed
+        self.door: CallDoor = ElsewhereDoor()
         self._channel = uuid.uuid4().hex
         self._number = 0
         self._gathered = _Gathered()
@@ -110,6 +115,12 @@ class Pump:
                 self._wake_within(SENT_DELAY_S)
                 self._condition.notify()
 
+    def claim(self, sent: Sent, at: float) -> None:
+        """A synchronous call was let in at `at`: the gate is to know at once whose it is. The door hears of the answer."""
+        with self._condition:
+            self._gathered.sent.append((sent, at))
+            self._wake()
+
     def settle(self, settlements: Iterable[tuple[Settlement, float | None]]) -> None:
         """Attempts ended and are committed. With each: when the provider counted it at the latest (time.monotonic()), or None.
 
@@ -124,6 +135,11 @@ class Pump:
         """There may be something to admit."""
         with self._condition:
             self._wake()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the gate gave no answer when it was last asked."""
+        return self._is_away
 
     def gate_now_ms(self) -> int:
         """The gate's time now, never behind it; 0 before the first reply."""
@@ -184,7 +200,7 @@ class Pump:
                 self._called_at = time.monotonic()
             reply = self._call(gathered)
             if reply is not None:
-                self._act_on(reply)
+                self._act_on(*reply)
             with self._condition:
                 self._is_idle = not self._is_kicked
                 self._condition.notify_all()
@@ -203,7 +219,7 @@ class Pump:
             self._wake_at = None
             return True
 
-    def _call(self, gathered: _Gathered) -> StepReply | None:
+    def _call(self, gathered: _Gathered) -> tuple[Step, StepReply] | None:
         """One call, repeated until it is answered. None: stopped meanwhile, or the call itself was broken."""
         self._number += 1
         built_at = time.monotonic()
@@ -217,18 +233,20 @@ class Pump:
                 if self._is_stopping:
                     return None
                 self._tell_once(error)
+                self._tell_door(self.door.unanswered, step, error)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            except Exception:
+            except Exception as error:
                 # One broken call must not close the line for good. The caretaker finds in the rows whatever it was to say.
                 logger.exception("a call to the gate broke; it is dropped")
+                self._tell_door(self.door.unanswered, step, GateError(str(error)))
                 return None
             else:
                 if self._is_away:
                     logger.info("the gate answers again")
                 self._is_away = False
                 self._gate_now = (sent_at, reply.now_ms)
-                return reply
+                return step, reply
 
     def _tell_once(self, error: GateError) -> None:
         """One line when the gate goes away; an empty gate is rebuilt by a worker as a matter of course."""
@@ -247,19 +265,29 @@ class Pump:
             enqueue=tuple(gathered.enqueue),
         )
 
-    def _act_on(self, reply: StepReply) -> None:
+    def _act_on(self, step: Step, reply: StepReply) -> None:
         wiring.note_version(reply.version)
         if reply.granted:
-            self._publisher.publish(reply.granted, reply.epoch)
+            jobs = tuple(grant for grant in reply.granted if grant.work_class == WorkClass.JOB)
+            if jobs:
+                self._publisher.publish(jobs, reply.epoch)
         if reply.refused:
             self._refuse(reply.refused)
+        self._tell_door(self.door.answered, step, reply)
         with self._condition:
             if reply.has_more:
                 self._is_kicked = True
-            if self._is_timed and reply.next_ready_ms is not None:
+            if (self._is_timed or self.door.is_waiting) and reply.next_ready_ms is not None:
                 self._wake_within((reply.next_ready_ms - reply.now_ms) / 1000)
             if self._gathered.sent:
                 self._wake_within(SENT_DELAY_S)
+
+    def _tell_door(self, tell: Callable[..., None], *args: object) -> None:
+        """A door that breaks closes no line: what it was to take is found by the reaper."""
+        try:
+            tell(*args)
+        except Exception:
+            logger.exception("synchronous calls were not told what the gate decided")
 
     def _refuse(self, refused: tuple[Refused, ...]) -> None:
         try:

@@ -18,7 +18,8 @@ class Attempt(models.Model):
     """One try of a job (or of a synchronous call: job null) at one deployment. Open while `running`; its end is written once.
 
     reservation_id: the job's id, or the call's own. reserved_nano_usd: the most it can cost. late_usage: learned after it was abandoned.
-    is_retry: it follows a failure that the retry policy counted. cache_write_long_tokens … searches: as in the ledger's entry.
+    is_retry: it follows a failure that the retry policy counted. path, run: of a synchronous call, what it charged; "" and null where the
+    job tells. cache_write_long_tokens … searches: as in the ledger's entry.
     """
 
     reservation_id = models.UUIDField()
@@ -55,6 +56,8 @@ class Attempt(models.Model):
     tier = models.CharField(max_length=16, blank=True, default="", db_default="")
     terms = models.CharField(max_length=64, blank=True, default="", db_default="")
     searches = models.PositiveIntegerField(default=0, db_default=0)
+    path = models.TextField(blank=True, default="", db_default="")
+    run = models.UUIDField(null=True)
 
     class Meta:
         constraints = (
@@ -70,6 +73,11 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reservation_id}.{self.number} {self.state}"
+
+    @property
+    def is_second_call(self) -> bool:
+        """Whether it went beside an attempt of its job (hedging): it has a reservation and a number of its own."""
+        return self.job_id is not None and self.job_id != self.reservation_id
 
 
 class JobEvent(models.Model):

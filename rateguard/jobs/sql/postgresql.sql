@@ -35,8 +35,10 @@ from job
 
 -- name: settle
 -- The end of attempts: closes each that is still open (the fence), moves its job, writes the charge, the rollups, the event and the outbox. All or nothing.
+-- A synchronous call has no row before: its attempt is inserted closed, where there is none of its number yet (its fence).
 -- parameters: rows json, see settle.py.
--- returns: (job, attempt, whether its end is to be told) of those that were open. What was fenced changed nothing.
+-- returns: (job, attempt, whether its end is to be told, the gate's epoch if there are calls) of those that were open. What was fenced changed
+-- nothing. Of calls the epoch's row is share-locked: a rebuild of the gate counts either the whole of this or nothing of it.
 -- Keys are updated in their order, so that two writers never wait for each other in a circle.
 with ended as (
     select * from json_to_recordset(%s::json) as row(job_id uuid, attempt int, attempt_state text, transition text, job_state text, tries int,
@@ -45,7 +47,29 @@ with ended as (
         provider_request_id text, latency_bin int, output_bin int, wait_bin int, queue_ms bigint, fingerprint text, cache_write_long_tokens bigint,
         audio_input_tokens bigint, audio_output_tokens bigint, reasoning_tokens bigint, tier text, terms text, searches int,
         detail jsonb, route_marks text, to_model text, to_counted_tokens int, to_input_tokens int, to_output_tokens int, fallen_back_from text,
-        beside_nano_usd bigint, beside_input_tokens bigint, beside_output_tokens bigint, won_at text, hedged jsonb)
+        beside_nano_usd bigint, beside_input_tokens bigint, beside_output_tokens bigint, won_at text, hedged jsonb, call jsonb)
+), asked as (
+    select ended.*, of_call.*
+    from ended cross join lateral jsonb_to_record(ended.call) as of_call(of_job uuid, tenant_id bigint, model text, deployment_id bigint,
+        deployment text, holder text, path text, reserved_input_tokens int, reserved_output_tokens int, reserved_max_output_tokens int,
+        reserved_nano_usd bigint, started_ago_ms bigint, api_key_id bigint, team text, rolegroup text, role text, "user" text, run uuid,
+        cost_center text, labels jsonb)
+    where ended.call is not null
+), epoch as materialized (
+    select number from rateguard_tenants_gateepoch where id = 1 and exists (select 1 from asked) for share
+), call as (
+    insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder, path, run,
+        reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, finished_at, error_code,
+        error_message, input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, latency_ms, provider_request_id,
+        is_retry, cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches)
+    select job_id, attempt, (select job.id from rateguard_jobs_job job where job.id = of_job), tenant_id, attempt_state, model, deployment_id,
+        deployment, holder, path, run, reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd,
+        statement_timestamp() - started_ago_ms * interval '1 millisecond', statement_timestamp(), error_code, error_message, input_tokens,
+        cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, latency_ms, provider_request_id, false,
+        cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches
+    from asked order by job_id, attempt
+    on conflict (reservation_id, number) do nothing
+    returning reservation_id, number
 ), attempt as (
     update rateguard_jobs_attempt attempt
     set state = ended.attempt_state, finished_at = statement_timestamp(), error_code = ended.error_code, error_message = ended.error_message,
@@ -82,21 +106,31 @@ with ended as (
     returning attempt.*, job.tenant_id, attempt.ran_as as model, job.api_key_id, job.team, job.rolegroup, job.role, job.user, job.run, job.cost_center, job.labels,
         job.canvas is not null as has_canvas, job.tells,
         (job.canvas is not null or job.tells <> 0) and attempt.job_state in ('succeeded', 'failed', 'cancelled', 'expired') as is_told
+), done as (
+    select job_id as of_job, job_id, attempt, job_state, is_told, nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+        is_estimated, is_overrun, latency_bin, wait_bin, output_bin, cache_write_long_tokens, audio_input_tokens, audio_output_tokens,
+        reasoning_tokens, tier, terms, searches, ran_at, tenant_id, model, api_key_id, team, rolegroup, role, "user", run, cost_center, labels
+    from job
+    union all
+    select of_job, job_id, attempt, job_state, false, nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+        is_estimated, is_overrun, latency_bin, wait_bin, output_bin, cache_write_long_tokens, audio_input_tokens, audio_output_tokens,
+        reasoning_tokens, tier, terms, searches, deployment, tenant_id, model, api_key_id, team, rolegroup, role, "user", run, cost_center, labels
+    from call join asked on asked.job_id = call.reservation_id and asked.attempt = call.number
 ), entry as (
     insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
         cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center, labels,
         cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, created_at)
-    select tenant_id, job_id, job_id, attempt, 'charge', nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens, is_estimated,
+    select tenant_id, of_job, job_id, attempt, 'charge', nano_usd, input_tokens, cached_tokens, cache_write_tokens, output_tokens, is_estimated,
         is_overrun, model, ran_at, api_key_id, team, rolegroup, role, "user", run, cost_center, labels, cache_write_long_tokens,
         audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, statement_timestamp()
-    from job
+    from done
 ), quarter as (
     insert into rateguard_tenants_usagequarter as quarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
         input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd)
     select tenant_id, model, ran_at, coalesce(api_key_id, 0), team, date_bin('15 minutes', statement_timestamp(), timestamptz '2000-01-01 00:00Z'),
         count(*) filter (where job_state in ('succeeded', 'failed', 'cancelled', 'expired')), count(*) filter (where job_state = 'succeeded'),
         count(*) filter (where job_state = 'failed'), sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(nano_usd)
-    from job group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
+    from done group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
     on conflict (tenant_id, model, deployment, api_key_id, team, starts_at) do update set
         jobs = quarter.jobs + excluded.jobs, succeeded = quarter.succeeded + excluded.succeeded, failed = quarter.failed + excluded.failed,
         input_tokens = quarter.input_tokens + excluded.input_tokens, cached_tokens = quarter.cached_tokens + excluded.cached_tokens,
@@ -106,11 +140,11 @@ with ended as (
 ), bin as (
     insert into rateguard_tenants_usagequarterbin as bin (quarter_id, measure, bin, count)
     select quarter.id, measured.measure, measured.bin, count(*)
-    from job
-    join quarter on quarter.tenant_id = job.tenant_id and quarter.model = job.model and quarter.deployment = job.ran_at
-        and quarter.api_key_id = coalesce(job.api_key_id, 0) and quarter.team = job.team
-    cross join lateral (values (1, job.latency_bin), (2, job.wait_bin), (3, job.output_bin)) as measured(measure, bin)
-    where job.job_state = 'succeeded'
+    from done
+    join quarter on quarter.tenant_id = done.tenant_id and quarter.model = done.model and quarter.deployment = done.ran_at
+        and quarter.api_key_id = coalesce(done.api_key_id, 0) and quarter.team = done.team
+    cross join lateral (values (1, done.latency_bin), (2, done.wait_bin), (3, done.output_bin)) as measured(measure, bin)
+    where done.job_state = 'succeeded'
     group by 1, 2, 3 order by 1, 2, 3
     on conflict (quarter_id, measure, bin) do update set count = bin.count + excluded.count
 ), day as (
@@ -118,11 +152,11 @@ with ended as (
     select tenant_id, (statement_timestamp() at time zone 'UTC')::date, dimension, value,
         count(*) filter (where job_state in ('succeeded', 'failed', 'cancelled', 'expired')),
         sum(input_tokens + cached_tokens + cache_write_tokens), sum(output_tokens), sum(nano_usd)
-    from job
+    from done
     cross join lateral (
-        select 'user' as dimension, job.user as value where job.user <> ''
+        select 'user' as dimension, done.user as value where done.user <> ''
         union all
-        select 'label', label.key || '=' || label.value from jsonb_each_text(job.labels) as label
+        select 'label', label.key || '=' || label.value from jsonb_each_text(done.labels) as label
     ) as part
     group by 1, 2, 3, 4 order by 1, 2, 3, 4
     on conflict (tenant_id, day, dimension, value) do update set
@@ -141,7 +175,7 @@ with ended as (
     where is_told and told.is_wanted
     on conflict (job_id, kind) do nothing
 )
-select job_id, attempt, is_told from job
+select job_id, attempt, is_told, (select number from epoch) from done
 
 -- name: charged
 -- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.
@@ -149,14 +183,14 @@ select job_id, attempt, is_told from job
 -- returns: path, deployment, the least age in the slice (ms since the sending), attempts, input tokens, output tokens, nano-dollars, and the
 -- tokens that a provider counted on arrival.
 with attempt as (
-    select job_id, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
+    select job_id, path, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
         reserved_input_tokens, reserved_max_output_tokens,
         greatest(0, (extract(epoch from statement_timestamp() - finished_at) * 1000)::bigint + coalesce(latency_ms, 0)) as age_ms
     from rateguard_jobs_attempt
     where state <> 'running' and started_at >= statement_timestamp() - %s * interval '1 millisecond'
       and error_code not in ('connect', 'never_sent') and (is_estimated or state not in ('cancelled', 'abandoned'))
 )
-select coalesce(job.path, attempt.tenant_id::text), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens)::bigint,
+select coalesce(nullif(attempt.path, ''), job.path, attempt.tenant_id::text), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens)::bigint,
     sum(attempt.output_tokens)::bigint, sum(attempt.nano_usd)::bigint,
     sum(greatest(attempt.reserved_input_tokens, attempt.input_tokens) + attempt.reserved_max_output_tokens)::bigint
 from attempt left join rateguard_jobs_job job on job.id = attempt.job_id

@@ -34,6 +34,7 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 -- name: settle
 -- The end of attempts: closes each that is still open (the fence), then moves its job, writes the charge, the rollups and the event. One transaction.
 -- parameters: each part takes the rows json, see settle.py; all but the first only the rows that the first returned (job, attempt, is to be told).
+-- Charges are written by the second part for jobs and by "settle_calls" for synchronous calls; what follows takes who was charged from them.
 -- The last part, the outbox, is needed only where one is to be told; it returns the jobs to tell.
 update rateguard_jobs_attempt
 set state = json_extract(row.value, '$.attempt_state'), finished_at = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
@@ -68,13 +69,15 @@ from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(r
 -- part
 insert into rateguard_tenants_usagequarter (tenant_id, model, deployment, api_key_id, team, starts_at, jobs, succeeded, failed,
     input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd)
-select job.tenant_id, job.model, job.deployment, coalesce(job.api_key_id, 0), job.team,
+select entry.tenant_id, entry.model, entry.deployment, coalesce(entry.api_key_id, 0), entry.team,
     strftime('%%Y-%%m-%%d %%H:%%M:%%S', cast(strftime('%%s', 'now') / 900 as integer) * 900, 'unixepoch'),
     sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
     sum(json_extract(row.value, '$.job_state') = 'succeeded'), sum(json_extract(row.value, '$.job_state') = 'failed'),
     sum(json_extract(row.value, '$.input_tokens')), sum(json_extract(row.value, '$.cached_tokens')),
     sum(json_extract(row.value, '$.cache_write_tokens')), sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
-from json_each(%s) as row join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
+from json_each(%s) as row
+join rateguard_tenants_ledgerentry entry on entry.reservation_id = json_extract(row.value, '$.job_id')
+    and entry.attempt = json_extract(row.value, '$.attempt') and entry.kind = 'charge'
 where true
 group by 1, 2, 3, 4, 5, 6
 on conflict (tenant_id, model, deployment, api_key_id, team, starts_at) do update set
@@ -87,9 +90,10 @@ insert into rateguard_tenants_usagequarterbin (quarter_id, measure, bin, count)
 select quarter.id, measured.measure,
     json_extract(row.value, case measured.measure when 1 then '$.latency_bin' when 2 then '$.wait_bin' else '$.output_bin' end), count(*)
 from json_each(%s) as row
-join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
-join rateguard_tenants_usagequarter quarter on quarter.tenant_id = job.tenant_id and quarter.model = job.model
-    and quarter.deployment = job.deployment and quarter.api_key_id = coalesce(job.api_key_id, 0) and quarter.team = job.team
+join rateguard_tenants_ledgerentry entry on entry.reservation_id = json_extract(row.value, '$.job_id')
+    and entry.attempt = json_extract(row.value, '$.attempt') and entry.kind = 'charge'
+join rateguard_tenants_usagequarter quarter on quarter.tenant_id = entry.tenant_id and quarter.model = entry.model
+    and quarter.deployment = entry.deployment and quarter.api_key_id = coalesce(entry.api_key_id, 0) and quarter.team = entry.team
     and quarter.starts_at = strftime('%%Y-%%m-%%d %%H:%%M:%%S', cast(strftime('%%s', 'now') / 900 as integer) * 900, 'unixepoch')
 cross join (select 1 as measure union all select 2 union all select 3) as measured
 where json_extract(row.value, '$.job_state') = 'succeeded'
@@ -97,26 +101,28 @@ group by 1, 2, 3
 on conflict (quarter_id, measure, bin) do update set count = count + excluded.count
 -- part
 insert into rateguard_tenants_usageday (tenant_id, day, dimension, value, jobs, input_tokens, output_tokens, nano_usd)
-select job.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'user', job."user",
+select entry.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'user', entry."user",
     sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
     sum(json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens') + json_extract(row.value, '$.cache_write_tokens')),
     sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
 from json_each(%s) as row
-join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
-where job."user" <> ''
+join rateguard_tenants_ledgerentry entry on entry.reservation_id = json_extract(row.value, '$.job_id')
+    and entry.attempt = json_extract(row.value, '$.attempt') and entry.kind = 'charge'
+where entry."user" <> ''
 group by 1, 2, 3, 4
 on conflict (tenant_id, day, dimension, value) do update set
     jobs = jobs + excluded.jobs, input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
     nano_usd = nano_usd + excluded.nano_usd
 -- part
 insert into rateguard_tenants_usageday (tenant_id, day, dimension, value, jobs, input_tokens, output_tokens, nano_usd)
-select job.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'label', label.key || '=' || label.value,
+select entry.tenant_id, strftime('%%Y-%%m-%%d', 'now'), 'label', label.key || '=' || label.value,
     sum(json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')),
     sum(json_extract(row.value, '$.input_tokens') + json_extract(row.value, '$.cached_tokens') + json_extract(row.value, '$.cache_write_tokens')),
     sum(json_extract(row.value, '$.output_tokens')), sum(json_extract(row.value, '$.nano_usd'))
 from json_each(%s) as row
-join rateguard_jobs_job job on job.id = json_extract(row.value, '$.job_id')
-join json_each(job.labels) as label
+join rateguard_tenants_ledgerentry entry on entry.reservation_id = json_extract(row.value, '$.job_id')
+    and entry.attempt = json_extract(row.value, '$.attempt') and entry.kind = 'charge'
+join json_each(entry.labels) as label
 where true
 group by 1, 2, 3, 4
 on conflict (tenant_id, day, dimension, value) do update set
@@ -124,7 +130,7 @@ on conflict (tenant_id, day, dimension, value) do update set
     nano_usd = nano_usd + excluded.nano_usd
 -- part
 insert into rateguard_jobs_jobevent (job_id, kind, attempt, at, detail)
-with row as (select value from json_each(%s))
+with row as (select value from json_each(%s) where json_extract(value, '$.call') is null)
 select json_extract(row.value, '$.job_id'), 'hedged', json_extract(row.value, '$.attempt'), strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'),
     json_extract(row.value, '$.hedged')
 from row where json_extract(row.value, '$.hedged') is not null
@@ -172,20 +178,64 @@ join (select 'canvas' as kind, 0 as bit union all select 'webhook', 1 union all 
 where json_extract(row.value, '$.job_state') in ('succeeded', 'failed', 'cancelled', 'expired')
 returning job_id
 
+-- name: settle_calls
+-- The end of synchronous calls, within the same transaction: inserts the closed attempt of each where there is none of its number yet (its fence),
+-- then writes its charge. Rollups are the other parts' of "settle".
+-- parameters: the rows json of calls; of the second part only those that the first returned (reservation, number).
+insert into rateguard_jobs_attempt (reservation_id, number, job_id, tenant_id, state, model, deployment_id, deployment, holder, path, run,
+    reserved_input_tokens, reserved_output_tokens, reserved_max_output_tokens, reserved_nano_usd, started_at, finished_at, error_code, error_message,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, nano_usd, is_estimated, latency_ms, provider_request_id, is_retry,
+    cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches)
+select json_extract(row.value, '$.job_id'), json_extract(row.value, '$.attempt'),
+    (select job.id from rateguard_jobs_job job where job.id = json_extract(row.value, '$.call.of_job')),
+    json_extract(row.value, '$.call.tenant_id'), json_extract(row.value, '$.attempt_state'), json_extract(row.value, '$.call.model'),
+    json_extract(row.value, '$.call.deployment_id'), json_extract(row.value, '$.call.deployment'), json_extract(row.value, '$.call.holder'),
+    json_extract(row.value, '$.call.path'), json_extract(row.value, '$.call.run'), json_extract(row.value, '$.call.reserved_input_tokens'),
+    json_extract(row.value, '$.call.reserved_output_tokens'), json_extract(row.value, '$.call.reserved_max_output_tokens'),
+    json_extract(row.value, '$.call.reserved_nano_usd'),
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || (json_extract(row.value, '$.call.started_ago_ms') / 1000.0) || ' seconds'),
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'), json_extract(row.value, '$.error_code'), json_extract(row.value, '$.error_message'),
+    json_extract(row.value, '$.input_tokens'), json_extract(row.value, '$.cached_tokens'), json_extract(row.value, '$.cache_write_tokens'),
+    json_extract(row.value, '$.output_tokens'), json_extract(row.value, '$.nano_usd'), json_extract(row.value, '$.is_estimated'),
+    json_extract(row.value, '$.latency_ms'), json_extract(row.value, '$.provider_request_id'), 0,
+    json_extract(row.value, '$.cache_write_long_tokens'), json_extract(row.value, '$.audio_input_tokens'),
+    json_extract(row.value, '$.audio_output_tokens'), json_extract(row.value, '$.reasoning_tokens'), json_extract(row.value, '$.tier'),
+    json_extract(row.value, '$.terms'), json_extract(row.value, '$.searches')
+from json_each(%s) as row
+where true
+on conflict (reservation_id, number) do nothing
+returning reservation_id, number
+-- part
+insert into rateguard_tenants_ledgerentry (tenant_id, job_id, reservation_id, attempt, kind, nano_usd, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, is_estimated, is_overrun, model, deployment, api_key_id, team, rolegroup, role, "user", run, cost_center,
+    labels, cache_write_long_tokens, audio_input_tokens, audio_output_tokens, reasoning_tokens, tier, terms, searches, created_at)
+select json_extract(row.value, '$.call.tenant_id'), json_extract(row.value, '$.call.of_job'), json_extract(row.value, '$.job_id'),
+    json_extract(row.value, '$.attempt'), 'charge', json_extract(row.value, '$.nano_usd'),
+    json_extract(row.value, '$.input_tokens'), json_extract(row.value, '$.cached_tokens'), json_extract(row.value, '$.cache_write_tokens'),
+    json_extract(row.value, '$.output_tokens'), json_extract(row.value, '$.is_estimated'), json_extract(row.value, '$.is_overrun'),
+    json_extract(row.value, '$.call.model'), json_extract(row.value, '$.call.deployment'), json_extract(row.value, '$.call.api_key_id'),
+    json_extract(row.value, '$.call.team'), json_extract(row.value, '$.call.rolegroup'), json_extract(row.value, '$.call.role'),
+    json_extract(row.value, '$.call.user'), json_extract(row.value, '$.call.run'), json_extract(row.value, '$.call.cost_center'),
+    json_extract(row.value, '$.call.labels'), json_extract(row.value, '$.cache_write_long_tokens'),
+    json_extract(row.value, '$.audio_input_tokens'), json_extract(row.value, '$.audio_output_tokens'), json_extract(row.value, '$.reasoning_tokens'),
+    json_extract(row.value, '$.tier'), json_extract(row.value, '$.terms'), json_extract(row.value, '$.searches'),
+    strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')
+from json_each(%s) as row
+
 -- name: charged
 -- What ended attempts count in windows, summed by path, deployment and slice of their age. An attempt that never left counts nowhere.
 -- parameters: by which age an attempt was opened at most, ms; the greatest age, ms; a slice, ms.
 -- returns: path, deployment, the least age in the slice (ms since the sending), attempts, input tokens, output tokens, nano-dollars, and the
 -- tokens that a provider counted on arrival.
 with attempt as (
-    select job_id, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
+    select job_id, path, tenant_id, deployment_id, input_tokens + cached_tokens + cache_write_tokens as input_tokens, output_tokens, nano_usd,
         reserved_input_tokens, reserved_max_output_tokens,
         max(0, cast((julianday('now') - julianday(finished_at)) * 86400000 as integer) + coalesce(latency_ms, 0)) as age_ms
     from rateguard_jobs_attempt
     where state <> 'running' and started_at >= strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || (%s / 1000.0) || ' seconds')
       and error_code not in ('connect', 'never_sent') and (is_estimated or state not in ('cancelled', 'abandoned'))
 )
-select coalesce(job.path, cast(attempt.tenant_id as text)), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens),
+select coalesce(nullif(attempt.path, ''), job.path, cast(attempt.tenant_id as text)), attempt.deployment_id, min(attempt.age_ms), count(*), sum(attempt.input_tokens),
     sum(attempt.output_tokens), sum(attempt.nano_usd),
     sum(max(attempt.reserved_input_tokens, attempt.input_tokens) + attempt.reserved_max_output_tokens)
 from attempt left join rateguard_jobs_job job on job.id = attempt.job_id

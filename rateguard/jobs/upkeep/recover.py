@@ -1,7 +1,8 @@
 """Recover: what the caretaker does so that a job ends whatever dies. Each function is one step over a bounded page; none decides twice.
 
 The reaper acts on the row: ended → settle with the row's usage; running under a live holder → the holder's; queued → enqueue again;
-running under a dead one → abandon, charge as reserved, requeue or fail.
+running under a dead one → abandon, charge as reserved, requeue or fail. A synchronous call has no row while it runs: there the reservation
+tells whose it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models.functions import Now
 
-from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement
+from rateguard.engine.gate.contract import Gate, HeldReservation, ReservationId, Settlement, WorkClass
 from rateguard.jobs.attempts.outcome import as_reserved
 from rateguard.jobs.attempts.settle import Ended, settle
 from rateguard.jobs.clock import database_now
@@ -24,6 +25,7 @@ from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.line.waiting import waiting_among, waiting_of
 from rateguard.jobs.models import Attempt, Delivery, Job
 from rateguard.jobs.states import CANCEL, EXPIRE, FAIL, ORPHAN, REQUEUE, STOP, TERMINAL, AttemptState, State
+from rateguard.jobs.upkeep.calls import abandon_calls
 
 PAGE = 500
 MOST_ABANDONED = 3
@@ -82,9 +84,12 @@ def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts
     attempts = {(row.reservation_id, row.number): row for row in Attempt.objects.filter(reservation_id__in=jobs).select_related("job")}
     unclaimed: list[ReservationId] = []
     dead: list[Attempt] = []
+    dead_calls: list[HeldReservation] = []
     for held in page:
         attempt = attempts.get((held.reservation.job, held.reservation.attempt))
-        if attempt is None:
+        if attempt is None and held.holder and held.work_class == WorkClass.SYNC:  # it runs, and has no row while it does
+            dead_calls += [] if held.is_alive else [held]
+        elif attempt is None:
             unclaimed.append(held.reservation)
         elif attempt.state != AttemptState.RUNNING:
             pump.settle([(Settlement(held.reservation, used=False) if is_granted_anew(held, attempt) else _settlement_of(attempt), None)])
@@ -96,6 +101,7 @@ def mend(gate: Gate, pump: Pump, page: Sequence[HeldReservation], counts: Counts
             dead.append(attempt)
     counts.returned += return_grants(pump, unclaimed)
     abandon(pump, dead, counts)
+    counts.abandoned += abandon_calls(pump, dead_calls)
 
 
 class _Anew:

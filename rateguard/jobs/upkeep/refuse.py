@@ -37,6 +37,11 @@ MOST_KEPT = 10_000
 _returns: Counter[uuid.UUID] = Counter()
 
 
+def why(reason: Refusal, binding: str) -> str:
+    """What people are told of a refusal that no configuration helps. binding: the gate's id of the limit in the way."""
+    return _WHY[reason].format(in_words(binding))
+
+
 def refuse(refused: Iterable[Refused], pump: Pump) -> None:
     """Write refusals, and bring back by this pump what may still be granted."""
     lacking = []
@@ -47,7 +52,7 @@ def refuse(refused: Iterable[Refused], pump: Pump) -> None:
             case Refusal.DOWNGRADE:
                 _downgrade(one, pump)
             case _:
-                _fail(one, one.reason.value, _WHY[one.reason].format(in_words(one.binding)))
+                _fail(one, one.reason.value, why(one.reason, one.binding))
     if lacking:
         _return(_configured(lacking), pump)
 
@@ -65,8 +70,7 @@ def _downgrade(one: Refused, pump: Pump) -> None:
     if cheaper is None:  # the budget was changed meanwhile, and the gate is about to hear of it
         _return([one], pump)
     elif end_of_way := dead_end(row, cheaper):
-        message = _WHY[Refusal.BUDGET_EXHAUSTED].format(in_words(one.binding))
-        _fail(one, Refusal.BUDGET_EXHAUSTED.value, f"{message}; {end_of_way}")
+        _fail(one, Refusal.BUDGET_EXHAUSTED.value, f"{why(Refusal.BUDGET_EXHAUSTED, one.binding)}; {end_of_way}")
     elif move(row, one, cheaper):
         pump.enqueue([waiting_of(row)])
 
