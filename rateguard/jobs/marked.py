@@ -17,12 +17,15 @@ def places_of_row(row: Job) -> tuple[Place, ...]:
 
 
 def able_places(model: str, tenant_id: int, route_marks: str) -> tuple[Place, ...]:
-    """The deployments of a model that a tenant may use, but those that these marks leave out; none of a model that is gone."""
+    """The deployments of a model that a tenant may use, but those that these marks leave out; none of a model that is gone.
+
+    Where an edit of the model has left none but those, they are asked all the same, as the gate does: an error ends what nobody can do.
+    """
     places = wiring.directory().places_for(model, tenant_id) or ()
     if not route_marks:
         return places
     never = read(route_marks).never
-    return tuple(place for place in places if str(place.id) not in never)
+    return tuple(place for place in places if str(place.id) not in never) or places
 
 
 def as_column(marks: Marks) -> str | None:
