@@ -9,9 +9,10 @@ from rateguard.api.jobs.shapes import LANES
 from rateguard.api.limits.shapes import LANE, MOST_TOKENS, ObstacleShape, name_of, whole
 from rateguard.api.schema.describing import Shape, constant
 from rateguard.engine.routing.contract import Mode, Strategy
+from rateguard.jobs.intake.checking import MOST_KEY_CHARS
 from tenants.routing import FALLBACK_KINDS
 
-MOST_SESSION_CHARS = 256
+MOST_SESSION_CHARS = MOST_KEY_CHARS
 QUESTION = [
     LANE,
     whole("input_tokens", 0, MOST_TOKENS, "1 where absent."),

@@ -30,7 +30,7 @@ def rank(
     tiers = [_tier(one, regions) for one in candidates]
     known = {number: place for place, number in enumerate(sorted(set(tiers)))}
     ranked = [
-        Choice(one.id, known[tier], _weight(strategy, one, points), points, words.format(points, one, one.position + 1), one.after_ms)
+        Choice(one.id, known[tier], _weight(strategy, one, points), points, _said(words, points, one), one.after_ms)
         for one, tier in zip(candidates, tiers, strict=True)
         for points in [score(one, candidates)]
     ]
@@ -62,6 +62,11 @@ def _fast(one: Candidate, among: Sequence[Candidate]) -> float:
     return 1.0 if speed >= ALIKE else speed**4
 
 
+def _said(words: str, points: float, one: Candidate) -> str:
+    pace = "no answer yet" if one.latency_ms is None else f"an answer takes {one.latency_ms} ms"
+    return words.format(points, one, one.position + 1, pace)
+
+
 def _own(one: Candidate, among: Sequence[Candidate]) -> float:
     return one.weight / sum(other.weight for other in among)
 
@@ -75,7 +80,7 @@ def _rules(output_share: float) -> Mapping[Strategy, _Rule]:
         Strategy.RANDOM: (Mode.LOTS, _own, "by lot, weight {1.weight}"),
         Strategy.LEAST_UTILIZED: (Mode.TURNS, lambda one, _: scores.free(one), "{0:.0%} of its fullest limit is free"),
         Strategy.TOKEN_AWARE: (Mode.TURNS, scores.room_for_tokens, "{0:.0%} of the most tokens that any has left"),
-        Strategy.LOWEST_LATENCY: (Mode.TURNS, _fast, "an answer takes {1.latency_ms} ms"),
+        Strategy.LOWEST_LATENCY: (Mode.TURNS, _fast, "{3}"),
         Strategy.LOWEST_COST: (
             Mode.FIRST,
             lambda one, among: scores.cheapness(one, among, output_share),
