@@ -84,7 +84,7 @@ def who_of(said: Mapping[str, Any], wait_s: float | None, max_tokens: int | None
     if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
         raise InvalidRequest(f"max_tokens is {max_tokens!r}: write a whole number from 1", code="invalid_field")
     given = {word: value for word, value in said.items() if value is not None}
-    apart = {word: given.pop(word) for word in ("run", "session") if word in given}
+    apart: dict[str, Any] = {word: given.pop(word) for word in ("run", "session") if word in given}
     if "run" in apart:
         apart["run"] = as_run_id(apart["run"])
     return Who({**checked(given), **apart}, wait_s, max_tokens)
