@@ -6,7 +6,9 @@ import collections
 import dataclasses
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgpack
 
 from rateguard.engine.breaker.rule import BreakerState, Forced
 from rateguard.engine.gate.contract import (
@@ -23,7 +25,6 @@ from rateguard.engine.gate.contract import (
 )
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate
-from rateguard.engine.gate.wire import unpack
 from rateguard.engine.keys import GATE_KEYS
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind
@@ -169,11 +170,14 @@ class Pair:
         self.both(lambda gate: gate.inspect(tuple(f"{limit}@*" for limit in ids if "@" not in limit)))
         self.breakers = {view.deployment: view for view in inspection.breakers}
         self.both(lambda gate: gate.notices((), 1_000))
-        assert self.memory._room.lists.standings == self._standings_in_redis(), "turns stand differently"
+        assert self.memory._room.lists.standings == self._kept("turns"), "turns stand differently"
+        figures = {one: list(dataclasses.astuple(figures)) for one, figures in self.memory._reservations.statistics._found.items()}
+        assert figures == self._kept("statistics"), "calls showed something else"
 
-    def _standings_in_redis(self) -> dict[str, dict[str, int]]:
-        packed = self.redis._client.hgetall(f"{self.redis._prefix}{GATE_KEYS['turns']}")
-        return {name.decode(): {one.decode(): credit for one, credit in unpack(raw).items()} for name, raw in packed.items()}
+    def _kept(self, name: str) -> dict[str, Any]:
+        """A hash of msgpack as the Lua twin keeps it."""
+        packed = self.redis._client.hgetall(f"{self.redis._prefix}{GATE_KEYS[name]}")
+        return {key.decode(): msgpack.unpackb(raw, strict_map_key=False) for key, raw in packed.items()}
 
 
 def _difference(memory: object, other: object, where: str = "") -> str:

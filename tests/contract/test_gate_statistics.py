@@ -48,8 +48,11 @@ def test_a_mean_is_whole_and_rounded_down(line):
     assert shown(line).latency_ms == 9  # 9,875 µs
 
     end(line, *[(Verdict.SUCCESS, 0)] * 60)
-
     assert shown(line).latency_ms == 0
+
+    end(line, *[(Verdict.SUCCESS, 1)] * 60)
+
+    assert shown(line).latency_ms == 0  # 993 µs: an eighth of the last 7 is nothing
 
 
 def test_failures_are_a_mean_of_their_own_and_say_nothing_of_the_latency(line):
