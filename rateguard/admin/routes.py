@@ -77,7 +77,7 @@ class RouteForm(ChangeForm):
             self.fields[f"deployment_{number}"] = field
             if number < len(there):
                 one = there[number]
-                self.initial |= {f"deployment_{number}": one.deployment, f"weight_{number}": one.weight}
+                self.initial.update({f"deployment_{number}": one.deployment, f"weight_{number}": one.weight})
                 self.initial[f"after_ms_{number}"] = one.after_ms or None
 
     def _prepare_fallbacks(self, there: list[RouteFallback]) -> None:
@@ -86,7 +86,7 @@ class RouteForm(ChangeForm):
             field.label = "ask"
             self.fields[f"fallback_to_{number}"] = field
             if number < len(there):
-                self.initial |= {f"fallback_on_{number}": there[number].on, f"fallback_to_{number}": there[number].to}
+                self.initial.update({f"fallback_on_{number}": there[number].on, f"fallback_to_{number}": there[number].to})
 
     def _numbers(self, begins: str) -> list[int]:
         """Of the fields that begin so."""

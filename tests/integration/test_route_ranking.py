@@ -98,6 +98,7 @@ class TestTheList:
         RouteTarget.objects.filter(deployment=second).update(weight=3)
         assert calls(line, 8) == {line.deployment.pk: 2, second.pk: 6}
 
+    @pytest.mark.long
     def test_without_a_gate_all_look_alike(self, line, second, monkeypatch):
         def away(_limits):
             raise GateUnavailable("away")
@@ -123,6 +124,7 @@ class TestTheCaretaker:
         went = calls(line, 40, {first: 100, second.pk: 1_000})
         assert went[first] >= 39
 
+    @pytest.mark.long
     def test_only_lists_that_changed_are_written_and_another_version_writes_them_again(self, line, second, monkeypatch):
         ModelRoute.objects.create(name="plain")
         change(strategy="lowest_latency")
@@ -145,6 +147,7 @@ class TestTheCaretaker:
         assert Reranking().go_on(line.gate) == 0
         assert listed().mode is Mode.FIRST
 
+    @pytest.mark.long
     def test_rows_that_are_newer_than_the_directory_wait_for_the_next_round(self, line, second, monkeypatch):
         change(strategy="balanced")
         old = dataclasses.replace(wiring.directory(), version=1)
@@ -171,6 +174,7 @@ class TestExplained:
         assert (two["deployment"], two["open"], two["share_permille"], two["statistics"]) == ("second", True, 1_000, None)
         assert found["choice"] == {"deployment": "second", "why": "the first with room"}
 
+    @pytest.mark.long
     def test_turns_are_told_as_shares_and_a_session_has_its_home(self, line, second, operator):
         change(strategy="weighted", is_sticky=True)
         RouteTarget.objects.filter(deployment=second).update(weight=3)
@@ -182,6 +186,7 @@ class TestExplained:
         found = operator.get(f"/api/v1/routes/{MODEL}/explain?session=7").json()
         assert found["choice"] == {"deployment": found["session_stays_at"], "why": "the session stays here"}
 
+    @pytest.mark.long
     def test_overflow_is_no_choice_for_what_has_just_come_and_nobody_may_have_room(self, line, second, operator):
         RouteTarget.objects.filter(deployment=second).update(after_ms=5_000)
         line.gate.sync((), ())
@@ -210,12 +215,14 @@ class TestExplained:
         assert (theirs["list"], len(theirs["deployments"])) == (f"{MODEL}@{other.pk}", 2)
         problem_of(api.get(f"/api/v1/routes/{MODEL}/explain?tenant=globex"), 403, "forbidden")
 
+    @pytest.mark.long
     def test_what_is_not_there_or_not_allowed_is_not_found(self, line, api):
         named = Api(issue_key(line.acme, "narrow", allowed_models=["other"])[1])
         for who, path in ((api, "none/explain"), (named, f"{MODEL}/explain")):
             problem_of(who.get(f"/api/v1/routes/{path}"), 404, "not_found")
         problem_of(api.get(f"/api/v1/routes/{MODEL}/explain?sesion=x"), 400, "invalid_parameter")
 
+    @pytest.mark.long
     def test_the_shell_explains_in_words(self, line, second):
         change(regions=["eu"])
         out = io.StringIO()
