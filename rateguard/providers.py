@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rateguard.conf import conf
 from rateguard.engine.errors import ConfigurationError
-from rateguard.engine.providers.compatible.presets import Preset
+from rateguard.engine.providers.compatible.presets import Preset, parse_preset
 from rateguard.engine.providers.registry import PROVIDERS
 
 
@@ -22,6 +22,15 @@ def names() -> list[str]:
         return sorted(known())
     except ConfigurationError:
         return sorted(PROVIDERS)
+
+
+def preset_of(name: str) -> Preset:
+    """A provider's preset; an empty one for what has none, and for a name that there is not."""
+    found = known().get(name)
+    return found if isinstance(found, Preset) else _NO_PRESET
+
+
+_NO_PRESET = parse_preset("", {})
 
 
 def choices() -> list[tuple[str, str]]:

@@ -43,7 +43,15 @@ class AccountForm(ChangeForm):
     name = forms.SlugField(max_length=64)
     tenant = forms.ModelChoiceField(Tenant.objects.none(), required=False)
     provider = forms.ChoiceField(choices=choices)
-    base_url = forms.CharField(max_length=accounts.MOST_URL_CHARS, label="Base URL", help_text="Such as https://api.openai.com/v1")
+    base_url = forms.CharField(
+        required=False,
+        max_length=accounts.MOST_URL_CHARS,
+        label="Base URL",
+        help_text="Such as https://api.openai.com/v1; of a new account empty: where the provider's preset says that it is.",
+    )
+    default_limits = forms.BooleanField(
+        required=False, initial=True, label="Usual limits", help_text="The limits that its preset has; they can be changed afterwards."
+    )
     credentials = forms.CharField(
         required=False,
         strip=False,
@@ -85,7 +93,8 @@ class AccountAdmin(VerbAdmin, DoingAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Whose it is stays."""
-        return ("name", "whose" if obj else "tenant", "provider", "base_url", "credentials", "options")
+        new = () if obj else ("default_limits",)
+        return ("name", "whose" if obj else "tenant", "provider", "base_url", "credentials", "options", *new)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """As above."""
@@ -102,7 +111,8 @@ class AccountAdmin(VerbAdmin, DoingAdmin):
         fields = {name: given[name] for name in ("name", "provider", "base_url")} | {"options": given["options"] or {}}
         if row is None:
             actor = actor_of(request, given["tenant"])
-            return accounts.create_account(actor, **fields, credentials=given["credentials"], tenant=given["tenant"])
+            limits = None if given["default_limits"] else ()
+            return accounts.create_account(actor, **fields, credentials=given["credentials"], tenant=given["tenant"], limits=limits)
         if given["credentials"]:
             fields["credentials"] = given["credentials"]
         return accounts.change_account(actor_of(request, row.tenant), row, **fields)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
-from rateguard.providers import known, names
+from rateguard.engine.errors import InvalidRequest
+from rateguard.providers import known, names, preset_of
 from tenants.changes.actor import Actor
+from tenants.changes.limits import create_limit
 from tenants.changes.named import check_name
 from tenants.changes.options import wrong_with_options
 from tenants.changes.problems import as_invalid
@@ -49,19 +52,37 @@ def create_account(
     *,
     name: str,
     provider: str,
-    base_url: str,
     credentials: str,
+    base_url: str = "",
     tenant: Tenant | None = None,
     options: dict[str, Any] | None = None,
+    limits: Sequence[str] | None = None,
 ) -> ProviderAccount:
-    """A new account, of all tenants or of one. Raises InvalidRequest, NotAllowed."""
+    """A new account, of all tenants or of one. Raises InvalidRequest, NotAllowed.
+
+    base_url: "" for the one that the provider's preset has; it is stored, so that a key stays with its address. limits: in people's words;
+    None: those that the preset has.
+    """
     actor.check_of(None if tenant is None else tenant.pk, KIND.name)
+    preset = preset_of(provider)
+    base_url = base_url or preset.base_url
     check_name(name)
     _check(actor, {"provider": provider, "base_url": base_url, "credentials": credentials, "options": options or {}})
     _check_whose(provider, bool(credentials), is_tenants=tenant is not None)
     owner = None if tenant is None else fresh(tenant, "tenant")
     row = ProviderAccount(name=name, provider=provider, base_url=base_url, credentials=credentials, tenant=owner, options=options or {})
-    return insert(actor, KIND, row, secrets=("credentials",) if credentials else ())
+    made = insert(actor, KIND, row, secrets=("credentials",) if credentials else ())
+    _limit(actor, made, preset.default_limits if limits is None else limits)
+    return made
+
+
+def _limit(actor: Actor, row: ProviderAccount, texts: Sequence[str]) -> None:
+    """Put limits on a new account. Raises InvalidRequest, which names the one that is wrong."""
+    for place, text in enumerate(texts):
+        try:
+            create_limit(actor, row, text)
+        except InvalidRequest as error:
+            raise InvalidRequest(str(error), code=error.code, pointer=f"/limits/{place}") from None
 
 
 @in_one_transaction

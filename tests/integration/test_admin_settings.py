@@ -151,6 +151,14 @@ class TestProviders:
         assert not [page for page in pages if CANARY in page.content.decode()]
         assert CANARY not in str(list(AuditEntry.objects.values()))
 
+    def test_a_new_account_is_where_its_preset_says_with_its_limits_unless_somebody_wants_none(self, root):
+        account = self.account(root, provider="deepseek", base_url="", default_limits="on")
+        assert (account.base_url, account.limits.get().amount) == ("https://api.deepseek.com", 500)
+        self.account(root, name="bare", provider="deepseek", base_url="")
+        assert not ProviderAccount.objects.get(name="bare").limits.exists()
+        unknown = root.make("provideraccount", name="x", provider="openai", base_url="", credentials=CANARY, tenant="")
+        assert list(errors_of(unknown)) == ["base_url"]
+
     def test_a_connection_is_tested_and_its_answer_told(self, root, sim):  # noqa: F811
         sim.control.configure(keys=["sk-right"], models=["a-model"])
         account = self.account(root, base_url=sim.base_url, credentials="sk-right")

@@ -10,6 +10,7 @@ from rateguard.api.schema.describing import Shape, constant, list_of
 from rateguard.engine.routing.contract import Strategy
 from rateguard.providers import names
 from tenants.changes import accounts, routes
+from tenants.changes.limits import LONGEST_TEXT
 from tenants.models import AuditAction
 from tenants.models.providers import LONGEST_AFTER_MS, MOST_FALLBACKS, MOST_REGIONS, REGION_CHARS, RETRY_RANGES
 from tenants.models.tenant import MAX_WEIGHT
@@ -17,6 +18,7 @@ from tenants.routing import FALLBACK_KINDS
 
 MODEL_CHARS = 128
 PROVIDER_CHARS = 32
+MOST_LIMITS = 20
 STRATEGIES = [one.value for one in Strategy]
 
 
@@ -37,6 +39,18 @@ class AccountChangesShape(RequestShape):
 class NewAccountShape(AccountChangesShape):
     """An account of a tenant, or of all."""
 
+    base_url = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=accounts.MOST_URL_CHARS,
+        help_text="As in a change; left out: where the provider's preset says that it is.",
+    )
+    limits = serializers.ListField(
+        child=TextField(max_length=LONGEST_TEXT),
+        required=False,
+        max_length=MOST_LIMITS,
+        help_text="In people's words, like \"600/min\"; left out: those of the provider's preset; []: none.",
+    )
     tenant = of_tenant()
 
 

@@ -35,6 +35,7 @@ class Command(RowsCommand[ProviderAccount]):
     }
     examples = """\
   manage.py account create main --provider openai --base-url https://api.openai.com/v1 --credentials-from OPENAI_API_KEY
+  manage.py account create fast --provider groq --credentials-from GROQ_API_KEY       at the address of its preset
   manage.py limit set --account main "10000/min"
   manage.py deployment create mini --account main --upstream-model gpt-5.4-mini --model gpt-5.4-mini"""
 
@@ -50,7 +51,8 @@ class Command(RowsCommand[ProviderAccount]):
         """Where it is, and with what."""
         parser.add_argument("name", help="letters, digits, - and _")
         parser.add_argument("--provider", required=True, choices=names(), help="the dialect that it speaks")
-        parser.add_argument("--base-url", required=True, help="such as https://api.openai.com/v1")
+        parser.add_argument("--base-url", default="", help="such as https://api.openai.com/v1; left out: where its preset says that it is")
+        parser.add_argument("--no-default-limits", action="store_true", help="without the limits that its preset has")
         add_credentials(parser, is_required=True)
         parser.add_argument("--tenant", help="whose it is; of all tenants by default")
         add_options(parser)
@@ -65,6 +67,7 @@ class Command(RowsCommand[ProviderAccount]):
             credentials=credentials_of(options) or "",
             options=options["options"],
             tenant=named(Tenant, options["tenant"]) if options["tenant"] else None,
+            limits=() if options["no_default_limits"] else None,
         )
         self.tell(options, row, f"created account {row.name}; a model there: manage.py deployment create NAME --account {row.name} …")
 

@@ -4,8 +4,8 @@ The keys: base_url (where it lies, unless an account says otherwise), endpoints 
 key_header, key_prefix, headers, extra (sent within every chat), max_tokens (the field's name), renames, refuses (fields that it does not
 take), lacks (features, see capabilities.py), models (`{prefix, lacks}`: models that lack more), most_stops, most_inputs, cache_control and
 reasoning (what of a message it takes), asks_usage, reasoning_field, parts, finish, broken, tiers, rewrites_usage, cached_header, errors
-(a status or a code → a kind of error), limits (whose limit headers it has, see openai/limits.py), default_limits (in people's words),
-admission (what its own limits count).
+(a status or a code → a kind of error), limits (whose limit headers it has, see openai/limits.py), default_limits (in people's
+words: a new account gets them, what nobody verified as `learned`), admission (what its own limits count).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rateguard.engine.providers.openai.quirks import PATHS, Quirks
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Preset:
-    """One provider. lacks_by_model: the beginning of models' names → what those lack beside. default_limits: like `40/min`."""
+    """One provider. lacks_by_model: the beginning of models' names → what those lack beside. default_limits: like `learned 40/min`."""
 
     name: str
     base_url: str
