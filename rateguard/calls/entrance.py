@@ -16,7 +16,6 @@ from typing import Protocol
 
 from django.db import connection
 
-from rateguard import wiring
 from rateguard.calls import refusals
 from rateguard.calls.call import Call, CallEnded, Granted
 from rateguard.calls.charging import finished
@@ -28,6 +27,7 @@ from rateguard.engine.gate.contract import Refusal, Refused, ReservationId, Sent
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.line.call_ids import new_call_id, node_of, node_of_holder
 from rateguard.jobs.line.calling import Admitted, Decided, call_of, decided
+from tenants.directory import Place
 
 SENT_AT_ONCE_S = 0.05
 """A request that leaves so soon after the gate heard whose it is counts from then; the guard of its windows covers it."""
@@ -76,7 +76,11 @@ class Writer(Protocol):
 
 
 class Entrance:
-    """One a process. Its methods are safe from any thread; `enter` belongs to an event loop. It is the pump's door for calls."""
+    """One a process. Its methods are safe from any thread; `enter` belongs to an event loop. It is the pump's door for calls.
+
+    line: the pump. holder: whose reservations they are. is_unbroken: of its heartbeat. post: tells others of their calls. place_of: a
+    deployment by its id, None where it is gone.
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Entrance:
         writer: Writer,
         is_unbroken: Callable[[float, float], bool],
         post: Callable[[Iterable[Decided]], None],
+        place_of: Callable[[int], Place | None],
     ) -> None:
         self._line = line
         self._holder = holder
@@ -94,6 +99,7 @@ class Entrance:
         self._writer = writer
         self._is_unbroken = is_unbroken
         self._post = post
+        self._place_of = place_of
         self._lock = threading.Lock()
         self._waiting: dict[uuid.UUID, Waiter] = {}
         self._taking: dict[ReservationId, tuple[Waiter, Admitted]] = {}
@@ -292,7 +298,7 @@ class Entrance:
     def _claimed(self, waiter: Waiter, admitted: Admitted, reply: StepReply) -> None:
         """The gate heard whose it is. In time is what nobody can have given back before: the same gate, and before its `send_by`."""
         is_in_time = reply.epoch == admitted.epoch and reply.now_ms < admitted.grant.send_by_ms
-        granted = _granted(waiter, admitted) if is_in_time else None
+        granted = self._granted(waiter, admitted) if is_in_time else None
         with self._lock:
             waiter.taking = None
             is_there = waiter.call.id in self._waiting
@@ -303,6 +309,23 @@ class Entrance:
             self._return(admitted.grant.reservation)
         if is_there and granted is None:
             self._ask_anew(waiter)
+
+    def _granted(self, waiter: Waiter, admitted: Admitted) -> Granted | None:
+        """None: the deployment is gone since."""
+        grant = admitted.grant
+        place = self._place_of(int(grant.deployment))
+        if place is None:
+            return None
+        return Granted(
+            call=waiter.call,
+            reservation=grant.reservation,
+            place=place,
+            cost=grant.cost,
+            send_by_ms=grant.send_by_ms,
+            epoch=admitted.epoch,
+            asked_at=waiter.asked_at,
+            granted_at=time.monotonic(),
+        )
 
     def _ask_anew(self, waiter: Waiter) -> None:
         """Its grant is void, and so is its number: nobody knows what of it is still on its way."""
@@ -356,24 +379,6 @@ class Entrance:
 
     def _return(self, reservation: ReservationId) -> None:
         self._line.settle([(Settlement(reservation, used=False), None)])
-
-
-def _granted(waiter: Waiter, admitted: Admitted) -> Granted | None:
-    """None: the deployment is gone since."""
-    grant = admitted.grant
-    place = wiring.directory().places.get(int(grant.deployment))
-    if place is None:
-        return None
-    return Granted(
-        call=waiter.call,
-        reservation=grant.reservation,
-        place=place,
-        cost=grant.cost,
-        send_by_ms=grant.send_by_ms,
-        epoch=admitted.epoch,
-        asked_at=waiter.asked_at,
-        granted_at=time.monotonic(),
-    )
 
 
 def entrance() -> Entrance:

@@ -22,6 +22,7 @@ from rateguard.holding.loop import LoopThread
 from rateguard.jobs.line.call_ids import new_holder, node_of_holder
 from rateguard.jobs.line.calling import post
 from rateguard.jobs.line.pump import Pump, process_pump
+from tenants.directory import Place
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class CallDesk:
     def __init__(
         self, gate: Gate, pump: Pump, holder: str, commit: GroupCommit, loop: asyncio.AbstractEventLoop, heartbeat: Heartbeat
     ) -> None:
-        self.entrance = Entrance(pump, holder, HeldCalls(gate, holder), LoopWriter(commit, loop), heartbeat.pulse.is_unbroken, post)
+        writer, held = LoopWriter(commit, loop), HeldCalls(gate, holder)
+        self.entrance = Entrance(pump, holder, held, writer, heartbeat.pulse.is_unbroken, post, _place_of)
         self.listener = CallListener(wiring.redis_client(), conf().partition, node_of_holder(holder), self.entrance.take)
         commit.on_call = self.entrance.written
         pump.door = self.entrance
@@ -48,6 +50,10 @@ class CallDesk:
         """Turn away who waits; hear no more."""
         self.entrance.close()
         self.listener.stop()
+
+
+def _place_of(deployment: int) -> Place | None:
+    return wiring.directory().places.get(deployment)
 
 
 class CallProcess:
