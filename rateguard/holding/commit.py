@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from rateguard.conf import conf
 from rateguard.engine.in_flight import InFlight
 from rateguard.jobs.attempts.execute import Database
-from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.attempts.settle import Ended, Key, Settled, settle_all
 from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.ends.finished import announce
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import Attempt
 from rateguard.jobs.states import TERMINAL, WAITING

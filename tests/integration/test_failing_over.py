@@ -13,11 +13,11 @@ from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.engine.retry import RetrySettings
 from rateguard.engine.routing.sticky import home
 from rateguard.jobs.attempts.claim import claim
-from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import failed, succeeded
 from rateguard.jobs.attempts.passing_on import passed_on
 from rateguard.jobs.attempts.settle import settle
 from rateguard.jobs.intake import supported
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.intake.retry import retry
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.line.pump import process_pump

@@ -26,7 +26,6 @@ from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.engine.routing.marks import read
 from rateguard.jobs.attempts.claim import Claimed, claim
-from rateguard.jobs.attempts.fallback import with_fallbacks
 from rateguard.jobs.attempts.outcome import Finished, failed, succeeded
 from rateguard.jobs.attempts.passing_on import passed_on
 from rateguard.jobs.attempts.retrying import as_provider_error, settings_of
@@ -72,6 +71,8 @@ def _call_provider(place: Place, request: Request, _: Job) -> Outcome:
 
 REAL = Caller(_call_provider, time.sleep)
 
+Onward = Callable[[Sequence[Finished]], Sequence[Finished]]
+
 _here: ContextVar[bool] = ContextVar("rateguard_inplace", default=False)
 _installed: list[Caller] = []
 """Those of tests, the innermost last; for all threads of the process, because a test's web server is one."""
@@ -115,16 +116,19 @@ def installed(one: Caller) -> Iterator[None]:
 # ---- the run
 
 
-def run_here(rows: Sequence[Job], by: Caller) -> None:
-    """Run these, just inserted, to their ends, one after the other; what hangs on the end of each goes on."""
+def run_here(rows: Sequence[Job], by: Caller, onward: Onward) -> None:
+    """Run these, just inserted, to their ends, one after the other; what hangs on the end of each goes on.
+
+    onward: what becomes of ends before they are written: a job may go on at another model.
+    """
     for row in rows:
         try:
-            _run(row.pk, by)
+            _run(row.pk, by, onward)
         finally:
             outbox.deliver([row.pk])
 
 
-def _run(job_id: uuid.UUID, by: Caller) -> None:
+def _run(job_id: uuid.UUID, by: Caller, onward: Onward) -> None:
     number = held_back = 0
     while held_back < MOST_HELD_BACK:
         end(Job.objects.filter(pk=job_id), RELEASE)
@@ -133,7 +137,7 @@ def _run(job_id: uuid.UUID, by: Caller) -> None:
         if claimed is None:
             end(Job.objects.filter(pk=job_id), EXPIRE)  # its deadline has passed; one that a worker took is not waiting, and stays
             return
-        finished = _attempt(job, claimed, place, by)
+        finished = _attempt(job, claimed, place, by, onward)
         if finished.ended.transition.target in TERMINAL:
             return
         number += 1
@@ -157,7 +161,7 @@ def _claim(job: Job, number: int) -> tuple[Place, Claimed | None]:
     return place, next(iter(found), None)
 
 
-def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller) -> Finished:
+def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller, onward: Onward) -> Finished:
     """One call and its end, written. What is no error of the provider's ends the job, and is raised."""
     began_s = time.monotonic()
     request = Request(
@@ -177,7 +181,7 @@ def _attempt(job: Job, claimed: Claimed, place: Place, by: Caller) -> Finished:
         if finished.ended.transition is FAIL:
             settle([finished.ended])
             raise
-    (finished,) = with_fallbacks([finished])
+    (finished,) = onward([finished])
     settle([finished.ended])
     return finished
 

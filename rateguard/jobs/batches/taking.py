@@ -26,6 +26,7 @@ from rateguard.jobs.ids import new_id
 from rateguard.jobs.intake.affordable import check_budgets
 from rateguard.jobs.intake.building import build
 from rateguard.jobs.intake.checking import check
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.intake.hearing import tells_of
 from rateguard.jobs.intake.queue_bound import check_place, take_places
 from rateguard.jobs.line.pump import MOST_HINTS, process_pump
@@ -195,7 +196,7 @@ def _store(reading: _Reading) -> None:
     batch.refresh_from_db()
     if here is not None:
         for page in _pages_of(batch):
-            inplace.run_here(page, here)
+            inplace.run_here(page, here, with_fallbacks)
     if here is not None or not batch.total:
         close_if_done(batch)
 

@@ -11,6 +11,7 @@ from django.db import connections, router, transaction
 
 from rateguard.jobs.attempts import inplace
 from rateguard.jobs.bodies import seal, seal_json
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Job, JobEvent
@@ -32,7 +33,7 @@ def insert(rows: Sequence[Job]) -> None:
     if hints:
         transaction.on_commit(lambda: process_pump().enqueue(hints), using=using, robust=True)
     if here is not None:
-        inplace.run_here(rows, here)
+        inplace.run_here(rows, here, with_fallbacks)
 
 
 def _insert_in_two(rows: Sequence[Job], using: str) -> None:

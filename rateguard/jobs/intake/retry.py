@@ -17,6 +17,7 @@ from rateguard.jobs.ends.transition import end
 from rateguard.jobs.intake.affordable import check_budgets
 from rateguard.jobs.intake.allowed import check_row
 from rateguard.jobs.intake.building import places_for_work, route
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.intake.marking import session_in
 from rateguard.jobs.intake.queue_bound import take_places
 from rateguard.jobs.line.pump import process_pump
@@ -76,7 +77,7 @@ def retry(job: Job, *, by: str = "", deadline: dt.datetime | None = None, key: A
             hint = waiting_of(job)
             transaction.on_commit(lambda: process_pump().enqueue([hint]), robust=True)
     if here is not None:
-        inplace.run_here([job], here)
+        inplace.run_here([job], here, with_fallbacks)
         job.refresh_from_db()
     return job
 

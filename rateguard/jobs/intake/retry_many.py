@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from rateguard.engine.errors import InvalidRequest
 from rateguard.jobs.attempts import inplace
 from rateguard.jobs.ends.transition import end
+from rateguard.jobs.intake.fallback import with_fallbacks
 from rateguard.jobs.intake.refusals import Refusals
 from rateguard.jobs.intake.retry import AS_NEW, RENEWED, prepare
 from rateguard.jobs.line.pump import Pump
@@ -65,7 +66,7 @@ def _retry_page(ids: Sequence[uuid.UUID], pump: Pump, as_of: dt.datetime, by: st
             hints = waiting_among(Job.objects.filter(pk__in=[row.pk for row in moved]))
             transaction.on_commit(lambda: pump.enqueue(hints), robust=True)
     if here is not None:
-        inplace.run_here(moved, here)
+        inplace.run_here(moved, here, with_fallbacks)
     return Retried(tuple(row.pk for row in moved), refusals)
 
 
