@@ -162,5 +162,5 @@ class TestForgetting:
                 route.save()
         gate.is_away = False
         assert not is_away or wiring.push_configuration()
-        assert gate._room.models["mini"].deployments == ()
-        assert ("maxi" in gate._room.models) == (how == "renamed")
+        assert gate._room.lists.records["mini"].deployments == ()
+        assert ("maxi" in gate._room.lists.records) == (how == "renamed")

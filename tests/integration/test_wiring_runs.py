@@ -130,10 +130,10 @@ class TestPauses:
         target = {"model": "mini", "deployment": str(deployment.pk), "account": str(deployment.account.pk)}[kind]
         with commit():
             pause = Pause.objects.create(target_kind=kind, target=target)
-        assert gate._room.models["mini"].deployments[0].limits == (f"p{pause.pk}",)
+        assert gate._room.lists.records["mini"].deployments[0].limits == (f"p{pause.pk}",)
         with commit():
             pause.delete()
-        assert gate._room.models["mini"].deployments[0].limits == ()
+        assert gate._room.lists.records["mini"].deployments[0].limits == ()
 
     def test_a_lane_is_paused_and_resumed(self, gate, commit):
         with commit():
