@@ -15,7 +15,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.jobs.ends.cancel import ASKED
 from rateguard.jobs.insight.hindrances import WaitedFor
 from rateguard.jobs.models import Attempt, JobEvent
-from rateguard.jobs.states import CHANGE_LANE, CHANGE_LANE_AHEAD, State
+from rateguard.jobs.states import CHANGE_LANE, CHANGE_LANE_AHEAD, AttemptState, State
 from rateguard.jobs.steering.requeue import ASKED_BACK
 
 WORTH_TELLING_MS = 1_000
@@ -138,7 +138,7 @@ class _Told:
 
 def _step(past: Past, number: int, zone: ZoneInfo) -> Step:
     event = past.events[number]
-    attempt = next((one for one in past.attempts if one.number == event.attempt), None)
+    attempt = next((one for one in past.attempts if one.number == event.attempt and not one.is_second_call), None)
     if event.kind == "started":
         return _began(past, event, attempt)
     if event.kind in _ENDS_OF_ATTEMPTS:
@@ -209,6 +209,18 @@ def _resubmitted(told: _Told) -> Step:
     return Step(told.event.at, f"To be tried again{_by(told)}", lines=("It waits again; what it cost so far stays charged.",))
 
 
+def _hedged(told: _Told) -> Step:
+    """Its second calls stand in the order of its events."""
+    event, past = told.event, told.past
+    seconds = sorted((one for one in past.attempts if one.is_second_call), key=lambda one: (one.started_at, one.pk))
+    place = [one for one in past.events if one.kind == "hedged"].index(event)
+    word = "It answered first." if event.detail.get("won") else "It did not bring the answer."
+    title = f"A second call went to {event.detail.get('deployment', '?')} after {duration(event.detail.get('after_ms', 0))}"
+    return Step(
+        event.at, title, "good" if event.detail.get("won") else "", (word,), figures(seconds[place]) if place < len(seconds) else ()
+    )
+
+
 def _corrected(told: _Told) -> Step:
     nano_usd = told.event.detail.get("nano_usd", 0)
     entry = next((one for one in told.past.corrections if one.attempt == told.event.attempt and one.nano_usd == nano_usd), None)
@@ -231,6 +243,7 @@ _OTHERS: Mapping[str, Callable[[_Told], Step]] = {
     "expired": _expired,
     "resubmitted": _resubmitted,
     "corrected": _corrected,
+    "hedged": _hedged,
 }
 
 
@@ -274,9 +287,15 @@ _ENDS_OF_ATTEMPTS = {
 }
 
 
+_OUTRUN = {AttemptState.CANCELLED, AttemptState.FAILED}
+"""How an attempt stands whose job succeeded all the same, by its second call."""
+
+
 def _ended(past: Past, number: int, attempt: Attempt | None) -> Step:
     event = past.events[number]
     title, tone = _ENDS_OF_ATTEMPTS[event.kind]
+    if event.kind == "succeeded" and attempt is not None and attempt.state in _OUTRUN:
+        title = "Attempt {n} was outrun by its second call"
     error = (attempt.error_code if attempt else "") or str(event.detail.get("error", "an error"))
     lines = _message(attempt.error_message) if attempt and event.kind != "succeeded" else ()
     if event.kind in _NEXT:

@@ -88,7 +88,8 @@ def _corrections(job: Job, events: Sequence[JobEvent]) -> Sequence[LedgerEntry]:
     """Only a job with such an event has any."""
     if not any(event.kind == "corrected" for event in events):
         return ()
-    rows = LedgerEntry.objects.filter(tenant=job.tenant_id, reservation_id=job.pk).exclude(kind=EntryKind.CHARGE)
+    own = Attempt.objects.filter(job=job).values("reservation_id")
+    rows = LedgerEntry.objects.filter(tenant=job.tenant_id, reservation_id__in=own).exclude(kind=EntryKind.CHARGE)
     return list(rows.order_by("created_at", "pk")[:MOST_STEPS])
 
 

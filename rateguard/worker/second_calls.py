@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from rateguard.calls.call import Call, CallEnded, Granted
-from rateguard.calls.entrance import Entrance
+from rateguard.calls.entrance import Entrance, entrance
 from rateguard.engine.errors import GateError, InvalidRequest
 from rateguard.engine.lanes import Lane
 from rateguard.engine.routing import marks
@@ -71,8 +71,6 @@ def _grant(second: Second) -> tuple[Entrance, Granted]:
 
 def _asked(claimed: Claimed, busy: Place) -> tuple[Entrance, Call]:
     """What the job asks for, once more, but not where it is already."""
-    from rateguard.calls.entrance import entrance  # noqa: PLC0415 - it is started at its first use
-
     job, door = Job.objects.defer("request", "result", "canvas").get(pk=claimed.job), entrance()
     call = Call(
         id=door.new_id(),
@@ -120,6 +118,4 @@ def _claimed_by(granted: Granted, claimed: Claimed) -> Claimed:
 
 
 def _ended(exchange: Exchange, latency_ms: int) -> CallEnded:
-    return CallEnded(
-        latency_ms=latency_ms, has_left=exchange.has_left, outcome=exchange.outcome, error=exchange.error, came=exchange.came
-    )
+    return CallEnded(latency_ms=latency_ms, has_left=exchange.has_left, outcome=exchange.outcome, error=exchange.error, came=exchange.came)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -123,6 +124,21 @@ def test_each_event_is_a_step_and_so_is_what_goes_on(case):
     attempts = [attempt(1, error_code="server"), attempt(2, error_code="server")]
     by = dict.fromkeys(range(9), "user ada")
     assert titles(Past(row, happened(*told), attempts, by=by)) == wanted
+
+
+def test_a_second_call_is_a_step_with_its_own_figures_and_the_attempt_that_it_outran_says_so():
+    told = happened(
+        ("submitted", 0, 0), ("started", 0, 1), ("hedged", 2, 1, {"deployment": "us-1", "after_ms": 500, "won": True}), ("succeeded", 2, 1)
+    )
+    own = attempt(1, state="cancelled", error_code="cancelled", nano_usd=7_000)
+    second = attempt(1, job_id=uuid.UUID(int=1), reservation_id=uuid.UUID(int=9), started_at=at(1), nano_usd=9_000, latency_ms=40)
+    found = steps(Past(job("succeeded"), told, [second, own]))
+    assert [step.title for step in found[1:]] == [
+        "Attempt 1 began at eu-1",
+        "A second call went to us-1 after 500 ms",
+        "Attempt 1 was outrun by its second call",
+    ]
+    assert (found[2].lines, dict(found[2].facts)["latency"]) == (("It answered first.",), "40 ms")
 
 
 def test_a_wait_names_what_it_was_for_and_how_long_in_that_wait_alone():

@@ -241,7 +241,7 @@ def _attempts(row: Job) -> Table:
         Attempt.objects.filter(job=row).order_by("-number"),
         ("number", "deployment", "state", "started", "took", "tokens in, out", "cost"),
         lambda one: (
-            shown.link(Attempt, one.pk, one.number),
+            shown.link(Attempt, one.pk, "second call" if one.is_second_call else one.number),
             one.deployment,
             two_lines(shown.state(one.state), one.error_code),
             shown.moment(one.started_at),
@@ -269,7 +269,7 @@ def _events(row: Job, known: frozenset[str] | None) -> Table:
 def _entries(row: Job) -> Table:
     return table(
         "Ledger",
-        LedgerEntry.objects.filter(reservation_id=row.pk).order_by("-attempt", "-pk"),
+        LedgerEntry.objects.filter(reservation_id__in=Attempt.objects.filter(job=row).values("reservation_id")).order_by("-attempt", "-pk"),
         ("entry", "kind", "attempt", "at", "tokens in, out", "cost"),
         lambda one: (
             shown.link(LedgerEntry, one.pk),

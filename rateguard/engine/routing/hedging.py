@@ -22,6 +22,9 @@ COST = 20
 """Twenty first calls pay for one second call: 5 %."""
 MOST_SAVED = 10 * COST
 
+UsualTimes = Mapping[tuple[str, str], int]
+"""The p95 by model and deployment, ms; by model and "" of all its deployments. What has too few answers is not in it."""
+
 
 def p95_ms(latencies: Mapping[int, int]) -> int | None:
     """Within which time 95 % of the answers came: the end of a bin of their histogram (`engine.histogram`, ms). None: too few to tell."""

@@ -16,10 +16,9 @@ from typing import Protocol
 
 from rateguard import wiring
 from rateguard.engine.lanes import Lane
-from rateguard.engine.routing.hedging import HedgeBudget, delay_ms
+from rateguard.engine.routing.hedging import HedgeBudget, UsualTimes, delay_ms
 from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.exchange import Exchange
-from rateguard.jobs.insight.latencies import P95
 from rateguard.jobs.marked import able_places
 from rateguard.jobs.models import Delivery
 from tenants.directory import Directory, Place
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 FRESH_S = 60.0
 
-Read = Callable[[list[str]], Awaitable[P95]]
+Read = Callable[[list[str]], Awaitable[UsualTimes]]
 """Reads the p95 of these models' answers, off the loop."""
 
 
@@ -76,7 +75,7 @@ class Hedging:
         self._seconds = seconds
         self._read = read
         self._budgets: defaultdict[str, HedgeBudget] = defaultdict(HedgeBudget)
-        self._p95: P95 = {}
+        self._p95: UsualTimes = {}
         self._read_at: float | None = None
         self._reading: asyncio.Task[None] | None = None
 

@@ -237,8 +237,8 @@ def _decided_by(own: Finished, other: Finished) -> Finished:
     word = {name: getattr(other.ended, name) for name in _OF_THE_JOB}
     if other.ended.transition is not SUCCEED:
         word |= {"error_code": other.ended.error_code, "error_message": other.ended.error_message}
-    of_attempt = {"settlement": own.settlement, "counted_at": own.counted_at, "heard_at": own.heard_at}
-    return dataclasses.replace(other, ended=dataclasses.replace(own.ended, **word), **of_attempt)
+    ended = dataclasses.replace(own.ended, **word)
+    return dataclasses.replace(other, ended=ended, settlement=own.settlement, counted_at=own.counted_at, heard_at=own.heard_at)
 
 
 def _with(finished: Finished, **fields: Any) -> Finished:

@@ -73,7 +73,8 @@ def _no_attempt(span: Span) -> Iterator[Found]:
 
 
 def _job_differs(span: Span) -> Iterator[Found]:
-    entries = LedgerEntry.objects.filter(reservation_id=OuterRef("pk")).order_by().values("reservation_id")
+    own = Attempt.objects.filter(job=OuterRef(OuterRef("pk"))).values("reservation_id")  # a second call has a reservation of its own
+    entries = LedgerEntry.objects.filter(reservation_id__in=own).order_by().values("tenant")
     all_input = F("input_tokens") + F("cached_tokens") + F("cache_write_tokens")
     sums = {"used_input_tokens": Sum(all_input), "used_output_tokens": Sum("output_tokens"), "nano_usd": Sum("nano_usd")}
     booked = {f"booked_{name}": _sum(entries, total) for name, total in sums.items()}

@@ -9,17 +9,14 @@ from collections.abc import Collection
 from django.db.models import Sum
 from django.utils import timezone
 
-from rateguard.engine.routing.hedging import p95_ms
+from rateguard.engine.routing.hedging import UsualTimes, p95_ms
 from tenants.models import Measure, UsageQuarterBin
 
 LOOK_BACK = dt.timedelta(hours=1, minutes=15)
 """An hour, and the quarter that has just begun."""
 
-P95 = dict[tuple[str, str], int]
-"""By model and deployment, ms; by model and "" of all its deployments. What has too few answers is not in it."""
 
-
-def latencies_of(models: Collection[str]) -> P95:
+def latencies_of(models: Collection[str]) -> UsualTimes:
     """The p95 of these models' answers, over all tenants."""
     since = timezone.now() - LOOK_BACK
     bins = UsageQuarterBin.objects.filter(
