@@ -213,6 +213,8 @@ class TestExplained:
         assert [one["deployment"] for one in api.get(f"/api/v1/routes/{MODEL}/explain").json()["deployments"]] == ["sim-1"]
         theirs = operator.get(f"/api/v1/routes/{MODEL}/explain?tenant=globex").json()
         assert (theirs["list"], len(theirs["deployments"])) == (f"{MODEL}@{other.pk}", 2)
+        shared = operator.get(f"/api/v1/routes/{MODEL}/explain").json()
+        assert (found["own_lists_of"], shared["own_lists_of"], len(shared["deployments"])) == (None, ["globex"], 1)
         problem_of(api.get(f"/api/v1/routes/{MODEL}/explain?tenant=globex"), 403, "forbidden")
 
     @pytest.mark.long

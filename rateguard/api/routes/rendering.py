@@ -22,6 +22,7 @@ def render_explained(found: Explained) -> dict[str, Any]:
         "at": time_of(found.now_ms),
         "lane": found.question.lane.label,
         "list": found.gate_list,
+        "own_lists_of": list(found.tenants) if found.question.viewer is None else None,
         "strategy": routing.strategy.value,
         "mode": found.mode.name.lower(),
         "regions": list(routing.regions),
@@ -81,6 +82,7 @@ def explained_in_words(found: Explained) -> str:
     lines = [f"{found.question.model}: {routing.strategy.value}, {_HOW[found.mode]} of the first tier that has room"]
     lines += [f"  regions: {', '.join(routing.regions)}"] if routing.regions else []
     lines += [_line(one) for one in found.ranked]
+    lines += [f"  lists of their own have: {', '.join(found.tenants)} (--tenant NAME)"] if found.tenants else []
     lines += [f"  fallback on {one.on}: {one.to}" for one in routing.fallbacks]
     lines += [f"  hedged in the critical lane: {'yes' if routing.hedges else 'no'}; sticky: {'yes' if routing.is_sticky else 'no'}"]
     if found.above is not None:

@@ -71,6 +71,9 @@ class ExplainedShape(Shape):
     at = serializers.DateTimeField()
     lane = serializers.ChoiceField(LANES)
     list = serializers.CharField(help_text="What the gate calls the list: a tenant with deployments of its own has one of its own.")
+    own_lists_of = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="The tenants who have deployments of their own; null for a tenant's key."
+    )
     strategy = serializers.ChoiceField([one.value for one in Strategy])
     mode = serializers.ChoiceField([one.name.lower() for one in Mode])
     regions = serializers.ListField(child=serializers.CharField())

@@ -16,6 +16,7 @@ from rateguard.jobs.insight.binding import Asked, DeploymentState, Obstacle, jud
 from rateguard.jobs.insight.effective import Standing, standing
 from rateguard.jobs.places import need_at
 from tenants.directory import Directory, Place
+from tenants.models import Tenant
 from tenants.records.ranking import BY_STATISTICS, Known, LimitsAt, ranking
 from tenants.routing import Routing
 
@@ -61,6 +62,7 @@ class Explained:
     """A model's list as the gate goes through it now. gate_list: what the gate calls it. above: what closes the whole model or the lane.
 
     home: where the session stays, None where there is none or the model is not sticky. first: who is asked first; None: nobody has room.
+    tenants: those who have lists of their own, by name; told to operators alone.
     """
 
     question: Question
@@ -72,13 +74,14 @@ class Explained:
     ranked: tuple[Ranked, ...]
     home: Place | None
     first: Ranked | None
+    tenants: tuple[str, ...] = ()
 
 
 def explain(question: Question) -> Explained | None:
-    """Explain a model's choice; None: there is no such model for this tenant. One call of the gate. Raises GateError."""
+    """Explain a model's choice; None: there is no such model, or none for the tenant who asks. One call of the gate. Raises GateError."""
     directory = wiring.directory()
     places = _places(directory, question)
-    if not places:
+    if question.model not in directory.routes or not (places or question.viewer is None):
         return None
     found = standing(None, question.lane, places, question.viewer, question.model)
     routing = directory.routing[question.model]
@@ -98,6 +101,7 @@ def explain(question: Question) -> Explained | None:
         ranked,
         stays,
         max((one for one in ranked if one.share_permille), key=lambda one: one.share_permille, default=None),
+        _tenants(directory, question.model) if question.viewer is None else (),
     )
 
 
@@ -105,6 +109,12 @@ def _places(directory: Directory, question: Question) -> tuple[Place, ...]:
     if question.tenant_id is not None:
         return directory.places_for(question.model, question.tenant_id) or ()
     return tuple(place for place in directory.routes.get(question.model, ()) if place.tenant_id is None)
+
+
+def _tenants(directory: Directory, model: str) -> tuple[str, ...]:
+    """Who has deployments of its own for a model."""
+    owners = {place.tenant_id for place in directory.routes[model]} - {None}
+    return tuple(Tenant.objects.filter(pk__in=owners).order_by("name").values_list("name", flat=True)) if owners else ()
 
 
 def _home(routing: Routing, places: Sequence[Place], session: str) -> Place | None:

@@ -91,7 +91,7 @@ class Command(RowsCommand[ModelRoute]):
         whose, lane = None if tenant is None else tenant.pk, parse_lane(options["lane"])
         found = explain(Question(model=row.name, tenant_id=whose, lane=lane, session=options["session"]))
         if found is None:
-            raise CommandError(f"model {row.name} is out, or leads nowhere for them: manage.py model show {row.name}")
+            raise CommandError(f"model {row.name} is out, or stands for many: manage.py model show {row.name}")
         self.show(options, render_explained(found), explained_in_words(found))
 
     def delete(self, actor: Actor, row: ModelRoute) -> None:
