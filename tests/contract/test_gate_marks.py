@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rateguard.engine.breaker.rule import Verdict
+from rateguard.engine.breaker.rule import BreakerRule, Verdict
 from rateguard.engine.gate.contract import Refusal, Running, Settlement
 from rateguard.engine.routing.contract import Mode
 from tests.contract.gate_line import deployment, ended, ids, model, node, places, requests, sent, tokens
@@ -112,12 +112,13 @@ def test_a_budget_reserves_the_most_of_those_that_may_be_asked(line):
     assert sorted(grant.cost for grant in line.admit_all()) == [100, 900]
 
 
-def test_a_breakers_rule_is_that_of_the_record_whatever_the_marks(line):
-    strict = deployment(name="7", rule=SEVEN.breaker.__class__(failures=1))
-    line.open(models=[model("m", strict, deployment(name="8"))])
-    line.enqueue(line.job(to="m!-8"))
+def test_a_breakers_rule_is_that_of_the_record_also_where_the_marks_hide_its_deployment(line):
+    strict = deployment(name="7", rule=BreakerRule(failures=1))
+    line.open(models=[model("m", strict)])
+    line.enqueue(line.job(to="m!-7"))
     (grant,) = line.admit_all()
-    line.configure(models=[model("m", deployment(name="8"), strict)])
+    assert grant.deployment == "7"  # nobody else was left
+    line.configure(models=[model("m", strict, EIGHT)])
 
     line.step(settle=(Settlement(grant.reservation, used=True, verdict=Verdict.FAILURE),))
 

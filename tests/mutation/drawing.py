@@ -19,6 +19,8 @@ PATTERNS = (
     "limits/*.lua",
     "breaker/*.py",
     "breaker/*.lua",
+    "routing/*.py",
+    "routing/*.lua",
     "gate/*.py",
     "gate/lua/*.lua",
     "scopes.py",
