@@ -50,7 +50,7 @@ def charged(count: int = 1) -> list[tuple[Attempt, LedgerEntry]]:
 
     def ended() -> list[tuple[Attempt, LedgerEntry]]:
         entries = {entry.reservation_id: entry for entry in LedgerEntry.objects.all()}
-        attempts = Attempt.objects.order_by("started_at")
+        attempts = Attempt.objects.order_by("started_at", "finished_at", "pk")
         return [(one, entries[one.reservation_id]) for one in attempts if one.reservation_id in entries]
 
     wait_for(lambda: len(ended()) >= count)

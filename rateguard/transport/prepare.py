@@ -38,7 +38,6 @@ from tenants.routing import PLAIN
 
 VIA = "transport"
 """The door, as middlewares hear it."""
-NO_SPEAKER = "no_deployment_speaks"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def _able(dialect: Dialect, asked: Asked, places: tuple[Place, ...]) -> tuple[Pl
         raise InvalidRequest(
             f"no deployment of model {asked.model!r} speaks {dialect.name}: it has {there}; name another model, ask through that "
             "provider's own client, or by rateguard.complete, which speaks to all",
-            code=NO_SPEAKER,
+            code="no_deployment_speaks",
             pointer="/model",
         )
     request, refusals, able = Request(asked.endpoint, asked.view, ""), [], []

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import functools
 import os
 import threading
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
 
 from django.core.signals import setting_changed
 
-from rateguard.engine.providers.base import Target, Wire
-from rateguard.engine.providers.http import HttpClient
+from rateguard.engine.providers.base import OnSent, Request, Target, Wire
+from rateguard.engine.providers.http import HttpClient, OpenReply
 from rateguard.engine.providers.provider import Provider
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.providers import known
@@ -22,16 +23,24 @@ FETCH_S = 30.0
 """Credentials that have not come by then are an error."""
 
 
+class _Tokens(HttpClient):
+    """Opens where a token is fetched, and nowhere else: calls go through the official client's own connections."""
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, wire: Wire, request: Request, on_sent: OnSent | None = None) -> AsyncIterator[OpenReply]:
+        """Its connections live as long as the exchange: a token is asked for once an hour."""
+        async with HttpClient() as http, http.exchange(wire, request, on_sent) as reply:
+            yield reply
+
+
 @functools.cache
-def _registry() -> tuple[ProviderRegistry, HttpClient]:
-    """Its client is opened where a token is fetched, and nowhere else: calls go through the official client's own connections."""
-    http = HttpClient()
-    return ProviderRegistry(http, known()), http
+def _registry() -> ProviderRegistry:
+    return ProviderRegistry(_Tokens(), known())
 
 
 def provider_of(place: Place) -> Provider:
     """Who speaks to a deployment. Raises ConfigurationError."""
-    return _registry()[0].get(place.target.provider)
+    return _registry().get(place.target.provider)
 
 
 def is_ready(provider: Provider) -> bool:
@@ -41,22 +50,22 @@ def is_ready(provider: Provider) -> bool:
 
 def authorized(provider: Provider, target: Target, wire: Wire) -> Wire:
     """The request with its token or signature; waits in this thread. Raises ProviderError (AUTH)."""
-    return wire if is_ready(provider) else asyncio.run_coroutine_threadsafe(_authorize(provider, target, wire), _loop()).result(FETCH_S)
+    return wire if is_ready(provider) else _on_loop(provider, target, wire).result(FETCH_S)
 
 
 async def authorized_async(provider: Provider, target: Target, wire: Wire) -> Wire:
     """The same from an event loop."""
     if is_ready(provider):
         return wire
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_authorize(provider, target, wire), _loop()))
+    return await asyncio.wrap_future(_on_loop(provider, target, wire))
 
 
-def _authorize(provider: Provider, target: Target, wire: Wire) -> Coroutine[Any, Any, Wire]:
-    async def signed() -> Wire:
-        await _registry()[1].open()
-        return await provider.authorize(target, wire)
+def _on_loop(provider: Provider, target: Target, wire: Wire) -> concurrent.futures.Future[Wire]:
+    return asyncio.run_coroutine_threadsafe(_authorize(provider, target, wire), _loop())
 
-    return signed()
+
+async def _authorize(provider: Provider, target: Target, wire: Wire) -> Wire:
+    return await provider.authorize(target, wire)
 
 
 _loops: list[asyncio.AbstractEventLoop] = []

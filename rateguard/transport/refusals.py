@@ -16,7 +16,6 @@ from rateguard.engine.errors import (
     NotAllowed,
     NotSent,
     ProviderError,
-    RateguardError,
     SecretUnreadable,
 )
 from rateguard.screening.contract import MiddlewareBroke
@@ -29,7 +28,7 @@ GATE_IS_AWAY = "the gate does not answer, or is being rebuilt: send the same req
 
 _STATUSES = {"budget_exhausted": 402, "unknown_model": 404, "run_stopped": 409, "run_deadline_passed": 409, "body_too_large": 413}
 """Where a refused request is not simply a 400, or 403 and 429 by its class."""
-_OUR_FAULT = 500
+_OUR_FAULT, _INTERNAL = 500, "internal_error"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(_STATUSES.get(error.code, status), error.code, str(error), error.pointer)
     if isinstance(error, GateError):
         logger.warning("a call was refused, the gate gave no answer: %s", error)
-        return Refusal(503, error.code, GATE_IS_AWAY, retry_after_ms=AWAY_S * 1_000)
+        return Refusal(503, "unavailable", GATE_IS_AWAY, retry_after_ms=AWAY_S * 1_000)
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("a call was refused, the database does not answer: %s", type(error).__name__)
         words = "the database does not answer: send the same request again in a moment"
@@ -73,12 +72,14 @@ def _of_ours(error: Exception) -> Refusal:
         return Refusal(503, error.code, str(error), retry_after_ms=AWAY_S * 1_000)
     if isinstance(error, ProviderError):  # credentials that could not be fetched
         return Refusal(502, error.code, str(error), retry_after_ms=error.retry_after_ms)
-    if isinstance(error, ConfigurationError | SecretUnreadable | MiddlewareBroke):
+    if isinstance(error, SecretUnreadable):
         logger.error("a call was refused: %s", error)
-        return Refusal(_OUR_FAULT, error.code, str(error))
+        return Refusal(503, error.code, str(error))
+    if isinstance(error, ConfigurationError | MiddlewareBroke):
+        logger.error("a call was refused: %s", error)
+        return Refusal(_OUR_FAULT, error.code if isinstance(error, MiddlewareBroke) else _INTERNAL, str(error))
     logger.error("a call could not be prepared", exc_info=error)
-    code = error.code if isinstance(error, RateguardError) else "internal_error"
-    return Refusal(_OUR_FAULT, code, "this is no fault of the request and has been logged")
+    return Refusal(_OUR_FAULT, _INTERNAL, "this is no fault of the request and has been logged")
 
 
 def param_of(refusal: Refusal) -> str | None:

@@ -40,8 +40,9 @@ DOCS = PROJECT / "docs"
 OPERATING = DOCS / "operating.md"
 TENANTS = DOCS / "tenants.md"
 LANGUAGES = {"sh", "python", "json", "text", "console", "shell"}
-PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md", "docs/first-steps.md", "docs/backup.md"}
-"""Followed by host projects in which the wheel is installed (test_embedding.py), from an empty folder (test_up.py), and below."""
+PAGES_ELSEWHERE = {"docs/django.md", "docs/cli.md", "docs/first-steps.md", "docs/backup.md", "docs/transport.md"}
+"""Followed by host projects in which the wheel is installed (test_embedding.py), from an empty folder (test_up.py), and below; the last one
+beside accounts of three dialects (test_transport_page.py)."""
 PAGES_ON_THEIR_OWN = {"docs/operating.md", "docs/contributing.md", "docs/gate.md"}
 """Their blocks bring what they need; the others run on a line with a tenant, two models, a worker and a web process."""
 MODELS = ("gpt-5.4-mini", "text-embedding-3-small")
@@ -228,7 +229,7 @@ def codes_said_in(source):
 
 def codes_in_the_code():
     """Every stable code that a caller may meet: refusals, statuses, ends of jobs."""
-    folders = [PROJECT / "tenants", *(PROJECT / "rateguard" / name for name in ("api", "engine", "jobs"))]
+    folders = [PROJECT / "tenants", *(PROJECT / "rateguard" / name for name in ("api", "engine", "jobs", "transport"))]
     paths = [path for folder in folders for path in folder.rglob("*.py") if "sim" not in path.parts]  # it speaks OpenAI's codes
     said = {code for path in paths for code in codes_said_in(path.read_text())}
     statuses = {problems.Problem.of_status(status).code for status in problems._CODES}

@@ -44,7 +44,6 @@ def test_converse_is_let_in_signed_by_the_deployments_keys_and_charged(gated, be
     assert (reply["usage"]["inputTokens"], reply["usage"]["outputTokens"]) == (entry.input_tokens, entry.output_tokens)
     assert (attempt.state, attempt.provider_request_id, entry.team) == (AttemptState.SUCCEEDED, told["RequestId"], "search")
     assert told["HTTPHeaders"]["x-rateguard-cost-nano-usd"] == str(entry.nano_usd)
-    assert line.attempt_id == told["HTTPHeaders"]["x-rateguard-attempt"]
 
 
 def test_a_stream_is_passed_on_and_charged_by_its_metadata(gated, bedrock):  # noqa: F811
@@ -90,7 +89,7 @@ def test_refusals_and_failures_are_boto3s_own_errors_and_nothing_is_sent_twice(g
 
 def test_a_deployment_that_cannot_be_reached_is_passed_over_once(gated, bedrock):  # noqa: F811
     nowhere = ProviderAccount.objects.create(
-        name="nowhere", provider="bedrock", base_url="http://127.0.0.1:1", credentials="AKIANOWHERE:none"
+        name="nowhere", provider="bedrock", base_url="http://127.0.0.1:1", credentials="AKIANOWHEREATALL:none"
     )
     deployment = Deployment.objects.create(account=nowhere, name="nowhere", upstream_model=ON_BEDROCK, region="us-east-1")
     route = ModelRoute.objects.create(name="two")

@@ -11,8 +11,6 @@ from rateguard.engine.providers.base import Endpoint, Target, Wire
 from rateguard.engine.providers.provider import Provider
 from rateguard.transport.refusals import Refusal
 
-NOT_SERVED = "not_served"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
@@ -77,7 +75,7 @@ def not_served(method: str, path: str, served: str) -> InvalidRequest:
     what = f"{method} {path}"[:200]
     return InvalidRequest(
         f"{what} does not go through rateguard: this client serves {served}; for anything else use a client without its http_client",
-        code=NOT_SERVED,
+        code="not_served",
     )
 
 
