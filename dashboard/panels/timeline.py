@@ -56,7 +56,7 @@ def timeline(past: Past, zone: ZoneInfo, now: dt.datetime) -> tuple[Step, ...]:
 
 
 _CHANGES_LANE = {CHANGE_LANE.name, CHANGE_LANE_AHEAD.name}
-_BEGINS_A_WAIT = {"submitted", "released", "limited", "orphaned", "requeued", "resubmitted"}
+_BEGINS_A_WAIT = {"submitted", "released", "limited", "passed_on", "fell_back", "orphaned", "requeued", "resubmitted"}
 _ENDS_A_WAIT = {"started", "cancelled", "expired", "refused"}
 
 

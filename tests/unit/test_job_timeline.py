@@ -107,6 +107,24 @@ CASES = {
         [("submitted", 0, 0), ("downgraded", 0.1, 0, {"from": "big", "to": "gpt", "budget": "$5.00 a day"})],
         ["Submitted", "Went to the cheaper model gpt", "Waits, for 16 min 40 s so far"],
     ),
+    "another deployment, another model": (
+        job("running"),
+        [
+            ("submitted", 0, 0),
+            ("started", 0, 1),
+            ("passed_on", 0, 1, {"deployment": "eu-1"}),
+            ("started", 21, 2),
+            ("fell_back", 22, 2, {"from": "gpt", "to": "large", "on": "server"}),
+        ],
+        [
+            "Submitted",
+            "Attempt 1 began at eu-1",
+            "Attempt 1 was not sent: its deployment cannot do it",
+            "Waited 21.0 s",
+            "Attempt 2 began at eu-1",
+            "Attempt 2 failed: server",
+        ],
+    ),
     "tried again by a person": (
         job("queued", queued_at=at(90)),
         [("submitted", 0, 0), ("cancelled", 0.5, 0), ("resubmitted", 90, 0)],

@@ -51,7 +51,7 @@ def test_a_provider_limit_and_what_was_never_sent_cost_no_try(kind, tries):
 
 
 @pytest.mark.parametrize("kind", sorted(ELSEWHERE))
-def test_a_spent_quota_and_a_refused_key_send_the_job_elsewhere_where_there_is_an_elsewhere(kind):
+def test_a_spent_quota_a_refused_key_and_an_unknown_model_send_the_job_elsewhere_where_there_is_an_elsewhere(kind):
     found = verdict(kind, tries=100, has_other=True)
 
     assert (found.action, found.reason) == (HOLD_BACK, Reason.ELSEWHERE)

@@ -54,7 +54,7 @@ def hindrances_of(job: Job, *, sees_all: bool) -> list[WaitedFor]:
     begins, now = job.queued_at, database_now()
     is_waiting = job.state == State.QUEUED
     ends = now if is_waiting else job.started_at or job.finished_at or now  # who waits again began once before
-    models = {job.model, job.downgraded_from} - {""}
+    models = {job.model, job.asked_model}
     nodes = {"", *(part[:NODE_LENGTH] for part in parts_of(job.path))}
     on_its_way = Q(tenant__isnull=True) | Q(tenant=job.tenant_id, node__in=nodes)
     rows = Hindrance.objects.filter(on_its_way, model__in=models, lane=job.lane, seen_at__gte=begins, began_at__lte=ends)

@@ -1,6 +1,7 @@
 """Where waiting jobs stand: the place among the jobs of their own path, model and lane, as the gate orders them.
 
-Users take turns inside a tenant and tenants inside a lane, so there is no one line; inside a path there is: 1 goes first.
+Users take turns inside a tenant and tenants inside a lane, so there is no one line; inside a path there is: 1 goes first. Jobs whose marks
+differ are in lines of their own, for they wait for other deployments.
 """
 
 from __future__ import annotations

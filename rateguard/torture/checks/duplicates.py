@@ -1,7 +1,7 @@
 """Calls at the provider that nothing allows, by the provider's own log.
 
-A job may be called again after a failure that the retry policy repeats, after the death or hold of the process that had it, and when a
-person asks for it. A job that may be sent once is never called again.
+A job may be called again after a failure that the retry policy repeats or that sends it to another model, after the death or hold of the
+process that had it, and when a person asks for it. A job that may be sent once is never called again.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import uuid
 
 from rateguard.engine.providers.sim.log_file import Written
 from rateguard.jobs.models import Delivery
-from rateguard.jobs.states import HOLD_BACK, REQUEUE, RESUBMIT, RETRY
+from rateguard.jobs.states import FALL_BACK, HOLD_BACK, PASS_ON, REQUEUE, RESUBMIT, RETRY
 from rateguard.jobs.upkeep.bill import parse_attempt_id
 from rateguard.torture.checks.evidence import AttemptSeen, Evidence, Found, Key
 from rateguard.torture.checks.struck import Struck
 
-REPEATED = {RETRY.name, HOLD_BACK.name}
+REPEATED = {RETRY.name, HOLD_BACK.name, PASS_ON.name, FALL_BACK.name}
 """Events by which the retry policy says: again."""
 BY_A_PERSON = {RESUBMIT.name, REQUEUE.name}
 LATE_S = 0.25
