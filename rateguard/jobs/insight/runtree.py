@@ -14,7 +14,7 @@ from rateguard.engine.errors import ErrorKind
 from rateguard.jobs.lineage import with_nested
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import AttemptState
-from tenants.models import Run
+from tenants.models import LedgerEntry, Run
 
 MOST_JOBS = 1_000
 """Jobs listed of a tree; their number and cost are always those of all."""
@@ -95,7 +95,21 @@ def _sum(parts: Iterable[Spent]) -> Spent:
 
 
 def _spent_by_run(ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Spent]:
-    """What each of these runs spent itself."""
-    costs = dict(Job.objects.filter(run__in=ids).values_list("run").annotate(Sum("nano_usd")).order_by())
-    calls = dict(counted(Attempt.objects.filter(job__run__in=ids)).values_list("job__run").annotate(Count("pk")).order_by())
-    return {run_id: Spent(costs.get(run_id, 0), calls.get(run_id, 0)) for run_id in ids}
+    """What each of these runs spent itself, on jobs and on synchronous calls."""
+    calls = counted(Attempt.objects.filter(job__run__in=ids)).values_list("job__run")
+    own_calls = counted(Attempt.objects.filter(job__isnull=True, run__in=ids)).values_list("run")
+    entries = LedgerEntry.objects.filter(job_id__isnull=True, run__in=ids).values_list("run")
+    found = {run_id: Spent() for run_id in ids}
+    for rows, as_spent in (
+        (Job.objects.filter(run__in=ids).values_list("run").annotate(Sum("nano_usd")), Spent),
+        (entries.annotate(Sum("nano_usd")), Spent),
+        (calls.annotate(Count("pk")), _calls),
+        (own_calls.annotate(Count("pk")), _calls),
+    ):
+        for run_id, figure in rows.order_by():
+            found[run_id] += as_spent(figure)
+    return found
+
+
+def _calls(count: int) -> Spent:
+    return Spent(calls=count)

@@ -183,6 +183,6 @@ def _until_room_ms(tenant: Tenant | None, figure: _Figure, places: int) -> int:
     """After how long so many have left, as fast as they left in the last minute; where none did, nobody knows: look again in a minute."""
     if time.monotonic() - figure.leaving_at > FRESH_S:
         figure.leaving_at = time.monotonic()
-        left = Attempt.objects.filter(started_at__gte=Now() - dt.timedelta(seconds=LATELY_S))
+        left = Attempt.objects.filter(job__isnull=False, started_at__gte=Now() - dt.timedelta(seconds=LATELY_S))
         figure.leaving = (left if tenant is None else left.filter(tenant=tenant)).count()
     return -(-places * LATELY_S * 1000 // figure.leaving) if figure.leaving else LATELY_S * 1000

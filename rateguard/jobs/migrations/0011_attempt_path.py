@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from tenants.migrating import AddFieldOnce
+from tenants.migrating import AddFieldOnce, AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):
@@ -10,4 +10,5 @@ class Migration(migrations.Migration):
     operations = [
         AddFieldOnce("attempt", "path", models.TextField(blank=True, db_default="", default="")),
         AddFieldOnce("attempt", "run", models.UUIDField(null=True)),
+        AddIndexBesideWriters("attempt", models.Index(fields=["run"], condition=models.Q(run__isnull=False), name="attempt_run")),
     ]

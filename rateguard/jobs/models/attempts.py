@@ -69,6 +69,7 @@ class Attempt(models.Model):
             models.Index(fields=["holder"], condition=Q(state=AttemptState.RUNNING), name="attempt_running"),
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="attempt_finished"),
             models.Index(fields=["started_at"], condition=Q(is_retry=True), name="attempt_retried"),
+            models.Index(fields=["run"], condition=Q(run__isnull=False), name="attempt_run"),
         )
 
     def __str__(self) -> str:

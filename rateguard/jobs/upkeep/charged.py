@@ -201,10 +201,13 @@ def _in_runs(charged: Charged) -> Iterator[Charge]:
     if since is None:
         return
     money = LedgerEntry.objects.filter(run__isnull=False, created_at__gte=since).values_list("tenant", "run").annotate(**_SUMS).order_by()
-    calls = counted(Attempt.objects.filter(job__run__isnull=False, started_at__gte=since).exclude(state=AttemptState.RUNNING))
+    ended = counted(Attempt.objects.filter(started_at__gte=since).exclude(state=AttemptState.RUNNING))
+    of_jobs = ended.filter(job__run__isnull=False).values_list("tenant", "job__run").annotate(Count("pk")).order_by()
+    of_calls = ended.filter(job__isnull=True, run__isnull=False).values_list("tenant", "run").annotate(Count("pk")).order_by()
     by_run = {(tenant, run): _booked(*figures) for tenant, run, *figures in money}
-    for tenant, run, count in calls.values_list("tenant", "job__run").annotate(Count("pk")).order_by():
-        by_run[tenant, run] = dataclasses.replace(by_run.get((tenant, run), _NOTHING), requests=count)
+    for tenant, run, count in itertools.chain(of_jobs, of_calls):
+        known = by_run.get((tenant, run), _NOTHING)
+        by_run[tenant, run] = dataclasses.replace(known, requests=known.requests + count)
     totals: Counter[str] = Counter()
     for path, entry in _on_run_paths(by_run):
         for limit_id, record in charged.on_path(path):
