@@ -195,6 +195,8 @@ class TestExplained:
         found = operator.get(f"/api/v1/routes/{MODEL}/explain").json()
         assert [(one["open"], one["after_ms"]) for one in found["deployments"]] == [(False, 0), (True, 5_000)]
         assert found["choice"] is None
+        Deployment.objects.filter(pk=line.deployment.pk).update(is_enabled=False)
+        assert operator.get(f"/api/v1/routes/{MODEL}/explain").json()["choice"]["deployment"] == "second", "nobody is left to wait for"
 
     def test_a_tenant_sees_its_own_list_and_nothing_that_others_use_shows(self, line, second, api, operator):
         change(strategy="least_utilized")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rateguard import wiring
-from rateguard.engine.gate.contract import DeploymentStatistics
+from rateguard.engine.gate.asking import ask
+from rateguard.engine.gate.contract import DeploymentRecord, DeploymentStatistics, ModelRecord
 from rateguard.engine.lanes import Lane
 from rateguard.engine.limits.limit import Kind, Metric
+from rateguard.engine.limits.states import FOREVER, NEVER
 from rateguard.engine.routing.contract import Choice, Mode, Ranking
+from rateguard.engine.routing.marks import Marks, apply
 from rateguard.engine.routing.sticky import home
 from rateguard.jobs.insight.binding import Asked, DeploymentState, Obstacle, judge, judge_deployment
 from rateguard.jobs.insight.effective import Standing, standing
@@ -144,7 +146,7 @@ def _ranked(question: Question, routing: Routing, places: Sequence[Place], found
     by_id = {str(place.id): place for place in places}
     states = {str(state.id): state for state in found.places}
     closed = {one.id: above or _closed_by(states[one.id], asked, question, by_id[one.id]) for one in order.choices}
-    shares = _shares(order, {pk for pk, obstacle in closed.items() if obstacle is None}, None if stays is None else str(stays.id))
+    shares = _shares(order, closed, "" if stays is None else str(stays.id))
     seen = {one.deployment: one for one in found.statistics}
     own = {pk for pk, place in by_id.items() if question.viewer in {None, place.tenant_id}}
     is_told = routing.strategy not in BY_STATISTICS or len(own) == len(places)
@@ -167,16 +169,21 @@ def _worst(found: Iterable[Obstacle]) -> Obstacle | None:
     return None if worst is None or worst.fits else worst
 
 
-def _shares(order: Ranking, is_open: set[str], stays: str | None) -> dict[str, int]:
-    """Who would take a request that has just come: the session's home, else the first group that has room, by its mode."""
-    if stays in is_open:
-        return {stays: _WHOLE}
-    for (_, after_ms), group in itertools.groupby(order.choices, key=lambda one: (one.tier, one.after_ms)):
-        here = [one for one in group if one.id in is_open]
-        if not here or after_ms:
-            continue
-        if order.mode is Mode.FIRST:
-            return {here[0].id: _WHOLE}
-        total = sum(one.weight for one in here)
-        return {one.id: one.weight * _WHOLE // total for one in here}
-    return {}
+def _shares(order: Ranking, closed: Mapping[str, Obstacle | None], stays: str) -> dict[str, int]:
+    """Who would take a request that has just come, as the gate itself decides it: the session's home first, then tier by tier."""
+    listed = [DeploymentRecord(one.id, (), (), 0, 0, tier=one.tier, weight=one.weight, after_ms=one.after_ms) for one in order.choices]
+    model = ModelRecord("", "", apply(Marks(first=stays), listed), order.mode)
+    fitting = ask(model, 0, lambda one: (_wait_ms(closed[one.id]), "")).fitting
+    if order.mode is Mode.FIRST:
+        return {one.id: _WHOLE for one in fitting[:1]}
+    total = sum(one.weight for one in fitting)
+    return {one.id: one.weight * _WHOLE // total for one in fitting}
+
+
+def _wait_ms(obstacle: Obstacle | None) -> int:
+    """As the gate tells it."""
+    if obstacle is None:
+        return 0
+    if obstacle.is_never:
+        return NEVER
+    return FOREVER if obstacle.wait_ms is None else obstacle.wait_ms
