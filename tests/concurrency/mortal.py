@@ -14,7 +14,8 @@ from celery.__main__ import main
 
 django.setup()
 
-from rateguard.engine.gate.redis import RedisGate  # noqa: E402 - Django is ready only now
+from rateguard.calls.entrance import Entrance  # noqa: E402 - Django is ready only now
+from rateguard.engine.gate.redis import RedisGate  # noqa: E402
 from rateguard.holding import commit  # noqa: E402
 from rateguard.holding.commit import GroupCommit  # noqa: E402
 from rateguard.jobs.attempts import execute  # noqa: E402
@@ -22,7 +23,7 @@ from rateguard.jobs.attempts.execute import Executor  # noqa: E402
 from rateguard.jobs.ends import moving, outbox  # noqa: E402
 from rateguard.jobs.line.publisher import Publisher  # noqa: E402
 from rateguard.jobs.upkeep import recover  # noqa: E402
-from rateguard.worker import webhooks  # noqa: E402
+from rateguard.worker import second_calls, webhooks  # noqa: E402
 
 
 def always(*_):
@@ -41,6 +42,9 @@ POINTS = {
     "reaping": (recover, "settle", "after", always),
     "telling": (outbox, "deliver_one", "before", always),
     "delivered_message": (webhooks, "_write", "before", always),
+    "second_let_in": (second_calls, "_claimed_by", "after", always),
+    "second_sent": (Entrance, "sent", "after", always),
+    "second_ended": (Entrance, "settle", "before", always),
     "told": (moving, "move", "after", always),
 }
 """Where it dies: owner and name of a function, before or after it, and of which calls (of its result and arguments)."""

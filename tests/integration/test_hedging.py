@@ -20,7 +20,7 @@ from rateguard.jobs.ends.cancel import cancel
 from rateguard.jobs.insight.latencies import latencies_of
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt, Job, JobEvent
-from rateguard.jobs.states import AttemptState, State
+from rateguard.jobs.states import TERMINAL, AttemptState, State
 from tenants.models import Deployment, LedgerEntry, Measure, ModelRoute, ProviderAccount, RouteTarget, UsageQuarter, UsageQuarterBin
 from tests.line import CREDENTIALS, MODEL, Line, Station, assert_books_close, events_of, has_ended, state_of, wait_for
 
@@ -94,6 +94,8 @@ def settled(line: Line) -> None:
     """Nothing is held any more, and the books agree with each other."""
     assert wait_for(lambda: line.gate.inspect().reservations == 0)
     assert not list(differing(Span()))
+    ended_jobs = Job.objects.filter(state__in=TERMINAL).count()
+    assert sum(UsageQuarter.objects.values_list("jobs", flat=True)) == ended_jobs  # a second call is no job
     assert_books_close()
 
 
