@@ -74,7 +74,9 @@ class KeyForm(ChangeForm):
         help_text="Read: jobs, usage. Submit: work. Manage: keys, limits and budgets of the tenant.",
     )
     is_operator = forms.BooleanField(required=False, label="Operator", help_text="Sees and stops what is not its tenant's.")
-    allowed_models = forms.CharField(required=False, help_text="Names of models, separated by commas; empty: all of them.")
+    allowed_models = forms.CharField(
+        required=False, help_text="Names of models, or openrouter/* for all that begin so, separated by commas; empty: all."
+    )
     default_lane = forms.TypedChoiceField(
         choices=LANES, required=False, coerce=int, empty_value=None, help_text="Where a request names none."
     )

@@ -46,7 +46,7 @@ def _fallbacks_of(row: ModelRoute | None) -> list[tuple[str, str]]:
 class RouteForm(ChangeForm):
     """A name that callers use, where it leads and how it chooses."""
 
-    name = forms.CharField(max_length=128, help_text="As callers write it. A renamed model is another one to whoever waits.")
+    name = forms.CharField(max_length=128, help_text="As callers write it; a/* stands for all that begin so. Renamed it is another one.")
     is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
     strategy = forms.ChoiceField(choices=STRATEGIES, required=False, help_text="How it chooses among those with room.")
     regions = forms.CharField(required=False, label="Regions", help_text="Those that are preferred, the best first: eu, us.")
@@ -154,13 +154,13 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
     form = RouteForm
     tenant_field = ""
     list_display = ("name", "state", "how", "leads_to")
-    list_filter = ("is_enabled", "strategy")
+    list_filter = ("is_enabled", "strategy", ("wildcard", admin.RelatedOnlyFieldListFilter))
     search_fields = ("name",)
     ordering = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelRoute]:
         """With where they lead."""
-        return super().get_queryset(request).prefetch_related("targets__deployment")
+        return super().get_queryset(request).select_related("wildcard").prefetch_related("targets__deployment")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
         """The form, with fields for each deployment and each fallback, and some to spare."""
@@ -199,8 +199,9 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
 
     @admin.display(description="Strategy", ordering="strategy")
     def how(self, row: ModelRoute) -> str:
-        """How it chooses."""
-        return row.strategy.replace("_", " ")
+        """How it chooses, and whether it does so because a wildcard does."""
+        strategy = row.strategy.replace("_", " ")
+        return f"{strategy}, as {row.wildcard}" if row.wildcard else strategy
 
     @admin.display(description="Leads to")
     def leads_to(self, row: ModelRoute) -> str:

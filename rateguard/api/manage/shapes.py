@@ -138,7 +138,10 @@ class KeyChangesShape(RequestShape):
     )
     is_operator = FlagField(required=False, help_text="Whether it reaches all tenants; operators alone make such keys.")
     allowed_models = serializers.ListField(
-        child=TextField(max_length=MOST_NAME_CHARS), required=False, max_length=key_rules.MOST_MODELS, help_text="Empty: all models."
+        child=TextField(max_length=MOST_NAME_CHARS),
+        required=False,
+        max_length=key_rules.MOST_MODELS,
+        help_text="Empty: all models. `openrouter/*`: all whose names begin so.",
     )
     default_lane = LaneField(required=False, allow_null=True)
     highest_lane = LaneField(required=False, allow_null=True)

@@ -126,7 +126,11 @@ def _add_rights(parser: CommandParser) -> None:
         help="may be repeated; read and submit by default",
     )
     parser.add_argument(
-        "--model", dest="allowed_models", action="append", metavar="MODEL", help="a model that it may use; may be repeated; all by default"
+        "--model",
+        dest="allowed_models",
+        action="append",
+        metavar="MODEL",
+        help="a model that it may use, or a/* for all that begin so; may be repeated; all by default",
     )
     parser.add_argument("--default-lane", type=_lane, metavar="LANE", help="where a request names none; normal by default")
     parser.add_argument("--highest-lane", type=_lane, metavar="LANE", help="the most urgent that it may use")
