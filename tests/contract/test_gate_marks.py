@@ -35,6 +35,13 @@ def test_who_is_asked_first_is_asked_before_all_turns(line):
     assert where(line.admit_all()) == "997878"
 
 
+def test_who_is_asked_last_has_no_turn_while_another_has_room(line):
+    three(line, requests("l8", 2), requests("l9", 1), mode=Mode.TURNS)
+    line.enqueue(*line.jobs(5, to="m!*7"))
+
+    assert where(line.admit_all()) == "89877"
+
+
 def test_lists_with_and_without_marks_take_turns_in_one_round(line):
     three(line, mode=Mode.TURNS)
     line.enqueue(*line.jobs(1), *line.jobs(1, to="m!-9"), *line.jobs(1))

@@ -21,7 +21,7 @@ end
 local function moved(deployment, tier)
   local copy = {}
   for field, value in pairs(deployment) do copy[field] = value end
-  copy.tier, copy.alone = tier, {copy}
+  copy.tier = tier
   return copy
 end
 

@@ -12,7 +12,7 @@ local function unpack_model(name, raw)
     model.deployments[i] = {id = d[1], limits = d[2], cools = d[3], input_pico = d[4], output_pico = d[5], rule = {failures = b[1],
       failure_permille = b[2], window_ms = b[3], open_ms = b[4], slow_ms = b[5], slow_permille = b[6], probes = b[7], forced = b[8]},
       tier = d[7], weight = d[8], after_ms = d[9]}
-    model.deployments[i].alone = {model.deployments[i]} -- where it alone fits, no table is made
+    model.deployments[i].alone = {model.deployments[i]} -- what `ask` answers where it alone fits: no table is made
   end
   return model
 end
