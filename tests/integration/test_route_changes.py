@@ -146,6 +146,13 @@ def test_the_shell_says_all_that_rest_does(acme, regions):
     assert told("model", "create", "plain", "--deployment", MINI).startswith("created model plain")
     changed = json.loads(told("model", "change", "small", "--weight", "none", "--fallback", "none", "--region", "none", "--json"))
     assert (changed["weights"], changed["fallbacks"], changed["regions"], changed["after_ms"]) == ({}, [], [], {EMBED: 5_000})
-    for wrong in (("--weight", "x"), ("--weight", "none", "--weight", f"{MINI}=3"), ("--fallback", "any"), ("--fallback", "any=no"), ()):
+    for wrong in (
+        ("--weight", "x"),
+        ("--weight", f"{MINI}=1001"),
+        ("--weight", "none", "--weight", f"{MINI}=3"),
+        ("--fallback", "any"),
+        ("--fallback", "any=no"),
+        (),
+    ):
         with pytest.raises(CommandError):
             told("model", "change", "small", *wrong)

@@ -16,7 +16,9 @@ from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import ModelRecord, ReservationId, Settlement
 from rateguard.engine.routing.contract import Mode
 from rateguard.jobs.line.pump import process_pump
+from rateguard.jobs.models import Job
 from rateguard.jobs.upkeep.reranking import Reranking
+from rateguard.worker.caretaker import RERANK_EVERY, Caretaker
 from tenants.keys import issue_key
 from tenants.models import Deployment, ModelRoute, ProviderAccount, RouteTarget
 from tests.api import Api, problem_of
@@ -141,6 +143,19 @@ class TestTheCaretaker:
             reranking.forget()
             assert reranking.go_on(line.gate) == 1
         assert set(lists) == {MODEL}
+
+    @pytest.mark.long
+    def test_a_round_of_the_caretaker_ranks_anew(self, line, second):
+        change(strategy="lowest_latency")
+        caretaker = Caretaker(line.gate, process_pump(), "w1", 1)
+        assert caretaker._has_lease()
+        caretaker.round()
+        first = line.deployment.pk
+        assert calls(line, 16, {first: 100, second.pk: 1_000}) == {first: 8, second.pk: 8}
+        Job.objects.all().delete()
+        for _ in range(RERANK_EVERY):
+            caretaker.round()
+        assert calls(line, 40)[first] >= 39
 
     def test_where_no_model_needs_it_nobody_asks_the_gate(self, line, monkeypatch):
         monkeypatch.setattr(line.gate, "inspect", None)

@@ -115,7 +115,7 @@ def _places(directory: Directory, question: Question) -> tuple[Place, ...]:
 
 def _tenants(directory: Directory, model: str) -> tuple[str, ...]:
     """Who has deployments of its own for a model."""
-    owners = {place.tenant_id for place in directory.routes[model]} - {None}
+    owners = {place.tenant_id for place in directory.routes[model] if place.tenant_id is not None}
     return tuple(Tenant.objects.filter(pk__in=owners).order_by("name").values_list("name", flat=True)) if owners else ()
 
 
