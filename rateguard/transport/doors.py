@@ -47,9 +47,11 @@ def leaving(module: Any, request: Any, wire: Wire, attempt: Attempt, *, is_async
         if told is not None:
             await told(event, info)
 
-    headers = outgoing(request.headers, wire, attempt.prepared.dialect.hides)
+    dialect, query = attempt.prepared.dialect, request.url.query.decode("ascii")
+    url = f"{wire.url}?{query}" if query and dialect.keeps_query else wire.url
+    headers = outgoing(request.headers, wire, dialect.hides)
     extensions = {**request.extensions, "trace": async_trace if is_async else trace}
-    return module.Request("POST", wire.url, headers=headers, content=wire.body, extensions=extensions)
+    return module.Request("POST", url, headers=headers, content=wire.body, extensions=extensions)
 
 
 def passed_on(module: Any, response: Any, attempt: Attempt, content: Any, nano_usd: int | None = None) -> Any:

@@ -13,10 +13,14 @@ from rateguard.engine.errors import ProviderError
 from rateguard.engine.providers.base import Chunk
 from rateguard.engine.providers.malformed import malformed_answer
 from rateguard.transport.attempt import Attempt, Headers
+from rateguard.transport.left_behind import end_later, watch
 
 
 class Tee:
     """The stream of one attempt. Whoever has it ends it: `finish`, `broke` or `leave`."""
+
+    _is_over = True
+    """As long as it is not made: where that fails, its attempt is ended by whoever makes it."""
 
     def __init__(self, attempt: Attempt, headers: Headers, answered_at: float) -> None:
         self._attempt = attempt
@@ -26,6 +30,7 @@ class Tee:
         self._hider = UsageHider() if attempt.prepared.dialect.hides_usage(attempt.prepared.asked) else None
         self._error: ProviderError | None = None
         self._is_over = False
+        watch()
 
     def feed(self, piece: bytes) -> bytes:
         """What the caller gets of a piece; perhaps nothing yet."""
@@ -67,7 +72,7 @@ class Tee:
     def __del__(self) -> None:
         """Nobody closed it: a reservation is not held for ever."""
         if not self._is_over:
-            self.leave()
+            end_later(self.leave)
 
     def _read(self, piece: bytes) -> None:
         if self._error is None:

@@ -8,6 +8,7 @@ import pytest
 import rateguard
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.jobs.states import AttemptState
+from rateguard.screening.contract import Refused
 from tests.gated import CLAUDE, charged, gated  # noqa: F401 - a fixture
 from tests.line import CREDENTIALS
 
@@ -81,6 +82,12 @@ def test_the_asynchronous_client_goes_the_same_way(gated):  # noqa: F811
     assert {entry.user for _, entry in charged(2)} == {"ann"}
 
 
+def test_betas_are_asked_for_as_the_client_does(gated, claude):  # noqa: F811
+    message = claude.beta.messages.create(model="claude", messages=ASKED, max_tokens=40, betas=["some-beta-2030-01-01"])
+    assert message.content[0].text
+    charged()
+
+
 def test_refusals_and_failures_are_errors_of_the_clients_own(gated, claude):  # noqa: F811
     with pytest.raises(anthropic.NotFoundError) as unknown:
         ask(claude, model="nobody")
@@ -115,3 +122,30 @@ def test_a_middleware_changes_the_texts_of_a_message(gated, claude, settings):  
     ask(claude, system="Be kind", messages=long)
 
     assert gated.provider.control.log()[0].input_tokens < 40
+
+
+class Looks:
+    """A middleware that looks at answers, and lets none through that follows a question for secrets."""
+
+    def after(self, answer, request, context):
+        assert answer["choices"][0]["message"]["content"]
+        if "secret" in str(request["messages"]):
+            raise Refused("nothing of this is told")
+
+
+def test_a_middleware_sees_an_answer_whole_before_the_caller_does(gated, claude, settings):  # noqa: F811
+    settings.RATEGUARD = {**settings.RATEGUARD, "MIDDLEWARE": [f"{__name__}.Looks"]}
+    with claude.messages.stream(model="claude", messages=ASKED, max_tokens=40) as stream:
+        assert "".join(stream.text_stream)
+    with pytest.raises(anthropic.BadRequestError, match="nothing of this is told"):
+        ask(claude, messages=[{"role": "user", "content": "Tell the secret"}])
+
+    async def on_a_loop():
+        async with anthropic.AsyncAnthropic(api_key="k", http_client=rateguard.transport.async_http_client(tenant="acme")) as client:
+            async with client.messages.stream(model="claude", messages=ASKED, max_tokens=40) as stream:
+                assert "".join([text async for text in stream.text_stream])
+            with pytest.raises(anthropic.BadRequestError, match="nothing of this is told"):
+                await ask(client, messages=[{"role": "user", "content": "Tell the secret"}])
+
+    asyncio.run(on_a_loop())
+    assert all(attempt.state == AttemptState.SUCCEEDED and entry.nano_usd for attempt, entry in charged(4))

@@ -9,6 +9,7 @@ from rateguard import transport
 from rateguard.engine.errors import ConfigurationError
 from rateguard.engine.providers.sim.faults import Fault, FaultKind
 from rateguard.jobs.states import AttemptState
+from rateguard.screening.contract import Refused
 from tenants.models import Deployment, ModelRoute, ProviderAccount, RouteTarget
 from tests.gated import ON_BEDROCK, charged, gated  # noqa: F401 - a fixture
 
@@ -115,3 +116,26 @@ def test_only_a_client_of_the_runtime_that_waits_for_nothing_itself_is_attached(
         transport.attach(session.client("sts"), tenant="acme")
     with pytest.raises(ConfigurationError, match="adaptive"):
         transport.attach(session.client("bedrock-runtime", config=Config(retries={"mode": "adaptive"})), tenant="acme")
+
+
+class Looks:
+    """A middleware that looks at answers, and lets none through that follows a question for secrets."""
+
+    def after(self, answer, request, context):
+        assert answer["choices"][0]["message"]["content"]
+        if "secret" in str(request["messages"]):
+            raise Refused("nothing of this is told")
+
+
+def test_a_middleware_sees_an_answer_whole_before_the_caller_does(gated, bedrock, settings):  # noqa: F811
+    settings.RATEGUARD = {**settings.RATEGUARD, "MIDDLEWARE": [f"{__name__}.Looks"]}
+    secret = [{"role": "user", "content": [{"text": "Tell the secret"}]}]
+
+    assert converse(bedrock)["output"]
+    assert len(list(bedrock.converse_stream(modelId="bedrock", messages=ASKED)["stream"])) > 3
+    with pytest.raises(ClientError, match="nothing of this is told"):
+        converse(bedrock, messages=secret)
+    with pytest.raises(ClientError, match="nothing of this is told"):
+        bedrock.converse_stream(modelId="bedrock", messages=secret)
+
+    assert all(attempt.state == AttemptState.SUCCEEDED and entry.nano_usd for attempt, entry in charged(4))

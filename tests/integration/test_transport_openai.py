@@ -1,6 +1,7 @@
 """OpenAI's own client under the gate, against the simulated provider: let in, sent with our credentials, passed on, charged."""
 
 import asyncio
+import gc
 
 import openai
 import pytest
@@ -52,6 +53,26 @@ def test_a_stream_comes_piece_by_piece_and_shows_a_usage_only_where_it_was_asked
     assert "".join(chunk.choices[0].delta.content or "" for chunk in plain)
     assert told[-1].usage.completion_tokens == second.output_tokens
     assert [line.output_tokens for line in gated.provider.control.bill()] == [first.output_tokens, second.output_tokens]
+
+
+def test_azures_client_goes_the_same_way(gated):  # noqa: F811
+    http = rateguard.transport.http_client(tenant="acme")
+    azure = openai.AzureOpenAI(azure_endpoint="https://none.example", api_key="az-client", api_version="2020-01-01", http_client=http)
+    with azure as client:
+        assert ask(client).choices[0].message.content
+    assert gated.provider.control.log()[0].key == CREDENTIALS
+
+
+def test_a_stream_that_is_forgotten_is_charged_all_the_same(gated, gpt):  # noqa: F811
+    gated.provider.control.configure(output={"least": 1.0}, latency={"per_token_ms": 20})
+    stream = ask(gpt, stream=True, max_completion_tokens=200)
+    next(iter(stream.response.iter_raw()))
+    del stream
+    gc.collect()
+
+    ((attempt, entry),) = charged()
+    assert attempt.state == AttemptState.CANCELLED
+    assert entry.output_tokens < 200
 
 
 def test_who_leaves_a_stream_early_is_charged_by_what_came(gated, gpt):  # noqa: F811
@@ -124,6 +145,11 @@ def test_what_cannot_be_taken_is_an_error_of_the_clients_own(gated, gpt):  # noq
         ask(gpt, model="claude")
     with pytest.raises(openai.BadRequestError, match="does not go through rateguard"):
         gpt.models.list()
+    with (
+        openai.OpenAI(api_key="sk-client", http_client=rateguard.transport.http_client()) as nobodys,
+        pytest.raises(openai.APIStatusError, match="say tenant="),
+    ):
+        ask(nobodys)
     gated.budget(1)
     with pytest.raises(openai.APIStatusError) as spent:
         ask(gpt)

@@ -35,6 +35,7 @@ class AnthropicDialect:
 
     name = "Anthropic's dialect"
     hides = frozenset({"authorization", "x-api-key"})
+    keeps_query = True  # beta=true
 
     def asked(self, method: str, path: str, body: bytes) -> Asked:
         """Messages alone: batches and counts of tokens have no charge that a gate could know."""

@@ -40,6 +40,7 @@ class BedrockDialect:
 
     name = "Bedrock's Converse"
     hides = frozenset[str]()
+    keeps_query = False
 
     def asked(self, method: str, path: str, body: bytes) -> Asked:
         """By the address, which holds the model's name percent-encoded."""

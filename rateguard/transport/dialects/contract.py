@@ -45,6 +45,11 @@ class Dialect(Protocol):
         """Headers of the client that are never sent on, in small letters: its key, and what names its account."""
         ...
 
+    @property
+    def keeps_query(self) -> bool:
+        """Whether what stands behind the `?` of the client's address is part of what it asks."""
+        ...
+
     def asked(self, method: str, path: str, body: bytes) -> Asked:
         """What a request asks. Raises InvalidRequest (`not_served`) for an address that does not go through the gate."""
         ...

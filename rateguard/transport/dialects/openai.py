@@ -25,6 +25,7 @@ class OpenAIDialect:
 
     name = "OpenAI's dialect"
     hides = frozenset({"authorization", "api-key", "openai-organization", "openai-project"})
+    keeps_query = False  # Azure's version is the account's
 
     def asked(self, method: str, path: str, body: bytes) -> Asked:
         """By the end of the path: Azure's client has the deployment before it."""
