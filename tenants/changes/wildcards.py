@@ -128,7 +128,8 @@ def _write_anew(kind: type[RouteTarget | RouteFallback], routes: Sequence[ModelR
     """These in place of those that there are."""
     old = kind._default_manager.filter(route__in=routes)  # noqa: SLF001 - Django's own name for it
     old._raw_delete(old.db)  # noqa: SLF001 - a signal for each of thousands would write the gate's configuration as often
-    kind._default_manager.bulk_create(rows)  # noqa: SLF001 - as above
+    if anew := list(rows):
+        kind._default_manager.bulk_create(anew)  # noqa: SLF001 - as above
 
 
 def _same(row: models.Model, *names: str) -> dict[str, Any]:

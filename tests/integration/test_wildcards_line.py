@@ -1,6 +1,7 @@
 """A model that a wildcard makes is granted, called and paid for as any other; racing first uses make one."""
 
 import concurrent.futures
+import time
 
 import pytest
 from django.apps import apps
@@ -8,12 +9,15 @@ from django.db import connections, transaction
 
 from rateguard import wiring
 from rateguard.engine.providers.base import Endpoint
+from rateguard.jobs.controls.pauses import pause, resume
+from rateguard.jobs.controls.targets import find_target, jobs_of
 from rateguard.jobs.intake.estimate import estimate_of
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit
+from rateguard.jobs.models import Job
 from tenants.changes import deployments, models
 from tenants.changes.actor import Actor
-from tenants.models import Deployment, ModelRoute
+from tenants.models import ConfigVersion, Deployment, ModelRoute, RouteTarget
 
 pytestmark = pytest.mark.long
 
@@ -80,3 +84,35 @@ def test_an_estimate_of_a_model_that_nobody_used_writes_nothing(line, wildcard):
     assert found.high_nano_usd > 0
     assert counts() == before
     assert NAME not in wiring.directory().routes
+
+
+def test_a_pause_of_the_wildcard_holds_what_follows_it(line, wildcard):
+    submit(submission(line))
+    pause("model", "any/*")
+    job = submit(submission(line)).job
+    line.beat()
+    line.settled()
+    assert line.messages.empty()
+    assert set(Job.objects.filter(jobs_of(find_target("model", "any/*")))) >= {job}
+    assert resume("model", "any/*")
+    assert granted(line) == {ModelRoute.objects.get(name=NAME).targets.get().deployment_id}
+
+
+def test_a_change_of_a_wildcard_with_a_thousand_followers_is_one_change(line, wildcard):
+    for number in range(3):
+        submit(submission(line, f"any/sim-{number}"))
+    origin = wildcard.targets.get().deployment
+    rows = Deployment.objects.bulk_create(
+        Deployment(account=line.account, name=f"d{n}", upstream_model=f"m{n}", wildcard=origin) for n in range(997)
+    )
+    made = ModelRoute.objects.bulk_create(ModelRoute(name=f"any/m{n}", wildcard=wildcard) for n in range(997))
+    RouteTarget.objects.bulk_create(RouteTarget(route=one, deployment=row) for one, row in zip(made, rows, strict=True))
+    version = ConfigVersion.current()
+    other = deployments.create_deployment(OPERATOR, account=line.account, name="other", upstream_model="*")
+    began_s = time.perf_counter()
+    models.change_model(OPERATOR, wildcard, deployments=[other, origin], strategy="round_robin")
+    assert time.perf_counter() - began_s < 20
+    assert ConfigVersion.current() - version < 20
+    assert RouteTarget.objects.filter(route__wildcard=wildcard).count() == 2_000
+    assert ModelRoute.objects.filter(wildcard=wildcard, strategy="round_robin").count() == 1_000
+    assert other.followers.count() == 1_000

@@ -10,6 +10,7 @@ from django.db.models import Model, Q, QuerySet
 
 from rateguard.engine.errors import InvalidRequest
 from rateguard.engine.lanes import parse_lane
+from rateguard.engine.wildcards import is_pattern
 from rateguard.jobs.lineage import with_nested
 from tenants.models import Deployment, ModelRoute, Pause, PauseKind, ProviderAccount, RouteTarget, Run, Tenant
 
@@ -124,7 +125,6 @@ _FINDERS = {
 _ATTEMPTS = {
     PauseKind.TENANT: "tenant_id",
     PauseKind.LANE: "job__lane",
-    PauseKind.MODEL: "model",
     PauseKind.DEPLOYMENT: "deployment_id",
     PauseKind.ACCOUNT: "deployment_id__in",
     PauseKind.RUN: "job__run__in",
@@ -136,6 +136,8 @@ def attempts_of(target: Target) -> Q:
     match target.kind:
         case PauseKind.ALL:
             return Q()
+        case PauseKind.MODEL:
+            return _of_model(target.id)
         case PauseKind.ACCOUNT:
             value: object = Deployment.objects.filter(account_id=int(target.id)).values("pk")
         case _:
@@ -148,12 +150,19 @@ def jobs_of(target: Target) -> Q:
     match target.kind:
         case PauseKind.ALL:
             return Q()
+        case PauseKind.MODEL:
+            return _of_model(target.id)
         case PauseKind.DEPLOYMENT:
             return Q(model__in=RouteTarget.objects.filter(deployment_id=target.id).values("route__name"))
         case PauseKind.ACCOUNT:
             return Q(model__in=RouteTarget.objects.filter(deployment__account_id=int(target.id)).values("route__name"))
         case _:
             return Q((_ATTEMPTS[target.kind].removeprefix("job__"), _value_of(target)))
+
+
+def _of_model(name: str) -> Q:
+    """Of a wildcard all that follows it."""
+    return Q(model__in=ModelRoute.objects.filter(wildcard__name=name).values("name")) if is_pattern(name) else Q(model=name)
 
 
 def _value_of(target: Target) -> object:
