@@ -23,6 +23,7 @@ from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.line.pump import process_pump
 from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Attempt, Job, JobEvent
+from rateguard.jobs.rendering import render_job
 from rateguard.jobs.states import State
 from tenants.models import ApiKey, Deployment, LedgerEntry, ModelRoute, Price, ProviderAccount, RouteFallback, RouteTarget, UsageQuarter
 from tests.line import MODEL, assert_books_close, events_of, has_ended, wait_for
@@ -152,6 +153,8 @@ def test_a_fallback_is_counted_anew_and_each_model_has_its_own_entry(line, large
     job = end(claimed, ErrorKind.CONTEXT_TOO_LONG, status=400, may_be_billed=True)
     assert (job.state, job.model, job.fallen_back_from, job.fallbacks) == (State.QUEUED, LARGE, MODEL, 1)
     assert (job.tries, job.route_marks, job.input_tokens > 0) == (0, "", True)
+    shown = render_job(job)
+    assert (shown["model"], shown["fallen_back_from"], shown["fallbacks"]) == (LARGE, MODEL, 1)
     told = {"from": MODEL, "to": LARGE, "on": "context_too_long", "error": "context_too_long"}
     assert JobEvent.objects.get(kind="fell_back").detail == told
 
@@ -197,11 +200,17 @@ def test_it_fails_with_its_error_where_it_may_not_fall_back(line, large, reason)
 
 
 def test_two_models_do_not_send_a_job_to_and_fro_and_a_retry_begins_at_its_own(line, large):
-    RouteFallback.objects.create(route=large, on="any", to=ModelRoute.objects.get(name=MODEL))
+    huge = ModelRoute.objects.create(name="huge")
+    RouteTarget.objects.create(route=huge, deployment=line.deployment)
+    for position, to in enumerate((ModelRoute.objects.get(name=MODEL), huge)):
+        RouteFallback.objects.create(route=large, on="any", position=position, to=to)
     wiring.forget_directory()
+    wiring.push_configuration()
     job = end(line.run(), ErrorKind.CONTEXT_TOO_LONG, status=400)
     job = end(again(line, job), ErrorKind.CONTEXT_TOO_LONG, at=LARGE, status=400)
-    assert (job.state, job.error_code, job.fallbacks) == (State.FAILED, "context_too_long", 1)
+    assert (job.state, job.model, job.fallen_back_from, job.fallbacks) == (State.QUEUED, "huge", MODEL, 2)
+    job = end(again(line, job), ErrorKind.CONTEXT_TOO_LONG, status=400)
+    assert (job.state, job.error_code, job.fallbacks) == (State.FAILED, "context_too_long", 2)
     job = retry(job)
     assert (job.state, job.model, job.fallen_back_from, job.fallbacks) == (State.QUEUED, MODEL, "", 0)
     assert end(again(line, job), ErrorKind.CONTEXT_TOO_LONG, status=400).model == LARGE
