@@ -10,6 +10,7 @@ from rateguard.api.failures.views import FailureGroups
 from rateguard.api.jobs.many import ManyJobs
 from rateguard.api.jobs.views import CancelJob, EventsOfJob, Jobs, Nothing, OneJob, RequeueJob, RetryJob
 from rateguard.api.limits.breakers import Breakers, Events, OneBreaker
+from rateguard.api.limits.probing import ProbeDeployment
 from rateguard.api.limits.syncing import SyncDeployment
 from rateguard.api.limits.views import Capacities, GlobalScope, Limits, OneScope
 from rateguard.api.models.views import Models, OneModel
@@ -46,6 +47,7 @@ urlpatterns = [
     path("v1/breakers", Breakers.as_view(), name="breakers"),
     path("v1/breakers/<str:deployment>", OneBreaker.as_view(), name="breaker"),
     path("v1/deployments/<str:deployment>/sync", SyncDeployment.as_view(), name="deployment-sync"),
+    path("v1/deployments/<str:deployment>/probe", ProbeDeployment.as_view(), name="deployment-probe"),
     path("v1/events", Events.as_view(), name="events"),
     path("v1/pauses", Pauses.as_view(), name="pauses"),
     path("v1/pauses/<int:pause_id>", OnePause.as_view(), name="pause"),

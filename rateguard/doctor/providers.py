@@ -14,6 +14,7 @@ from rateguard.jobs.insight.accounts import ask, key_of
 from tenants.models import Deployment, ModelRoute, ProviderAccount
 
 PATIENCE_S = 6.0
+PROBE = "manage.py deployment probe NAME --spend TENANT pays one call there"
 CREDENTIALS = "manage.py account change {name} --credentials-from VARIABLE"
 
 
@@ -35,16 +36,14 @@ def _of_account(account: ProviderAccount, listing: Listing) -> Iterator[Finding]
     if listing.is_refused:
         yield fail(f"{place} refuses the credentials", CREDENTIALS.format(name=account.name))
     elif not listing.was_asked:
-        yield warn(f"{place}: {listing.reason}, so its key was not tried", "submit a job there to see")
+        yield warn(f"{place}: {listing.reason}, so its key was not tried", PROBE)
     elif listing.status == 0:
         yield fail(f"{place} does not answer: {listing.reason}", "see whether this machine reaches it: proxy, firewall, name, certificate")
     elif listing.is_good:
         yield ok(f"{place} takes the key, in {listing.ms:,} ms")
         yield from _missing(account, listing)
     else:
-        yield warn(
-            f"{place} answers {listing.reason} where it should list its models, so its key was not tried", "submit a job there to see"
-        )
+        yield warn(f"{place} answers {listing.reason} where it should list its models, so its key was not tried", PROBE)
 
 
 def _missing(account: ProviderAccount, listing: Listing) -> Iterator[Finding]:

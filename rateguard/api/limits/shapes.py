@@ -236,6 +236,28 @@ class SyncShape(Shape):
     limits = ToldShape(many=True)
 
 
+class ProbeWishShape(Shape):
+    """How to look."""
+
+    spend = serializers.BooleanField(required=False, help_text="Whether a call may be paid for; false by default.")
+
+
+class ProbeShape(Shape):
+    """What came of a look at a deployment."""
+
+    object = constant("probe")
+    deployment = serializers.CharField()
+    id = serializers.IntegerField()
+    status = serializers.IntegerField(help_text="Of the provider's list of models, which costs nothing; 0: there was no answer.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why there was none, or what it refused.")
+    ms = serializers.IntegerField()
+    cost_usd = serializers.CharField(
+        allow_null=True, help_text="0 where it was for nothing; else the most that a call costs. null: no price is known."
+    )
+    cost_nano_usd = serializers.IntegerField(allow_null=True)
+    job = serializers.UUIDField(allow_null=True, help_text="The job that calls it, where `spend` said so: its end is the answer.")
+
+
 class EventShape(Shape):
     """What the gate noticed."""
 

@@ -73,6 +73,11 @@ def sync(deployment: Deployment, by: str = "") -> Synced:
     return Synced(asked.listing, lifted, readings)
 
 
+def heard(target: Target) -> Listing:
+    """What a provider says, asked now; whoever hangs has not answered."""
+    return _heard(ask(target)).listing
+
+
 def _ask(target: Target) -> Asked:
     listing = look(target.provider, target, known())
     return Asked(listing, time.monotonic())

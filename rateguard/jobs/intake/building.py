@@ -50,16 +50,17 @@ def build(submission: Submission, known: dict[tuple[uuid.UUID | None, int], Line
     body = _with_max_tokens(submission.body, submission.endpoint)
     row = _row(submission, lane, body, _lineage(submission, {} if known is None else known))
     row.request_hash, row.tenant = request_hash, submission.tenant
-    route(row, body, places, submission.session or session_in(body))
+    route(row, body, places, submission.session or session_in(body), submission.only)
     return row
 
 
-def route(row: Job, body: dict[str, Any], places: tuple[Place, ...], session: str = "") -> None:
+def route(row: Job, body: dict[str, Any], places: tuple[Place, ...], session: str = "", only: int | None = None) -> None:
     """Mark in the row where its request may go among these deployments of its model, and count what it needs there.
 
-    Raises InvalidRequest: `unsupported_by_provider` and the like, where none can do it; `exceeds_limit`.
+    only: the one to which the caller lets it go. Raises InvalidRequest: `unsupported_by_provider` and the like, where none can do it;
+    `exceeds_limit`.
     """
-    able = supporting(body, Endpoint(row.endpoint), places)
+    able = supporting(body, Endpoint(row.endpoint), tuple(place for place in places if only in {None, place.id}))
     row.route_marks = marks_of(row.model, places, able, session)
     estimate(row, body, able)
     check_limits(row, able)

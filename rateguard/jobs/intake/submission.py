@@ -29,6 +29,7 @@ class Submission:
     are not kept. webhook: the name of an endpoint of the tenant that hears of its end. batch, line, custom_id: where it came in by a batch.
     run: the run that it is charged to, beside those around it; where absent, the run around the call.
     session: what belongs together, for a model whose sessions stay at one deployment (see `engine.routing.sticky`); it is not stored.
+    only: the one deployment of its model that is asked, by id; None: any that can do it.
     id: given by a Celery canvas, else made. canvas: what hangs on its end (see `canvas`); only Python gives one.
     idempotency_key: the same key and body give the same job, whichever run asks again. lane: None for the key's default, else normal.
     api_key_id: the key it came in by, whose rules it is under (see `allowed`); key: its row, where whoever submits has it at hand.
@@ -63,6 +64,7 @@ class Submission:
     request_id: str = ""
     via: str = "rest"
     session: str = ""
+    only: int | None = None
     id: uuid.UUID | None = None
     canvas: dict[str, Any] | None = None
     batch: uuid.UUID | None = None
@@ -85,6 +87,7 @@ _NOT_PART_OF_THE_REQUEST = {
     "batch",
     "line",
     "custom_id",
+    "only",
 }
 _HASHED = tuple(field.name for field in dataclasses.fields(Submission) if field.name not in _NOT_PART_OF_THE_REQUEST)
 

@@ -7,9 +7,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from rateguard.api.limits.probing import probe_in_words, render_probe
 from rateguard.api.limits.syncing import render_sync, sync_in_words
 from rateguard.api.manage.rendering import render_deployment
 from rateguard.jobs.controls.syncing import sync
+from rateguard.jobs.intake.probing import probe, probe_by_call
 from rateguard.management.finding import named
 from rateguard.management.provider_options import add_options
 from rateguard.management.rows import RowsCommand
@@ -20,7 +22,7 @@ from tenants.changes.deployments import BREAKER, KIND, change_deployment, create
 from tenants.changes.limits import create_limit, text_of
 from tenants.changes.models import change_model, create_model
 from tenants.changes.routes import deployments_of
-from tenants.models import Deployment, ModelRoute, ProviderAccount
+from tenants.models import Deployment, ModelRoute, ProviderAccount, Tenant
 
 _OPTIONS = ("region", "weight", "is_enabled", "options", *BREAKER)
 
@@ -39,6 +41,7 @@ class Command(RowsCommand[Deployment]):
         "change": "change a deployment, or take it out (--is-enabled no)",
         "delete": "delete a deployment with its limits",
         "sync": "ask its provider for its limits now, and lift what cools it",
+        "probe": "see whether it is well, for nothing where that can be; --spend pays one call there",
     }
     examples = """\
   manage.py deployment create mini --account main --upstream-model gpt-5.4-mini --model gpt-5.4-mini --limit "500/min"
@@ -97,6 +100,17 @@ class Command(RowsCommand[Deployment]):
         row = self.row(options)
         synced = sync(row, who())
         self.show(options, render_sync(row, synced), sync_in_words(row, synced))
+
+    def add_probe(self, parser: CommandParser) -> None:
+        """Which, and who pays."""
+        self.add_name(parser)
+        parser.add_argument("--spend", metavar="TENANT", help="call it for one token of output, which this tenant pays")
+
+    def do_probe(self, options: dict[str, Any]) -> None:
+        """Ask its provider for nothing, or submit the smallest job there."""
+        row = self.row(options)
+        probed = probe_by_call(row, named(Tenant, options["spend"]), via="shell") if options["spend"] else probe(row)
+        self.show(options, render_probe(row, probed), probe_in_words(row, probed))
 
     def delete(self, actor: Actor, row: Deployment) -> None:
         """Delete it."""
