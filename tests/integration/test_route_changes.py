@@ -156,3 +156,5 @@ def test_the_shell_says_all_that_rest_does(acme, regions):
     ):
         with pytest.raises(CommandError):
             told("model", "change", "small", *wrong)
+    with pytest.raises(CommandError, match="write a whole number from 1 to 1000"):
+        told("model", "change", "small", "--weight", f"{MINI}=1001")
