@@ -46,11 +46,11 @@ def gated(line: Line) -> Iterator[Line]:
 
 
 def charged(count: int = 1) -> list[tuple[Attempt, LedgerEntry]]:
-    """The attempts that were made by now, the oldest first, each with its one charge; waits until so many have ended."""
+    """The attempts that were made by now, in the order of their calls, each with its one charge; waits until so many have ended."""
 
     def ended() -> list[tuple[Attempt, LedgerEntry]]:
         entries = {entry.reservation_id: entry for entry in LedgerEntry.objects.all()}
-        attempts = Attempt.objects.order_by("started_at", "finished_at", "pk")
+        attempts = Attempt.objects.order_by("reservation_id")
         return [(one, entries[one.reservation_id]) for one in attempts if one.reservation_id in entries]
 
     wait_for(lambda: len(ended()) >= count)
