@@ -147,9 +147,8 @@ local function reason_of(l, wait, tenant)
 end
 
 -- The limits of a path and of all deployments that its job may go to, with what is known of them: read at once.
-local function all_limits(path, list)
+local function all_limits(path, name)
   if not path.all then path.all = {} end
-  local name = lists.base_of(list)
   local all = path.all[name]
   if not all then
     local model, ids = lists.of(name), {unpack(path.limits)}
@@ -165,7 +164,7 @@ end
 -- Where the path's other limits have room, one more of those parked under each may try in its place.
 local function path_lets_pass(head)
   local ids, longest, blocker, free = head.path.limits, 0, nil, nil
-  limits.load(all_limits(head.path, parts_of(head.tree).model))
+  limits.load(all_limits(head.path, parts_of(head.tree).base))
   for i = 1, #ids do
     local l = limit_of(ids[i])
     if l then
@@ -277,7 +276,7 @@ local function try(tree)
   if not head then return end
   local model = lists.of(parts_of(tree).model)
   if not model then
-    refuse(head, 'not_configured', lists.base_of(parts_of(tree).model))
+    refuse(head, 'not_configured', parts_of(tree).base)
   elseif path_lets_pass(head) then
     find_deployment(head, model)
   end

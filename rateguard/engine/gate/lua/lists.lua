@@ -17,8 +17,6 @@ local function unpack_model(name, raw)
   return model
 end
 
-local function base_of(name) return (marks.split(name)) end
-
 -- The list of this name; one with marks is derived from the record that it is of, whose name it keeps. false where there is none.
 local function list_of(name)
   local found = cached.models[name]
@@ -36,15 +34,16 @@ local function list_of(name)
   return found
 end
 
--- Where tenants share across lists.
+-- Where tenants share across lists, and the name without marks.
 local function pool_of(name)
-  local record = list_of(base_of(name))
-  return record and record.pool or name
+  local base = marks.split(name)
+  local record = list_of(base)
+  return record and record.pool or name, base
 end
 
--- A deployment of a list, or nil where it is not in it any more; marks hide none.
-local function deployment_of(name, id)
-  local record = list_of(base_of(name))
+-- A deployment of a list without marks (they hide none), or nil where it is not in it any more.
+local function deployment_of(base, id)
+  local record = list_of(base)
   for i = 1, record and #record.deployments or 0 do
     if record.deployments[i].id == id then return record.deployments[i] end
   end
@@ -90,6 +89,6 @@ local function flush()
 end
 
 return {
-  FIRST = FIRST, of = list_of, base_of = base_of, pool_of = pool_of, deployment_of = deployment_of, choose = choose, write = write,
+  FIRST = FIRST, of = list_of, pool_of = pool_of, deployment_of = deployment_of, choose = choose, write = write,
   forget = forget, flush = flush,
 }

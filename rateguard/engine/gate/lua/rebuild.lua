@@ -47,7 +47,7 @@ local function restore_running(rid, path_id, tree, input, output, max_output, co
     end
   end
   charge(path.limits)
-  local place = lists.deployment_of(room.parts_of(tree).model, deployment)
+  local place = lists.deployment_of(room.parts_of(tree).base, deployment)
   if place then charge(place.limits) end
   local record = {path_id, tree, input, output, max_output, cost, charged_ms, '', ids, amounts, deployment, reservations.RESTORED}
   reservations.reserve(rid, record, now)

@@ -178,7 +178,7 @@ local function settle(rid, s)
   release(rid, record)
   settle_limits(record[9], record[10], record, s)
   if not s.used and record[13] then settle_limits(record[13], record[14], record, s) end
-  local deployment = lists.deployment_of(room.parts_of(record[2]).model, record[11])
+  local deployment = lists.deployment_of(room.parts_of(record[2]).base, record[11])
   breaker.finish(record[11], deployment and deployment.rule or DEFAULT_RULE, rid, record[12], s.verdict, s.latency_ms)
   statistics.note(record[11], s.used, s.verdict, s.latency_ms)
 end

@@ -10,13 +10,13 @@ end)
 
 local function node_name(tree, tenant, path) return tree .. '\n' .. tenant .. '\n' .. path end
 
--- The parts of a tree 'model|class|lane', and its plane: what shares finish tags.
+-- The parts of a tree 'list|class|lane'; base: the list without marks; plane: what shares finish tags.
 local function parts_of(tree)
   local found = cached.trees[tree]
   if not found then
     local model = string.sub(tree, 1, -5)
-    local pool = lists.pool_of(model)
-    found = {model = model, class = tonumber(string.sub(tree, -3, -3)), lane = tonumber(string.sub(tree, -1)), pool = pool,
+    local pool, base = lists.pool_of(model)
+    found = {model = model, base = base, class = tonumber(string.sub(tree, -3, -3)), lane = tonumber(string.sub(tree, -1)), pool = pool,
       plane = pool .. string.sub(tree, -4)}
     cached.trees[tree] = found
     cached.size = cached.size + 1
