@@ -41,7 +41,7 @@ class GateLine(Protocol):
         """The gate does not answer."""
         ...
 
-    def enqueue(self, jobs: Iterable[Waiting]) -> None:
+    def enqueue(self, jobs: Iterable[Waiting], *, at_once: bool = False) -> None:
         """Calls came in."""
         ...
 
@@ -237,7 +237,7 @@ class Entrance:
         waiter = Waiter(call, wake)
         with self._lock:
             self._waiting[call.id] = waiter
-        self._line.enqueue([waiter.waiting()])
+        self._line.enqueue([waiter.waiting()], at_once=True)
         return waiter
 
     def _leave(self, waiter: Waiter) -> Result | None:
@@ -334,7 +334,7 @@ class Entrance:
             waiter.number += 1
             waiter.is_in_line = False
         self._line.withdraw([old])
-        self._line.enqueue([waiter.waiting()])
+        self._line.enqueue([waiter.waiting()], at_once=True)
 
     def _take_refusal(self, refused: Refused) -> None:
         with self._lock:
@@ -346,7 +346,7 @@ class Entrance:
             if not is_again:
                 self._finish(waiter, refused)
         if is_again:  # the pump has written to the gate what it lacked
-            self._line.enqueue([waiter.waiting()])
+            self._line.enqueue([waiter.waiting()], at_once=True)
 
     def _stand_in_line_again(self) -> None:
         """The gate is a new one: it never heard of those who wait here."""

@@ -89,13 +89,16 @@ class Pump:
 
     # ---- what callers report; each returns at once
 
-    def enqueue(self, jobs: Iterable[Waiting]) -> None:
-        """Jobs came in."""
+    def enqueue(self, jobs: Iterable[Waiting], *, at_once: bool = False) -> None:
+        """Jobs came in, or synchronous calls, whose callers wait: those go at once."""
         hints = list(jobs)
         with self._condition:
             room = MOST_HINTS - len(self._gathered.enqueue)
             self._gathered.enqueue.extend(hints[: max(0, room)])
-            self._wake_after_gap()
+            if at_once:
+                self._wake()
+            else:
+                self._wake_after_gap()
 
     def withdraw(self, jobs: Iterable[Waiting]) -> None:
         """Waiting jobs left (cancelled, expired). A call withdraws before it enqueues, so what has not gone out yet does not go."""
