@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 import types
 import uuid
 
@@ -57,12 +58,16 @@ def answer(text: str) -> Outcome:
 class Door:
     """Lets second calls in at d2, or none. `told`: what became of them."""
 
-    def __init__(self, *, has_room: bool = True) -> None:
+    def __init__(self, *, has_room: bool = True, is_slow: bool = False) -> None:
         self.has_room = has_room
+        self.is_slow = is_slow
         self.told: list[str] = []
+        self.was_asked: asyncio.Event | None = None
 
     async def enter(self, claimed: Claimed, _busy: object) -> Second | None:
-        await asyncio.sleep(0)
+        if self.is_slow and self.was_asked is not None:
+            self.was_asked.set()
+        await asyncio.sleep(NEVER if self.is_slow else 0)
         own = dataclasses.replace(claimed, job=uuid.UUID(int=9), attempt=1)
         return Second(Exchange(own, place(2), 0.0), "grant") if self.has_room else None
 
@@ -103,6 +108,7 @@ class Run:
 
     async def _raced(self, cancel_after_s):
         self.first, self.second_began = Exchange(CLAIMED, place(1), 0.0), asyncio.Event()
+        self.door.was_asked = self.second_began
         plan = Plan(DELAY_MS, HedgeBudget(self.saved), self.door)
 
         def left(at: float) -> None:
@@ -147,6 +153,7 @@ class Run:
                 raise StreamStopped(Usage(input_tokens=10, output_tokens=1, estimated=True)) from None
             raise
         if isinstance(script.end, ProviderError):
+            self.broke_at = time.monotonic()
             raise script.end
         return exchange.answered(script.end)
 
@@ -190,6 +197,7 @@ def test_the_failure_of_the_first_leaves_the_second_running_and_its_attempt_fail
     ended = run()
     assert (ended.state, ended.error_code, ended.transition, ended.result) == (AttemptState.FAILED, "server", SUCCEED, "two")
     assert (ended.counts_try, ended.retry_ms, ended.hedged.won) == (False, 0, True)
+    assert ended.latency_ms >= (run.broke_at + SOON - run.first.sent_at) * 1_000 - 2  # of the job: until its answer
 
 
 def test_the_failure_of_the_second_leaves_the_first_running():
@@ -210,6 +218,17 @@ def test_of_a_stream_the_first_piece_decides_and_nobody_hears_the_other():
     ended = run()
     assert run.heard == ["d2 ", "d2 c", "d2 d"]
     assert (ended.result, ended.hedged.won, ended.state, ended.usage.input_tokens) == ("two", True, AttemptState.CANCELLED, 10)
+
+
+def test_a_piece_that_comes_right_behind_the_first_one_is_not_heard():
+    run = Run(Script(THEN, answer("one"), ("a",)), Script(0, answer("two"), ("c",)))
+    assert (run().result, run.heard) == ("two", ["d2 ", "d2 c"])
+
+
+def test_a_second_call_that_still_waits_for_room_is_not_waited_for():
+    run = Run(Script(THEN, broken(ErrorKind.CONTENT_FILTER)), Script(0, answer("two")), Door(is_slow=True))
+    ended = run()
+    assert (ended.transition, ended.hedged, run.door.told) == (FAIL, None, [])
 
 
 def test_a_stream_that_has_begun_gets_no_second_call():
