@@ -70,7 +70,7 @@ def read_submission(request: Request, caller: Caller, request_id: str) -> Submis
 
 def read_retry(request: Request) -> dt.datetime | None:
     """The new deadline that a body names; there need be no body. Raises InvalidRequest."""
-    if not _has_body(request):
+    if not has_body(request):
         return None
     body = read_object(request)
     if unknown := [name for name in body if name != "deadline"]:
@@ -80,7 +80,8 @@ def read_retry(request: Request) -> dt.datetime | None:
     return None if deadline is None else read_time(deadline, "/deadline")
 
 
-def _has_body(request: Request) -> bool:
+def has_body(request: Request) -> bool:
+    """Whether one came; some requests may do without."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return length != "0" or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 

@@ -11,8 +11,9 @@ from rest_framework.response import Response
 from rateguard.api.door import ApiView, operator_of
 from rateguard.api.limits.shapes import ProbeShape, ProbeWishShape
 from rateguard.api.params import Body
+from rateguard.api.reading import has_body
 from rateguard.api.rendering import usd
-from rateguard.api.schema.describing import extend_schema
+from rateguard.api.schema.describing import extend_schema, problems
 from rateguard.engine.money import format_usd
 from rateguard.jobs.controls.targets import find_named
 from rateguard.jobs.intake.probing import Probed, probe, probe_by_call
@@ -29,7 +30,7 @@ class ProbeDeployment(ApiView):
         summary="Look whether a deployment is well, and what that costs",
         tags=["operation"],
         request=ProbeWishShape,
-        responses={200: ProbeShape},
+        responses={200: ProbeShape, **problems(402, 429)},
     )
     def post(self, request: Request, deployment: str) -> Response:
         """For operators. Asks for the provider's models, which costs nothing; where there is no such page it says what a call would cost.
@@ -40,7 +41,7 @@ class ProbeDeployment(ApiView):
         row = find_named(Deployment.objects.all(), deployment)
         if row is None:
             raise NotFound
-        is_spending = Body(request, ("spend",)).flag("spend")
+        is_spending = has_body(request) and Body(request, ("spend",)).flag("spend")
         probed = probe_by_call(row, caller.tenant, key=caller.key) if is_spending else probe(row)
         return Response(render_probe(row, probed))
 
