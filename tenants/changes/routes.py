@@ -21,6 +21,7 @@ PARTS = ("deployments", "weights", "after_ms", "fallbacks")
 """What has rows of its own; each is changed as a whole."""
 MOST_DEPLOYMENTS = 100
 MOST_FALLBACK_ROWS = 50
+_MOST_TOLD, _MOST_WRONG = 100, 20
 _RANGES = {"weights": (1, MAX_WEIGHT), "after_ms": (0, LONGEST_AFTER_MS)}
 
 
@@ -112,17 +113,20 @@ def _figures(field: str, given: Mapping[str, int], chosen: Iterable[Deployment])
     """By deployment's id. Raises InvalidRequest for every name that is not there and every figure out of range."""
     pks = {name: one.pk for one in chosen for name in (str(one.pk), one.name)}
     least, most = _RANGES[field]
-    wrong = [
-        (f"{field}/{name}", "the model does not lead to this deployment: name it under deployments") for name in given if name not in pks
-    ]
+    wrong = [(name, f"the model does not lead to {name[:_MOST_TOLD]}: name it under deployments") for name in given if name not in pks]
     wrong += [
-        (f"{field}/{name}", f"write a whole number from {least} to {most}")
+        (name, f"{name}: write a whole number from {least} to {most}")
         for name, value in given.items()
         if name in pks and (type(value) is not int or not least <= value <= most)
     ]
     if wrong:
-        raise as_invalid(wrong)
+        raise as_invalid([(f"{field}/{_in_pointer(name)}", said) for name, said in wrong[:_MOST_WRONG]])
     return {pks[name]: value for name, value in given.items()}
+
+
+def _in_pointer(name: str) -> str:
+    """A key as a JSON pointer (RFC 6901) writes it."""
+    return name[:_MOST_TOLD].replace("~", "~0").replace("/", "~1")
 
 
 def _locked(deployments: Sequence[Deployment]) -> list[Deployment]:

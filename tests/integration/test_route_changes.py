@@ -80,6 +80,7 @@ REFUSED = [
     ({"weights": {"none": 5}}, "invalid_field", "/weights/none"),
     ({"after_ms": {MINI: 86_400_001}}, "invalid_field", f"/after_ms/{MINI}"),
     ({"after_ms": {"none": 5}}, "invalid_field", "/after_ms/none"),
+    ({"weights": {"a/b~" + "c" * 1_000: 5}}, "invalid_field", "/weights/a~1b~0" + "c" * 96),
     ({"max_fallbacks": 11}, "invalid_field", "/max_fallbacks"),
     ({"is_sticky": 1}, "invalid_field", "/is_sticky"),
     ({"fallbacks": [{"on": "any", "to": "none"}]}, "unknown_model", "/fallbacks/0/to"),
@@ -156,5 +157,5 @@ def test_the_shell_says_all_that_rest_does(acme, regions):
     ):
         with pytest.raises(CommandError):
             told("model", "change", "small", *wrong)
-    with pytest.raises(CommandError, match="write a whole number from 1 to 1000"):
+    with pytest.raises(CommandError, match=f"{MINI}: write a whole number from 1 to 1000"):
         told("model", "change", "small", "--weight", f"{MINI}=1001")

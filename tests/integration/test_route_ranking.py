@@ -95,6 +95,7 @@ class TestTheList:
         RouteTarget.objects.filter(deployment=line.deployment).update(after_ms=700)
         assert (order(listed()), listed().mode) == ([(second.pk, 0, 3, 0), (first, 0, 1, 700)], Mode.LOTS)
 
+    @pytest.mark.long
     def test_the_gate_grants_by_weight(self, line, second):
         change(strategy="weighted")
         RouteTarget.objects.filter(deployment=second).update(weight=3)
@@ -109,6 +110,7 @@ class TestTheList:
         monkeypatch.setattr(line.gate, "inspect", away)
         assert [weight for _, _, weight, _ in order(listed())] == [1_000, 1_000]
 
+    @pytest.mark.long
     def test_what_is_full_loses_its_turns_when_the_next_change_is_written(self, line, second):
         line.account_limit("requests", 10)
         change(strategy="least_utilized")
