@@ -2,6 +2,7 @@
 
 import datetime as dt
 import socket
+from typing import ClassVar
 
 import orjson
 import pytest
@@ -21,6 +22,7 @@ from rateguard.jobs.insight.latencies import latencies_of
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.states import TERMINAL, AttemptState, State
+from rateguard.screening.contract import Refused
 from tenants.models import Deployment, LedgerEntry, Measure, ModelRoute, ProviderAccount, RouteTarget, UsageQuarter, UsageQuarterBin
 from tests.line import CREDENTIALS, MODEL, Line, Station, assert_books_close, events_of, has_ended, state_of, wait_for
 
@@ -143,6 +145,34 @@ def test_of_two_streams_the_first_piece_decides_and_who_listens_hears_one_answer
     assert len({one["id"] for one in chunks}) == 1
     text = "".join(choice["delta"].get("content") or "" for one in chunks for choice in one["choices"])
     assert text == orjson.loads(job.result)["choices"][0]["message"]["content"]
+    settled(pair)
+
+
+class Sees:
+    """A middleware that notes whose answers it sees, and refuses what it is told to."""
+
+    seen: ClassVar[list[str]] = []
+    refuses = False
+
+    def after(self, answer, request, context):
+        self.seen.append(context.deployment)
+        if self.refuses:
+            raise Refused("the answer is not for you")
+        return {**answer, "seen": True}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_middlewares_see_the_answer_of_the_winner_alone(pair, settings, monkeypatch, refuses):
+    settings.RATEGUARD = {**settings.RATEGUARD, "MIDDLEWARE": [f"{__name__}.Sees"]}
+    monkeypatch.setattr(Sees, "seen", [])
+    monkeypatch.setattr(Sees, "refuses", refuses)
+    late(pair)
+    job = ended(urgent(pair))
+    own, second = both(job)
+    assert (Sees.seen, own.state) == (["sim-2"], "cancelled")
+    assert (job.state, job.result is None) == ((State.FAILED, True) if refuses else (State.SUCCEEDED, False))
+    assert refuses or orjson.loads(job.result)["seen"]
+    assert second.nano_usd > 0
     settled(pair)
 
 
