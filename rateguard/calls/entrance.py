@@ -41,6 +41,10 @@ class GateLine(Protocol):
         """The gate does not answer."""
         ...
 
+    def kick(self) -> None:
+        """Ask the gate, if there is anything to tell or not."""
+        ...
+
     def enqueue(self, jobs: Iterable[Waiting], *, at_once: bool = False) -> None:
         """Calls came in."""
         ...
@@ -178,7 +182,10 @@ class Entrance:
     # ---- for the process
 
     def beat(self) -> None:
-        """Now and again: whoever has waited for so long that a grant of his may have been lost is asked for once more."""
+        """Now and again: whoever has waited for so long that a grant of his may have been lost is asked for once more.
+
+        And while calls run here the gate is looked at, so that a new one hears of them soon.
+        """
         now, patience_s = time.monotonic(), conf().send_by_ms / 1000
         with self._lock:
             silent = [one for one in self._waiting.values() if one.taking is None and now - one.seen_at > patience_s]
@@ -187,6 +194,8 @@ class Entrance:
             asked = [waiter.waiting() for waiter in silent]
         if asked:
             self._line.enqueue(asked)
+        elif len(self._held):
+            self._line.kick()
 
     def take(self, decisions: Iterable[Decided]) -> None:
         """What a step, here or elsewhere, decided of calls of this process."""

@@ -1,6 +1,7 @@
 """A process that makes synchronous calls as a web process does: `python -m tests.concurrency.calls JSON`.
 
-`count` calls by `threads`, each let in and answered; then `stays` more that are let in and never end.
+`count` calls by `threads`, each let in and answered; then `stays` more that are let in and never end. It leaves as a script does: what
+ended is written at its exit.
 """
 
 import json
@@ -14,7 +15,6 @@ told = json.loads(sys.argv[1])
 django.setup()
 
 from rateguard import wiring  # noqa: E402 - Django is ready only now
-from rateguard.calls import process  # noqa: E402
 from rateguard.calls.call import Call, CallEnded  # noqa: E402
 from rateguard.calls.entrance import entrance  # noqa: E402
 from rateguard.engine.errors import LimitInTheWay  # noqa: E402
@@ -63,4 +63,3 @@ sys.stdout.write(f"holding {len(held)}\n")
 sys.stdout.flush()
 if held:
     time.sleep(600)
-process.stop()

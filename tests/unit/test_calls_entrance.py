@@ -137,8 +137,10 @@ def test_a_new_gate_hears_of_who_runs_before_it_lets_others_in(world):
     waiting = here.enter()
     here.step()
     world.rebuild()
+    here.beat()
+    assert here.pump._is_kicked
+    here.step()
     there.step()
-    here.steps(3)
     assert set(world.held()) == {task.result().reservation for task in running}
     assert not waiting.done()
     here.entrance.give_back(running[0].result())

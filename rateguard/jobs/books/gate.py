@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from rateguard import wiring
-from rateguard.engine.gate.contract import Gate, HeldReservation
+from rateguard.engine.gate.contract import Gate, HeldReservation, WorkClass
 from rateguard.engine.limits.limit import Kind as LimitKind
 from rateguard.engine.limits.limit import Metric
 from rateguard.jobs.books.values import Found, Kind
@@ -76,10 +76,13 @@ def _left(gate: Gate) -> set[Key]:
 
 
 def _not_running(page: list[HeldReservation]) -> set[Key]:
+    """A synchronous call of a live process runs as long as it has no row."""
     keys: set[Key] = {(held.reservation.job, held.reservation.attempt) for held in page}
+    calls = {(one.reservation.job, one.reservation.attempt) for one in page if one.work_class == WorkClass.SYNC and one.is_alive}
     rows = Attempt.objects.filter(reservation_id__in={job for job, _ in keys})
     right = rows.filter(Q(state=AttemptState.RUNNING) | Q(finished_at__gt=Now() - ON_ITS_WAY))
-    return keys - set(right.values_list("reservation_id", "number"))
+    running = calls - set(rows.values_list("reservation_id", "number")) if calls else set()
+    return keys - set(right.values_list("reservation_id", "number")) - running
 
 
 def _named(limit_id: str) -> str:
