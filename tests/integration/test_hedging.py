@@ -18,9 +18,11 @@ from rateguard.jobs.books.rows import differing
 from rateguard.jobs.books.span import Span
 from rateguard.jobs.ends import event_stream
 from rateguard.jobs.ends.cancel import cancel
+from rateguard.jobs.ends.completion import Completion
 from rateguard.jobs.insight.latencies import latencies_of
 from rateguard.jobs.intake.submit import submit
 from rateguard.jobs.models import Attempt, Job, JobEvent
+from rateguard.jobs.rendering import render_job
 from rateguard.jobs.states import TERMINAL, AttemptState, State
 from rateguard.screening.contract import Refused
 from tenants.models import Deployment, LedgerEntry, Measure, ModelRoute, ProviderAccount, RouteTarget, UsageQuarter, UsageQuarterBin
@@ -118,6 +120,7 @@ def test_a_late_call_is_outrun_by_a_second_one_and_both_are_paid(pair):
         ("sim-2", second.nano_usd, "ada", "chat"),
     }
     assert job.nano_usd == own.nano_usd + second.nano_usd
+    assert (render_job(job)["attempts"], Completion.of(job)["attempts"]) == (2, 2)
     assert (hedged(job)["deployment"], hedged(job)["won"]) == ("sim-2", True)
     assert hedged(job)["after_ms"] >= USUAL_MS
     assert events_of(job) == ["submitted", "started", "hedged", "succeeded"]

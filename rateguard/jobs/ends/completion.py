@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import orjson
 
+from rateguard.engine.lanes import Lane
 from rateguard.engine.money import NANO
 from rateguard.jobs.ends.answer import answer_of
 from rateguard.jobs.models import Job
@@ -41,7 +42,7 @@ class Completion(dict[str, Any]):
             cost_nano_usd=job.nano_usd,
             queue_ms=job.queue_ms,
             latency_ms=job.latency_ms,
-            attempts=job.attempts.count() if job.attempt > 1 else job.attempt,
+            attempts=_attempts(job),
             response=response,
         )
 
@@ -130,6 +131,12 @@ def revive(value: Any) -> Any:
     if isinstance(value, dict) and not isinstance(value, Completion) and value.get("object") == OBJECT:
         return Completion(value)
     return value
+
+
+def _attempts(job: Job) -> int:
+    """Asked of the rows only where it may be more than one: of the critical lane a first attempt may have had a second call beside it."""
+    may_be_more = job.attempt > 1 or job.lane == Lane.CRITICAL
+    return job.attempts.count() if may_be_more and job.attempt else job.attempt
 
 
 def _message(response: Any) -> dict[str, Any]:
