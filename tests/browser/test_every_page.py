@@ -20,7 +20,7 @@ from rateguard.jobs.models import Job, WebhookMessage
 from rateguard.jobs.states import State
 from tenants.changes.actor import Actor
 from tenants.changes.webhooks import create_webhook
-from tenants.models import WebhookEndpoint
+from tenants.models import ModelRoute, WebhookEndpoint
 from tests.browser.conftest import NARROW, WIDE, WIDEST, Site
 from tests.browser.past import World, make_busy, make_past, make_world
 from tests.line import CREDENTIALS, wait_for
@@ -59,6 +59,7 @@ PAGES: dict[str, Callable[[World], str]] = {
     "admin-accounts": lambda _: admin("rateguard_tenants_provideraccount"),
     "admin-deployments": lambda _: admin("rateguard_tenants_deployment"),
     "admin-models": lambda _: admin("rateguard_tenants_modelroute"),
+    "admin-model": lambda _: reverse("admin:rateguard_tenants_modelroute_change", args=[ModelRoute.objects.order_by("pk")[0].pk]),
     "admin-prices": lambda _: admin("rateguard_tenants_price"),
     "admin-jobs": lambda _: admin("rateguard_jobs_job"),
     "admin-ledger": lambda _: admin("rateguard_tenants_ledgerentry"),
