@@ -17,6 +17,7 @@ from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.exchange import Exchange
 from rateguard.jobs.attempts.execute import Database
 from rateguard.jobs.attempts.hedging import Second
+from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.line.waiting import waiting_of
 from rateguard.jobs.models import Job
 from tenants.directory import Place
@@ -36,10 +37,10 @@ class SecondCalls:
     async def enter(self, claimed: Claimed, busy: Place) -> Second | None:
         """Let in as a synchronous call with the job's path, at any of its deployments but the busy one."""
         asked_at = time.monotonic()
-        door, call = await self._database.run(_asked, claimed, busy)
         try:
+            door, call = await self._database.run(_asked, claimed, busy)
             granted = await door.enter(call, ENTER_S)
-        except (InvalidRequest, GateError) as error:
+        except (InvalidRequest, GateError, *AWAY) as error:
             logger.debug("no second call: %s", error)
             return None
         if granted.place.id == busy.id:  # its list has no other any more

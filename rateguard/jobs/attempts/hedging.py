@@ -19,6 +19,7 @@ from rateguard.engine.lanes import Lane
 from rateguard.engine.routing.hedging import HedgeBudget, UsualTimes, delay_ms
 from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.exchange import Exchange
+from rateguard.jobs.attempts.unheard import AWAY
 from rateguard.jobs.marked import able_places
 from rateguard.jobs.models import Delivery
 from tenants.directory import Directory, Place
@@ -113,6 +114,8 @@ class Hedging:
     async def _learn(self, models: list[str]) -> None:
         try:
             self._p95 = await self._read(models)
+        except AWAY as error:
+            logger.warning("how long answers take is not read anew: %s", error)
         except Exception:
             logger.exception("how long answers take is not read anew")
         finally:
