@@ -132,7 +132,7 @@ class UsageHider:
 def _tells_usage(event: bytes) -> bool:
     """Whether an event is a chunk with the usage and no choices."""
     at = event.find(b"data:")
-    if at < 0 or b'"usage"' not in event:
+    if at < 0 or b'"usage"' not in event or b'"usage":null' in event or b'"usage": null' in event:  # as all others of the stream say
         return False
     try:
         chunk = orjson.loads(event[at + 5 :].strip())

@@ -240,9 +240,10 @@ def test_a_usage_that_nobody_asked_for_is_taken_out_wherever_the_network_cuts(si
     kept = [
         event(choices=[], prompt_filter_results=[]),
         event(choices=[{"delta": {"content": '"usage"'}}], usage=None),
+        event(choices=[{"delta": {"content": "x"}}], usage={"total_tokens": 2}),  # some tell it as it grows
         b"data: [DONE]\n\n",
     ]
-    stream, hider = b"".join([*kept[:2], USAGE, kept[2]]), UsageHider()
+    stream, hider = b"".join([*kept[:3], USAGE, kept[3]]), UsageHider()
     passed = b"".join(hider.feed(stream[at : at + size]) for at in range(0, len(stream), size)) + hider.finish()
     assert passed == b"".join(kept)
     assert UsageHider().feed(event(choices=[]) + b"data: {") == event(choices=[])
