@@ -23,6 +23,7 @@ from tenants.models import Deployment, ModelRoute, PauseKind, RouteFallback, Rou
 from tenants.models.providers import STRATEGIES
 from tenants.routing import FALLBACK_KINDS, USUAL_FALLBACKS
 
+MOST_DIGITS = 9
 SPARE = 3
 """Empty places for further deployments, and for further fallbacks, below those that a model has."""
 ORDINALS = ("First", "Second", "Third")
@@ -30,11 +31,10 @@ _PLAIN = ("name", "is_enabled", "strategy", "max_fallbacks", "is_sticky", "hedge
 _ON = [("", "—"), *((kind, kind.replace("_", " ")) for kind in FALLBACK_KINDS)]
 
 
-def _places_of(row: ModelRoute | None) -> list[tuple[str, str, str]]:
-    """The names of the fields for deployments, with their weights and waits, the first one first."""
+def _places_of(row: ModelRoute | None) -> list[str]:
+    """The names of the fields for deployments, the first one first."""
     there = row.targets.count() if row is not None else 0
-    numbers = range(min(there + SPARE, routes.MOST_DEPLOYMENTS))
-    return [(f"deployment_{number}", f"weight_{number}", f"after_ms_{number}") for number in numbers]
+    return [f"deployment_{number}" for number in range(min(there + SPARE, routes.MOST_DEPLOYMENTS))]
 
 
 def _fallbacks_of(row: ModelRoute | None) -> list[tuple[str, str]]:
@@ -50,6 +50,12 @@ class RouteForm(ChangeForm):
     is_enabled = forms.BooleanField(required=False, initial=True, label="Takes work")
     strategy = forms.ChoiceField(choices=STRATEGIES, required=False, help_text="How it chooses among those with room.")
     regions = forms.CharField(required=False, label="Regions", help_text="Those that are preferred, the best first: eu, us.")
+    weights = forms.CharField(
+        required=False, label="Weights", help_text="By deployment: mini-eu=3, mini-us=1. Of one that is not named its own counts."
+    )
+    after_ms = forms.CharField(
+        required=False, label="Overflow (ms)", help_text="By deployment: mini-us=5000 takes only what has waited for so long."
+    )
     is_sticky = forms.BooleanField(required=False, label="Sticky", help_text="Work of one session stays at one deployment.")
     hedges = forms.BooleanField(
         required=False, label="Hedged", help_text="In the critical lane a second call follows a slow one; the first answer wins."
@@ -69,6 +75,8 @@ class RouteForm(ChangeForm):
         if row:
             self.initial.update({name: getattr(row, name) for name in _PLAIN})
             self.initial["regions"] = ", ".join(row.regions)
+            for field, figures in (("weights", routes.weights_of(row)), ("after_ms", routes.waits_of(row))):
+                self.initial[field] = ", ".join(f"{name}={figure}" for name, figure in figures.items())
 
     def _prepare_deployments(self, there: list[RouteTarget]) -> None:
         for number in self._numbers("deployment_"):
@@ -76,9 +84,7 @@ class RouteForm(ChangeForm):
             field.label = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
             self.fields[f"deployment_{number}"] = field
             if number < len(there):
-                one = there[number]
-                self.initial.update({f"deployment_{number}": one.deployment, f"weight_{number}": one.weight})
-                self.initial[f"after_ms_{number}"] = one.after_ms or None
+                self.initial[f"deployment_{number}"] = there[number].deployment
 
     def _prepare_fallbacks(self, there: list[RouteFallback]) -> None:
         for number in self._numbers("fallback_to_"):
@@ -101,23 +107,27 @@ class RouteForm(ChangeForm):
         found["strategy"] = found["strategy"] or STRATEGIES[0][0]
         found["max_fallbacks"] = USUAL_FALLBACKS if found["max_fallbacks"] is None else found["max_fallbacks"]
         found["regions"] = [one.strip() for one in said["regions"].split(",") if one.strip()]
-        return {**found, **self._deployments(), "fallbacks": [one for _, one in self._fallbacks()]}
+        figures = {field: self._figures(field) for field in ("weights", "after_ms")}
+        return {**found, **figures, "deployments": self._deployments(), "fallbacks": [one for _, one in self._fallbacks()]}
 
-    def _deployments(self) -> dict[str, Any]:
-        said, found = self.cleaned_data, []
-        figures: dict[str, dict[str, int]] = {"weights": {}, "after_ms": {}}
+    def _deployments(self) -> list[Deployment]:
+        found: list[Deployment] = []
         for number in self._numbers("deployment_"):
-            one = said[f"deployment_{number}"]
-            here = {"weights": said.get(f"weight_{number}"), "after_ms": said.get(f"after_ms_{number}")}
-            if one is None and any(value is not None for value in here.values()):
-                raise InvalidRequest("name the deployment that this is of", code="invalid_field", pointer=f"/deployment_{number}")
+            one = self.cleaned_data[f"deployment_{number}"]
             if one in found:
                 raise InvalidRequest("it is named above already", code="invalid_field", pointer=f"/deployment_{number}")
-            if one is not None:
-                found.append(one)
-                for field, value in here.items():
-                    figures[field] |= {} if value is None else {one.name: value}
-        return {"deployments": found, **figures}
+            found += [one] if one is not None else []
+        return found
+
+    def _figures(self, field: str) -> dict[str, int]:
+        """By deployment, as `mini-eu=3, mini-us=1` says it."""
+        found = {}
+        for part in filter(None, (one.strip() for one in self.cleaned_data[field].split(","))):
+            name, _, figure = (one.strip() for one in part.partition("="))
+            if not (name and figure.isdecimal() and len(figure) <= MOST_DIGITS):
+                raise InvalidRequest("write it like mini-eu=3, mini-us=1", code="invalid_field", pointer=f"/{field}")
+            found[name] = int(figure)
+        return found
 
     def _fallbacks(self) -> list[tuple[int, dict[str, str]]]:
         """With the number of the place where each stands."""
@@ -137,10 +147,8 @@ class RouteForm(ChangeForm):
         """The field of this form that a refusal is about."""
         part, *rest = pointer.strip("/").split("/")
         if part == "deployments":
-            return f"/deployment_{rest[0] if rest else 0}"
-        if part in {"weights", "after_ms"} and rest:
-            number = next((n for n in self._numbers("deployment_") if str(self.cleaned_data[f"deployment_{n}"]) == rest[0]), 0)
-            return f"/{'weight' if part == 'weights' else part}_{number}"
+            filled = [number for number in self._numbers("deployment_") if self.cleaned_data[f"deployment_{number}"] is not None]
+            return f"/deployment_{filled[int(rest[0])] if rest else 0}"
         if part == "fallbacks" and rest:
             return f"/fallback_{rest[1] if len(rest) > 1 else 'to'}_{self._fallbacks()[int(rest[0])][0]}"
         return pointer
@@ -165,10 +173,8 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
         """The form, with fields for each deployment and each fallback, and some to spare."""
         fields: dict[str, forms.Field] = {}
-        for deployment, weight, after_ms in _places_of(obj):
+        for deployment in _places_of(obj):
             fields[deployment] = forms.ModelChoiceField(Deployment.objects.none(), required=False)
-            fields[weight] = forms.IntegerField(required=False, label="weight", help_text="Empty: the deployment's.")
-            fields[after_ms] = forms.IntegerField(required=False, label="after (ms)", help_text="Overflow: only what waited so long.")
         for on, to in _fallbacks_of(obj):
             fields[on] = forms.ChoiceField(choices=_ON, required=False, label="on")
             fields[to] = forms.ModelChoiceField(ModelRoute.objects.none(), required=False)
@@ -184,7 +190,7 @@ class RouteAdmin(VerbAdmin, DoingAdmin):
         return (
             (None, {"fields": ("name", "is_enabled")}),
             ("Where it leads", order),
-            ("How it chooses", {"fields": ("strategy", "regions", "is_sticky", "hedges")}),
+            ("How it chooses", {"fields": ("strategy", "weights", "regions", "after_ms", "is_sticky", "hedges")}),
             ("Fallbacks", after),
             ("Retries", {"fields": models.RETRIES}),
         )
