@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 import types
 import uuid
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rateguard import wiring
 from rateguard.engine.errors import ErrorKind, NotSent, ProviderError
@@ -101,7 +104,7 @@ class Run:
     def __init__(self, first: Script, second: Script, door: Door | None = None, *, saved: int = COST) -> None:
         self.scripts, self.door, self.saved = (first, second), door or Door(), saved
         self.heard: list[str] = []
-        self.task: asyncio.Task | None = None
+        self.waits_at_most_s = NEVER
 
     def __call__(self, *, cancel_after_s: float | None = None):
         return asyncio.run(self._raced(cancel_after_s))
@@ -134,7 +137,8 @@ class Run:
 
     async def _pass(self, after_s: float) -> None:
         if after_s >= THEN:
-            await self.second_began.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.second_began.wait(), self.waits_at_most_s)
         await asyncio.sleep(after_s % THEN)
 
     async def _play(self, script: Script, exchange: Exchange, take, on_sent):
@@ -285,3 +289,43 @@ def test_a_race_that_is_given_up_at_once_ends_all_the_same():
     run = Run(Script(NEVER, answer("one")), Script(0, answer("two")))
     ended = run(cancel_after_s=0)
     assert (ended.transition, ended.hedged, run.door.told) == (STOP, None, [])
+
+
+ENDS = st.sampled_from(["answer", ErrorKind.SERVER, ErrorKind.CONTENT_FILTER, ErrorKind.CONNECT, ErrorKind.RATE_LIMITED])
+TIMES = st.sampled_from([0, 0.002, DELAY_MS / 1_000, 0.007, THEN, THEN + 0.002])
+
+
+@st.composite
+def scripts(draw, *, times=TIMES) -> Script:
+    end = draw(ENDS)
+    leaves = end != ErrorKind.CONNECT
+    chunks = draw(st.sampled_from([(), ("a",), ("a", "b", "c")])) if leaves else ()
+    return Script(draw(times), answer("whole") if end == "answer" else broken(end), chunks, leaves=leaves)
+
+
+@pytest.mark.long
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=scripts(),
+    second=scripts(times=st.sampled_from([0, 0.002, 0.004])),
+    cancel_after_s=st.none() | st.sampled_from([0, 0.003, 0.006, 0.009]),
+    door=st.builds(Door, has_room=st.sampled_from([True, True, True, False])),
+)
+def test_whatever_comes_each_call_ends_once_and_the_job_has_one_answer(first, second, cancel_after_s, door):
+    run = Run(first, second, door)
+    if first.after_s >= THEN and not door.has_room:
+        first.after_s = 0.007  # nobody comes for whom it waits
+    run.waits_at_most_s = 0.05
+    ended = run(cancel_after_s=cancel_after_s)
+    ends = [word for word in door.told if word != "sent"]
+    assert len(ends) <= 1
+    assert (ended.job, ended.attempt) == (CLAIMED.job, CLAIMED.attempt)
+    assert (ended.hedged is not None) == bool(set(ends) & {"answered", "failed", "stopped"})
+    has_won = ended.hedged is not None and ended.hedged.won
+    assert (ended.result is not None) == (ended.transition is SUCCEED) == (has_won or ended.state == AttemptState.SUCCEEDED)
+    assert len({text[:2] for text in run.heard}) <= 1
+    if has_won:
+        assert ends == ["answered"]
+        assert ended.state != AttemptState.SUCCEEDED or run.first.outcome is not None
+    if ended.transition is STOP:
+        assert cancel_after_s is not None
