@@ -34,7 +34,7 @@ GATE_KEYS = {
     "finish": "finish:",  # + plane: hash tenant → finish tag
     "user_finish": "user_finish:",  # + hour \n plane \n tenant: hash user → finish tag
     "virtual": "virtual",  # hash plane, or plane \n tenant → virtual time
-    "parked": "parked:",  # + limit id: zset order of the head job + node → lane and tag
+    "parked": "parked:",  # + limit id: zset order of the head job + node → lane, class and tag
     "parked_at": "parked_at",  # hash node → limit id
     "parked_jobs": "parked_jobs:",  # + budget id: zset member → cost
     "parked_place": "parked_place",  # hash budget id \n member → msgpack [tree, path, order]

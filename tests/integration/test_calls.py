@@ -16,6 +16,7 @@ from rateguard.engine.gate.contract import Settlement
 from rateguard.engine.lanes import Lane
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
+from rateguard.jobs.books import gate as books
 from rateguard.jobs.line.publisher import Publisher
 from rateguard.jobs.line.pump import Pump, process_pump
 from rateguard.jobs.models import Attempt
@@ -137,8 +138,9 @@ def test_what_never_fits_is_refused_at_once(line, door):
 
 
 @pytest.mark.long
-def test_a_call_goes_before_the_jobs_of_its_lane(line, door):
-    line.account_limit("concurrency", 1, 0)
+@pytest.mark.parametrize("is_ours", [True, False], ids=["a limit of ours", "a limit of the provider's"])
+def test_a_call_goes_before_the_jobs_of_its_lane(line, door, is_ours):
+    (line.limit if is_ours else line.account_limit)("concurrency", 1, 0)
     first = enter(line, door)
     line.submit()
     line.beat()
@@ -178,6 +180,7 @@ def test_a_call_that_runs_in_a_live_process_is_left_alone(line, door):
     compare(line.gate, process_pump(), counts)
     line.settled()
     assert not counts.has_any()
+    assert not list(books.differing(line.gate))
     door.settle(granted, answer())
     wait_for(lambda: is_empty(line))
     assert LedgerEntry.objects.get().nano_usd == COST

@@ -12,7 +12,7 @@ from collections import defaultdict
 
 from rateguard.engine import scopes
 from rateguard.engine.gate.codec import node_name, order_of, pack_member, split_tree, tree_name
-from rateguard.engine.gate.contract import Waiting
+from rateguard.engine.gate.contract import Waiting, WorkClass
 from rateguard.engine.gate.lists import Lists
 from rateguard.engine.gate.ordered import SortedSet
 from rateguard.engine.gate.paths import Path, Paths
@@ -23,8 +23,8 @@ from rateguard.engine.limits.table import LimitTable
 SECOND_LOOK_MS = 100
 """A limit that woke one node and still has parked ones is looked at again after this long."""
 
-LANE_RANK = 10**15
-"""Parked nodes stand in order of lane, then tag; tags stay below this."""
+LANE_RANK, JOB_RANK = 10**15, 5 * 10**14
+"""Parked nodes stand in order of lane, then synchronous calls before jobs, then tag, which counts up to JOB_RANK."""
 
 WAKE_NODES = 1_000
 """A pause that is over lets so many nodes go at a time."""
@@ -206,7 +206,7 @@ class Room:
 
     def park(self, limit_id: str, limit: LimitState, tree: str, path: Path, order: int, opens_at: int | None) -> None:
         """Take the highest node wholly under the limit out of the ready ones until the limit opens."""
-        lane, tenant = split_tree(tree)[2], path.tenant
+        (_, work_class, lane), tenant = split_tree(tree), path.tenant
         if limit.record.level == Level.TENANT:
             node, tag = node_name(tree, tenant), self.tenants[tree].score(tenant) or 0
             self.tenants[tree].remove(tenant)
@@ -214,7 +214,8 @@ class Room:
             node, tag = node_name(tree, tenant, path.id), self.users[tree, tenant].score(path.user) or 0
             self.drop_leaf(tree, path.id)
         member = f"{order:016d}{node}"  # where tags are equal, the head that came first is looked at first
-        self.parked[limit_id].add(member, lane * LANE_RANK + tag)
+        rank = lane * LANE_RANK + (JOB_RANK if work_class == WorkClass.JOB else 0)
+        self.parked[limit_id].add(member, rank + min(tag, JOB_RANK - 1))
         self.parked_at[node] = limit_id, member
         limit.has_parked = True
         limit.opens_at = opens_at or 0

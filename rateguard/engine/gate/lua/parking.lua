@@ -1,6 +1,6 @@
 -- The nodes and jobs that are parked under limits, and when they are looked at again. Twin: the part of room.py about parking.
 
-local LANE_RANK, TENANT = 10 ^ 15, 1
+local LANE_RANK, JOB_RANK, TENANT, JOB = 10 ^ 15, 5 * 10 ^ 14, 1, 2
 local node_name = room.node_name
 local first_wake
 fresh(function() first_wake = nil end)
@@ -37,7 +37,10 @@ local function park(l, tree, path, order, tenant_tag, user_tag, opens_at)
   end
   -- where tags are equal, the head that came first is looked at first
   local member = string.format('%016.0f', order) .. node
-  call('ZADD', P .. K.parked .. l.id, whole(room.parts_of(tree).lane * LANE_RANK + tag), member)
+  -- lanes in order; inside one, synchronous calls before jobs; then by tag
+  local parts = room.parts_of(tree)
+  local rank = parts.lane * LANE_RANK + (parts.class == JOB and JOB_RANK or 0)
+  call('ZADD', P .. K.parked .. l.id, whole(rank + math.min(tag, JOB_RANK - 1)), member)
   call('HSET', P .. K.parked_at, node, l.id)
   l.has_parked, l.opens_at = 1, opens_at or 0
   limits.keep(l, path.tenant)
