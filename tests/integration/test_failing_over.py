@@ -76,6 +76,7 @@ def again(line, job):
     """The job as it is granted and claimed next."""
     if job.state == State.SCHEDULED:
         Job.objects.filter(pk=job.pk).update(state=State.QUEUED)
+    line.beat()
     process_pump().enqueue([waiting_of(Job.objects.get(pk=job.pk))])
     entries, epoch = line.next_message()
     (claimed,) = claim(entries, epoch, "w1", {place.id: place.name for place in wiring.directory().places.values()})
