@@ -235,6 +235,10 @@ class TestExplained:
         shared = operator.get(f"/api/v1/routes/{MODEL}/explain").json()
         assert (found["own_lists_of"], shared["own_lists_of"], len(shared["deployments"])) == (None, ["globex"], 1)
         problem_of(api.get(f"/api/v1/routes/{MODEL}/explain?tenant=globex"), 403, "forbidden")
+        ProviderAccount.objects.update(tenant=other)
+        problem_of(api.get(f"/api/v1/routes/{MODEL}/explain"), 404, "not_found")
+        nobody = operator.get(f"/api/v1/routes/{MODEL}/explain").json()
+        assert (nobody["deployments"], nobody["choice"], nobody["own_lists_of"]) == ([], None, ["globex"])
 
     @pytest.mark.long
     def test_what_is_not_there_or_not_allowed_is_not_found(self, line, api):
