@@ -114,6 +114,7 @@ def test_a_wildcard_at_an_account_of_one_tenant_is_unknown_to_others(acme):
     wildcard(of=account(tenant=acme.tenant))
     other = add_tenant("other")
     assert "openrouter" not in str(refused("unknown_model", places_of, "openrouter/nothing", other.tenant.pk)).partition("are:")[2]
+    assert not ModelRoute.objects.filter(wildcard__isnull=False).exists(), "who may not use it makes nothing of it"
     ask(acme, SONNET)
     told = refused("unknown_model", places_of, SONNET, other.tenant.pk)
     assert "openrouter" not in str(told).partition("are:")[2]
@@ -147,6 +148,8 @@ def test_what_follows_a_wildcard_is_changed_with_it(acme):
     assert [name for name, _ in leads_to(SONNET)] == ["second-anthropic-claude-sonnet-4-5", "openrouter-any-anthropic-claude-sonnet-4-5"]
     assert (made.strategy, made.regions, made.fallbacks.get().to.name) == ("weighted", ["eu"], CHAT_MODEL)
     assert list(made.targets.values_list("after_ms", flat=True)) == [0, 500]
+    models.change_model(OPERATOR, changed, fallbacks=[{"on": "any", "to": SONNET}])
+    assert not made.fallbacks.exists(), "no model falls back to itself"
     deployments.change_deployment(OPERATOR, more, weight=7, options={"a": 1})
     assert list(more.followers.values_list("weight", "options")) == [(7, {"a": 1})]
     models.change_model(OPERATOR, changed, is_enabled=False)
@@ -200,6 +203,7 @@ def test_the_gate_hears_of_no_wildcard(acme):
     there = wildcard()
     ask(acme, SONNET)
     models.change_model(OPERATOR, wildcard("x/*", "*", account("other")), is_enabled=False)
+    models.delete_model(OPERATOR, wildcard("y/*", "*", account("third")))
     names = {record.name for record in wiring.whole_configuration().models}
     assert SONNET in names
     assert not any("*" in name for name in names)
@@ -219,6 +223,7 @@ def test_names_of_deployments_stay_apart_and_short(acme):
 # ---- at the doors
 
 
+@pytest.mark.long
 def test_callers_see_the_pattern_and_what_they_name(acme):
     wildcard()
     ask(acme, SONNET)
@@ -229,6 +234,7 @@ def test_callers_see_the_pattern_and_what_they_name(acme):
     assert api.get(f"/api/v1/models/{SONNET}").json()["id"] == SONNET
 
 
+@pytest.mark.long
 def test_a_keys_rules_may_be_patterns(acme):
     wildcard()
     api = Api(issue_key(acme.tenant, "ruled", allowed_models=["openrouter/anthropic/*"])[1])
@@ -238,6 +244,7 @@ def test_a_keys_rules_may_be_patterns(acme):
     assert not ModelRoute.objects.filter(name="openrouter/meta/llama").exists()
 
 
+@pytest.mark.long
 def test_a_tenant_is_not_told_what_others_made_of_a_wildcard(acme):
     wildcard()
     ask(acme, SONNET)
