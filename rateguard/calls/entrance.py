@@ -12,18 +12,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from django.db import connection
 
 from rateguard.calls import refusals
 from rateguard.calls.call import Call, CallEnded, Granted
 from rateguard.calls.charging import finished
+from rateguard.calls.contract import GateLine, Writer
 from rateguard.calls.held import HeldCalls, Tell
 from rateguard.calls.waiter import MOST_RETURNS, Result, Waiter, waking_event, waking_future
 from rateguard.conf import conf
 from rateguard.engine.errors import GateError, GateUnavailable, NotSent, RateguardError
-from rateguard.engine.gate.contract import Refusal, Refused, ReservationId, Sent, Settlement, Step, StepReply, Waiting, WorkClass
+from rateguard.engine.gate.contract import Refusal, Refused, ReservationId, Sent, Settlement, Step, StepReply, WorkClass
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.line.call_ids import new_call_id, node_of, node_of_holder
 from rateguard.jobs.line.calling import Admitted, Decided, call_of, decided
@@ -31,52 +31,6 @@ from tenants.directory import Place
 
 SENT_AT_ONCE_S = 0.05
 """A request that leaves so soon after the gate heard whose it is counts from then; the guard of its windows covers it."""
-
-
-class GateLine(Protocol):
-    """What of the pump a call needs."""
-
-    @property
-    def is_away(self) -> bool:
-        """The gate does not answer."""
-        ...
-
-    def kick(self) -> None:
-        """Ask the gate, if there is anything to tell or not."""
-        ...
-
-    def enqueue(self, jobs: Iterable[Waiting], *, at_once: bool = False) -> None:
-        """Calls came in."""
-        ...
-
-    def withdraw(self, jobs: Iterable[Waiting]) -> None:
-        """Calls left."""
-        ...
-
-    def claim(self, sent: Sent, at: float) -> None:
-        """A grant has reached its process."""
-        ...
-
-    def sent(self, sent: Sent, at: float) -> None:
-        """A request left."""
-        ...
-
-    def settle(self, settlements: Iterable[tuple[Settlement, float | None]]) -> None:
-        """Calls ended."""
-        ...
-
-
-class Writer(Protocol):
-    """Writes ends, many at a time, and tells the entrance of each (`written`)."""
-
-    @property
-    def is_full(self) -> bool:
-        """Too many wait for the database."""
-        ...
-
-    def add(self, finished: Finished) -> None:
-        """Take an end over, from any thread."""
-        ...
 
 
 class Entrance:
@@ -215,6 +169,10 @@ class Entrance:
     def is_waiting(self) -> bool:
         """See CallDoor."""
         return bool(self._waiting)
+
+    def has(self, call: uuid.UUID) -> bool:
+        """See CallDoor."""
+        return call in self._waiting
 
     def answered(self, step: Step, reply: StepReply) -> None:
         """See CallDoor."""

@@ -267,3 +267,17 @@ def test_a_grant_of_another_processs_step_arrives_by_its_letter(line, door):
     other.settle([(Settlement(first.reservation, used=False), None)])
     assert waiting.granted()
     other.stop()
+
+
+@pytest.mark.long
+def test_a_workers_own_entrance_is_its_processs_and_shares_its_holder(line, station):
+    door = process.process_entrance()
+    call = call_of(line, door)
+    granted = door.enter_blocking(call, 5)
+    (held,) = line.gate.held(0, 10)[1]
+    assert (held.holder, held.reservation) == (station.runtime.holder, granted.reservation)
+    door.settle(granted, answer())
+    wait_for(lambda: is_empty(line))
+    assert LedgerEntry.objects.get().nano_usd == COST
+    station.stop()
+    assert process._of_worker is None

@@ -34,6 +34,10 @@ class CallDoor(Protocol):
         """Whether calls of this process wait: the pump then keeps a timer for the moment at which there is room."""
         ...
 
+    def has(self, call: uuid.UUID) -> bool:
+        """Whether a call of this id waits here: then what the gate refuses is told to its caller, and no row is looked for."""
+        ...
+
     def answered(self, step: Step, reply: StepReply) -> None:
         """The gate answered this step."""
         ...
@@ -114,6 +118,10 @@ class ElsewhereDoor:
     """The door of a process that has no calls of its own: all that a step decides of some goes to others."""
 
     is_waiting = False
+
+    def has(self, call: uuid.UUID) -> bool:
+        """None is."""
+        return False
 
     def answered(self, step: Step, reply: StepReply) -> None:
         """Tell those whose calls they are."""

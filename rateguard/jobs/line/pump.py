@@ -20,7 +20,7 @@ from django.db import close_old_connections
 
 from rateguard import wiring
 from rateguard.engine.errors import GateEpochLost, GateError
-from rateguard.engine.gate.contract import Gate, Refused, Sent, Settlement, Step, StepReply, Waiting, WorkClass
+from rateguard.engine.gate.contract import Gate, Refusal, Refused, Sent, Settlement, Step, StepReply, Waiting, WorkClass
 from rateguard.jobs.line.calling import CallDoor, ElsewhereDoor
 from rateguard.jobs.line.publisher import Publisher
 
@@ -274,8 +274,8 @@ class Pump:
             jobs = tuple(grant for grant in reply.granted if grant.work_class == WorkClass.JOB)
             if jobs:
                 self._publisher.publish(jobs, reply.epoch)
-        if reply.refused:
-            self._refuse(reply.refused)
+        if refused := tuple(one for one in reply.refused if one.reason == Refusal.NOT_CONFIGURED or not self.door.has(one.job)):
+            self._refuse(refused)
         self._tell_door(self.door.answered, step, reply)
         with self._condition:
             if reply.has_more:
