@@ -217,6 +217,20 @@ def test_two_models_do_not_send_a_job_to_and_fro_and_a_retry_begins_at_its_own(l
     assert end(again(line, job), ErrorKind.CONTEXT_TOO_LONG, status=400).model == LARGE
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("on", "has_other", "model"), [("rate_limited", False, LARGE), ("any", False, MODEL), ("rate_limited", True, MODEL)]
+)
+def test_a_passing_limit_is_waited_for_unless_a_model_is_named_for_it_and_no_other_deployment_is_open(line, large, on, has_other, model):
+    RouteFallback.objects.create(route=ModelRoute.objects.get(name=MODEL), on=on, position=5, to=large)
+    if has_other:
+        RouteTarget.objects.create(route=ModelRoute.objects.get(name=MODEL), deployment=deployment(line, OTHER), position=1)
+    wiring.forget_directory()
+    wiring.push_configuration()
+    job = end(line.run(), ErrorKind.RATE_LIMITED, status=429, cools="deployment")
+    assert (job.state, job.model, job.tries, job.fallbacks) == (State.QUEUED, model, 0, int(model == LARGE))
+
+
 # ---- sessions
 
 

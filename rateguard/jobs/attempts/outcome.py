@@ -36,8 +36,8 @@ _UNHEALTHY = {ErrorKind.CONNECT, ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind
 class Finished:
     """An end with what the gate is told after its commit. counted_at: the latest moment at which the provider can have counted it.
 
-    heard_at: when the answer's headers came, which `settlement.readings` are from; time.monotonic(). falls_back_on: of a job that fails,
-    the kind of error on which its model names others (see `fallback`); "" for none.
+    heard_at: when the answer's headers came, which `settlement.readings` are from; time.monotonic(). falls_back_on: of a job that
+    fails, or would wait for a passing limit, the kind of error on which its model names others (see `intake.fallback`); "" for none.
     """
 
     ended: Ended
@@ -133,15 +133,8 @@ def failed(
     settings: of its retries (`retrying.settings_of`). chance: a random number in [0, 1).
     """
     cooldown = cooldown_of(error, place)
-    failure = Failure(
-        kind=error.kind,
-        tries=claimed.tries,
-        has_left=has_left,
-        retry_after_ms=error.retry_after_ms,
-        deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
-        is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
-        has_other=error.kind in ELSEWHERE and has_other(claimed, place, error.kind, cooldown),
-    )
+    is_elsewhere = (error.kind in ELSEWHERE or error.kind is ErrorKind.RATE_LIMITED) and has_other(claimed, place, error.kind, cooldown)
+    failure = _failure_of(claimed, error, has_left=has_left, is_elsewhere=is_elsewhere)
     verdict = judge(failure, settings, chance)
     transition = {Action.RETRY: RETRY, Action.HOLD_BACK: HOLD_BACK, Action.GIVE_UP: FAIL}[verdict.action]
     usage, nano_usd = charged_for(claimed, place, error)
@@ -162,14 +155,30 @@ def failed(
         queue_ms=claimed.queue_ms,
     )
     settlement = settlement_after(claimed, place, error, ended, cooldown, has_left=has_left)
-    return Finished(ended, settlement, None, falls_back_on=_falls_back_on(claimed, error.kind, ended, has_left=has_left))
+    is_over = transition is FAIL or (error.kind is ErrorKind.RATE_LIMITED and not is_elsewhere)
+    may_go = is_over and not (failure.is_at_most_once and has_left)
+    return Finished(ended, settlement, None, falls_back_on=_falls_back_on(claimed.model, error.kind) if may_go else "")
 
 
-def _falls_back_on(claimed: Claimed, kind: ErrorKind, ended: Ended, *, has_left: bool) -> str:
-    """What its model's fallbacks are asked for; "" where it has none for this, or the request may not be sent once more."""
-    is_over = ended.transition is not FAIL or kind is ErrorKind.CANCELLED or (has_left and claimed.delivery == Delivery.AT_MOST_ONCE)
-    routing = wiring.directory().routing.get(claimed.model, PLAIN)
-    return kind.value if not is_over and routing.fallbacks_on(kind.value) else ""
+def _failure_of(claimed: Claimed, error: ProviderError, *, has_left: bool, is_elsewhere: bool) -> Failure:
+    """What the policy is asked."""
+    return Failure(
+        kind=error.kind,
+        tries=claimed.tries,
+        has_left=has_left,
+        retry_after_ms=error.retry_after_ms,
+        deadline_in_ms=None if claimed.deadline_in_s is None else int(claimed.deadline_in_s * 1000),
+        is_at_most_once=claimed.delivery == Delivery.AT_MOST_ONCE,
+        has_other=is_elsewhere,
+    )
+
+
+def _falls_back_on(model: str, kind: ErrorKind) -> str:
+    """What the model's fallbacks are asked for; "" where it has none for this. Only one that names a passing limit saves waiting for it."""
+    routing = wiring.directory().routing.get(model, PLAIN)
+    if kind is ErrorKind.RATE_LIMITED:
+        return kind.value if any(one.on == kind.value for one in routing.fallbacks) else ""
+    return kind.value if kind is not ErrorKind.CANCELLED and routing.fallbacks_on(kind.value) else ""
 
 
 def stopped(

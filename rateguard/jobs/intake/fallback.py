@@ -22,17 +22,17 @@ from rateguard.jobs.intake.allowed import may_use
 from rateguard.jobs.intake.fits import check_limits
 from rateguard.jobs.intake.rerouting import been_at, reroute
 from rateguard.jobs.models import Job
-from rateguard.jobs.states import FAIL, FALL_BACK, State
+from rateguard.jobs.states import FAIL, FALL_BACK, HOLD_BACK, State
 from tenants.routing import PLAIN
 
 logger = logging.getLogger(__name__)
 
 
 def with_fallbacks(ends: Sequence[Finished]) -> Sequence[Finished]:
-    """These ends, but a job that may go on at another model does so instead of failing."""
+    """These ends, but a job that may go on at another model does so instead of failing, or of waiting for a passing limit."""
     if not any(one.falls_back_on for one in ends):
         return ends
-    return [_with_fallback(one) if one.falls_back_on and one.ended.transition is FAIL else one for one in ends]
+    return [_with_fallback(one) if one.falls_back_on and one.ended.transition in {FAIL, HOLD_BACK} else one for one in ends]
 
 
 def _with_fallback(one: Finished) -> Finished:
