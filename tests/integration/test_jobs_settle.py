@@ -82,6 +82,7 @@ def test_a_job_whose_second_call_won_shows_where_and_pays_for_both(claimed):
     assert list(told)[-2:] == [("hedged", {"deployment": "elsewhere", "after_ms": 70, "won": True}), ("succeeded", {})]
 
 
+@pytest.mark.long
 def test_a_second_call_that_lost_leaves_the_job_where_it_ran(claimed):
     settle([ended(claimed, hedged=Hedged("elsewhere", after_ms=70, won=False, nano_usd=9, input_tokens=5, output_tokens=7))])
     job = Job.objects.get()
