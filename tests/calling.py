@@ -130,7 +130,7 @@ class Process:
 
     def lose_patience(self):
         """Whoever waits here has waited for so long that his grant may have been lost; and a heartbeat."""
-        for waiter in self.entrance._waiting.values():
+        for waiter in self.entrance._waiting.all():
             waiter.seen_at -= 60
         self.beat()
 

@@ -115,6 +115,21 @@ def test_who_comes_while_the_gate_is_away_is_turned_away_and_who_is_in_line_wait
     assert isinstance(refused.exception(), GateUnavailable)
 
 
+@pytest.mark.parametrize("what", ["gone", "not to be asked"])
+def test_a_grant_for_a_place_that_nobody_knows_goes_back_and_its_call_does_not_wait_for_ever(world, what):
+    def place_of(number):
+        if what == "gone":
+            return
+        raise OSError(number)
+
+    web = world.processes[0]
+    web.entrance._waiting._place_of = place_of
+    task = web.enter()
+    web.steps(12)
+    assert isinstance(task.exception(), GateUnavailable)
+    assert (world.held(), world.gate.inspect(()).waiting) == ({}, 0)
+
+
 def test_an_end_settles_once_and_only_what_is_held(world):
     web = world.processes[0]
     task = web.enter()
