@@ -1,7 +1,7 @@
 """Official clients under the gate, for tests: the line with an account for each dialect, all of them the simulated provider.
 
 `gated` is a `Line` whose models `gpt`, `claude` and `bedrock` lead to deployments of OpenAI's, Anthropic's and Bedrock's dialect, and `all`
-to each of them.
+to each of them, the last first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def gated(line: Line) -> Iterator[Line]:
         Price.objects.create(provider=provider, model=upstream, valid_from="2020-01-01T00:00Z", input_pico=1_000_000, output_pico=2_000_000)
         RouteTarget.objects.create(route=ModelRoute.objects.create(name=model), deployment=deployment)
         if model != "embed":
-            RouteTarget.objects.create(route=everywhere, deployment=deployment, position=position)
+            RouteTarget.objects.create(route=everywhere, deployment=deployment, position=len(ACCOUNTS) - position)
     yield line
     process.stop()
 

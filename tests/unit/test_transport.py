@@ -1,6 +1,7 @@
 """Requests of official clients on their way under the gate: what is put into them, what is left, what is told back. No network, no rows."""
 
 import json
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ from rateguard.engine.providers.base import Endpoint, Target, Wire
 from rateguard.engine.providers.http import HttpClient
 from rateguard.engine.providers.registry import ProviderRegistry
 from rateguard.screening.contract import MiddlewareBroke
+from rateguard.transport import doors, libraries
 from rateguard.transport.dialects.anthropic import AnthropicDialect
 from rateguard.transport.dialects.bedrock import BedrockDialect
 from rateguard.transport.dialects.openai import OpenAIDialect
@@ -223,6 +225,15 @@ def test_a_failed_call_is_not_repeated_by_the_client_and_leads_nowhere_else():
     back = incoming(302, {"Location": "https://elsewhere", "X-Should-Retry": "true", "Retry-After": "3"}, {"x-rateguard-attempt": "id.1"})
     assert back == {"retry-after": "3", "x-should-retry": "false", "x-rateguard-attempt": "id.1"}
     assert "x-should-retry" not in incoming(200, {}, {})
+
+
+@pytest.mark.parametrize(("dialect", "query"), [(OPENAI, b""), (ANTHROPIC, b"api-version=x")])
+def test_what_stands_behind_the_address_goes_along_where_it_is_part_of_what_is_asked(dialect, query):
+    module = libraries.library()
+    request = module.Request("POST", "https://client.example/v1/messages?api-version=x", content=b"{}")
+    attempt = SimpleNamespace(prepared=SimpleNamespace(dialect=dialect))
+    leaves = doors.leaving(module, request, Wire("https://up.example/here", {}, b"{}"), attempt, is_async=False)
+    assert (leaves.url.host, leaves.url.path, leaves.url.query) == ("up.example", "/here", query)
 
 
 # ---- streams
