@@ -7,10 +7,11 @@ import pytest
 
 from rateguard.engine.money import Usage
 from rateguard.jobs.attempts.settle import CallRecord, Ended, settle, settle_all
+from rateguard.jobs.insight.runtree import Spent, spent
 from rateguard.jobs.line.call_ids import new_call_id
 from rateguard.jobs.models import Attempt, Job
 from rateguard.jobs.states import FAIL, SUCCEED, AttemptState, State
-from tenants.models import GateEpoch, LedgerEntry, Tenant, UsageDay, UsageQuarter, UsageQuarterBin
+from tenants.models import GateEpoch, LedgerEntry, Run, Tenant, UsageDay, UsageQuarter, UsageQuarterBin
 
 USAGE = Usage(input_tokens=10, cached_tokens=4, cache_write_tokens=2, output_tokens=30, reasoning_tokens=3)
 
@@ -141,3 +142,11 @@ def test_a_settle_tells_the_epoch_of_the_calls_that_it_wrote(acme):
     one = ended(record(acme))
     assert settle_all([one]).epoch == epoch
     assert settle_all([one]).keys == set()
+
+
+def test_a_run_has_spent_what_its_calls_cost(acme):
+    run = Run.objects.create(tenant=acme, name="research")
+    of_run = record(acme, run=run.pk)
+    unsent = {"state": AttemptState.FAILED, "transition": FAIL, "nano_usd": 0, "usage": Usage(), "error_code": "connect"}
+    settle([ended(of_run), ended(of_run), ended(of_run, **unsent), ended(record(acme))])
+    assert spent(run.pk) == Spent(nano_usd=2 * 1_234, calls=2)

@@ -2,6 +2,8 @@
 
 # ruff: noqa: F811 -- a fixture is imported by name and asked for by name
 
+import asyncio
+
 import pytest
 
 from rateguard import wiring
@@ -13,6 +15,7 @@ from tenants.models import (
     Scope,
     Tenant,
 )
+from tests.simprovider import wait_for
 from tests.watching import acme, commit, deployment, gate, path, requests  # noqa: F401
 
 pytestmark = pytest.mark.django_db
@@ -164,3 +167,17 @@ class TestForgetting:
         assert not is_away or wiring.push_configuration()
         assert gate._room.lists.records["mini"].deployments == ()
         assert ("maxi" in gate._room.lists.records) == (how == "renamed")
+
+
+def test_on_an_event_loop_known_models_are_used_and_read_anew_beside(monkeypatch):
+    """Nobody may ask the database there."""
+    known, read = wiring.directory(), []
+    monkeypatch.setattr(wiring, "_read_and_close", lambda: read.append("beside"))
+    monkeypatch.setattr(wiring, "_known_version", known.version + 1)
+
+    async def look():
+        return wiring.directory()
+
+    assert asyncio.run(look()) is known
+    wait_for(lambda: read == ["beside"])
+    assert wiring.directory() is not known
