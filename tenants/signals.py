@@ -10,6 +10,9 @@ What the gate must forget is written down in that transaction too (`Forgotten`):
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import models, transaction
@@ -26,6 +29,7 @@ from tenants.models import (
     Limit,
     ModelRoute,
     Pause,
+    RouteTarget,
     Run,
     Scope,
     ScopeKind,
@@ -37,8 +41,43 @@ from tenants.records.runs import names_of
 configuration_changed = Signal()
 
 
+class _Gathered(threading.local):
+    """version: of the last change inside `told_as_one`, 0 where there was none; None outside of it."""
+
+    version: int | None = None
+
+
+_gathered = _Gathered()
+
+
+@contextlib.contextmanager
+def told_as_one() -> Iterator[None]:
+    """Changes of models, deployments and their limits inside are told once, as many changes of models: each telling writes all of them.
+
+    In a transaction. What raises tells nothing.
+    """
+    if _gathered.version is not None:
+        yield
+        return
+    _gathered.version = 0
+    try:
+        yield
+        version = _gathered.version
+    finally:
+        _gathered.version = None
+    if version:
+        _tell_on_commit(RouteTarget, None, version, is_deleted=False)
+
+
 def _raise_version(sender: type[models.Model], instance: models.Model | None = None, *, is_deleted: bool = False) -> None:
     version = ConfigVersion.increase()
+    if _gathered.version is None:
+        _tell_on_commit(sender, instance, version, is_deleted=is_deleted)
+    else:
+        _gathered.version = version
+
+
+def _tell_on_commit(sender: type[models.Model], instance: models.Model | None, version: int, *, is_deleted: bool) -> None:
     pk = instance.pk if instance else None
 
     def tell() -> None:

@@ -13,6 +13,7 @@ from tenants.changes.actor import Actor
 from tenants.changes.rows import in_one_transaction, insert, noted
 from tenants.changes.wildcards import OF_MODELS, lead_as
 from tenants.models import AuditAction, Deployment, ModelRoute
+from tenants.signals import told_as_one
 
 MOST_FOLLOWERS = 1_000
 """So many models of one wildcard: each is a list that the gate keeps, and nobody fills it with names that there are not."""
@@ -35,7 +36,8 @@ def adopt(pattern: str, name: str) -> bool:
     actor = Actor(f"wildcard {pattern}")
     row = ModelRoute(name=name, wildcard=wildcard, **{field: getattr(wildcard, field) for field in OF_MODELS})
     made: list[Deployment] = []
-    insert(actor, models.KIND, row, also=lambda new: made.extend(lead_as(wildcard, [new])))
+    with told_as_one():
+        insert(actor, models.KIND, row, also=lambda new: made.extend(lead_as(wildcard, [new])))
     for one in made:
         noted(actor, deployments.KIND, one, AuditAction.CREATED, after=deployments.KIND.shown(one))
     return True

@@ -23,6 +23,7 @@ from tenants.changes.routes import CHOOSING
 from tenants.models import Deployment, Limit, ModelRoute, RouteFallback, RouteTarget
 from tenants.models.providers import RETRY_RANGES
 from tenants.notation import LimitValue
+from tenants.signals import told_as_one
 
 OF_MODELS = ("is_enabled", *CHOOSING, *RETRY_RANGES)
 """What a model has of its wildcard, beside where it leads and its fallbacks."""
@@ -71,11 +72,12 @@ def check_upstream(text: str, row: Deployment | None = None) -> None:
 
 def carry(wildcard: ModelRoute) -> None:
     """A wildcard was made or changed: what follows it is as it is now. An enabled one takes over what followed a wider one."""
-    if wildcard.is_enabled:
-        _take_over(wildcard)
-    if followers := list(wildcard.followers.order_by("pk")):
-        wildcard.followers.update(**{name: getattr(wildcard, name) for name in OF_MODELS})
-        lead_as(wildcard, followers)
+    with told_as_one():
+        if wildcard.is_enabled:
+            _take_over(wildcard)
+        if followers := list(wildcard.followers.order_by("pk")):
+            wildcard.followers.update(**{name: getattr(wildcard, name) for name in OF_MODELS})
+            lead_as(wildcard, followers)
 
 
 def carry_deployment(row: Deployment, fields: Collection[str]) -> None:
