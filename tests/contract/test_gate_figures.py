@@ -10,13 +10,14 @@ import pytest
 
 from rateguard.engine.breaker import breaker
 from rateguard.engine.breaker.rule import DEFAULT_RULE, BreakerState, Verdict
-from rateguard.engine.gate import admission, breakers, codec, contract, holders, room
+from rateguard.engine.gate import admission, breakers, choosing, codec, contract, holders, room, statistics
 from rateguard.engine.gate.contract import LimitUse, WorkClass
 from rateguard.engine.gate.holders import GateSettings
 from rateguard.engine.gate.memory import MemoryGate
 from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.limits import states, table
 from rateguard.engine.limits.limit import Exhausted, Kind, Level, Metric
+from rateguard.engine.routing.contract import Mode
 from tests.contract.gate_line import MANY_SLOTS, Clock, Line
 
 ENGINE = Path(breaker.__file__).parent.parent
@@ -26,12 +27,15 @@ SHARED = {
     "limits/edits.lua": [table],
     "limits/rules.lua": [Exhausted, Metric],
     "gate/lua/admit.lua": [admission, codec, room, Level],
-    "gate/lua/choose.lua": [admission, WorkClass],
+    "gate/lua/asking.lua": [codec],
+    "gate/lua/choose.lua": [choosing, WorkClass],
     "gate/lua/holders.lua": [holders],
+    "gate/lua/lists.lua": [Mode],
     "gate/lua/notices.lua": [contract],
-    "gate/lua/parking.lua": [room, Level],
+    "gate/lua/parking.lua": [room, Level, WorkClass],
     "gate/lua/reserve.lua": [WorkClass, breakers],
     "gate/lua/room.lua": [states],
+    "gate/lua/statistics.lua": [statistics, Verdict],
 }
 
 

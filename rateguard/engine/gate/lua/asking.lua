@@ -2,7 +2,8 @@
 -- Tiers are asked in order, each only where none before has room; inside a tier those that take all before those that take only what has
 -- waited. That wait gives the others time: where all that could ever take a job only wait, the first of them takes it now.
 
-local NEVER, FOREVER, FIRST, NO_DEADLINE = limits.NEVER, limits.FOREVER, lists.FIRST, 2 ^ 51
+local NEVER, FOREVER, FIRST = limits.NEVER, limits.FOREVER, lists.FIRST
+local NO_DEADLINE = 2 ^ 51
 local NOTHING = {}
 
 -- When a waiting job came, by its member and its place in the order.

@@ -1,6 +1,7 @@
 -- The nodes and jobs that are parked under limits, and when they are looked at again. Twin: the part of room.py about parking.
 
-local LANE_RANK, JOB_RANK, TENANT, JOB = 10 ^ 15, 5 * 10 ^ 14, 1, 2
+local LANE_RANK, TENANT, JOB = 10 ^ 15, 1, 2
+local JOB_RANK = LANE_RANK / 2
 local node_name = room.node_name
 local first_wake
 fresh(function() first_wake = nil end)
