@@ -1,11 +1,13 @@
 """A job whose deployment fails goes on at another one; one that its model gives up, at the model that is named for such an error."""
 
+# ruff: noqa: F811 -- a fixture is imported by name and asked for by name
+
 import types
 
 import orjson
 import pytest
 
-from rateguard import wiring
+from rateguard import complete, wiring
 from rateguard.engine.errors import ErrorKind, InvalidRequest, ProviderError
 from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
@@ -26,7 +28,9 @@ from rateguard.jobs.models import Attempt, Job, JobEvent
 from rateguard.jobs.rendering import render_job
 from rateguard.jobs.states import State
 from tenants.models import ApiKey, Deployment, LedgerEntry, ModelRoute, Price, ProviderAccount, RouteFallback, RouteTarget, UsageQuarter
+from tests.api import Api
 from tests.line import MODEL, assert_books_close, events_of, has_ended, wait_for
+from tests.tenancy import CHAT_MODEL, acme  # noqa: F401
 
 OTHER, LARGE = "sim-other", "sim-large"
 
@@ -245,6 +249,23 @@ def test_a_session_stays_where_its_model_is_sticky(line, other):
     named.body["prompt_cache_key"] = "a talk"
     assert submit(named).job.route_marks == f"+{at}"
     assert {line.submit(session=f"talk {number}").route_marks for number in range(12)} == {f"+{line.deployment.pk}", f"+{other.pk}"}
+
+
+@pytest.mark.django_db
+def test_a_session_comes_in_by_rest_and_by_delay(acme):
+    route = ModelRoute.objects.get(name=CHAT_MODEL)
+    second = Deployment.objects.create(account=ProviderAccount.objects.get(), name="second", upstream_model="gpt-4o-mini")
+    RouteTarget.objects.create(route=route, deployment=second, position=1)
+    ModelRoute.objects.filter(pk=route.pk).update(is_sticky=True)
+    wiring.forget_directory()
+    body = {"model": CHAT_MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+    api = Api(acme.secret)
+    api.post("/api/v1/jobs", {**body, "job": {"session": "a talk"}})
+    complete.delay("Hello", model=CHAT_MODEL, tenant=acme.tenant, max_tokens=20, session="a talk")
+    (marks,) = set(Job.objects.values_list("route_marks", flat=True))
+    assert (marks[0], Job.objects.count()) == ("+", 2)
+    refused = api.post("/api/v1/jobs", {**body, "job": {"session": 5}})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/job/session")
 
 
 # ---- with a worker
