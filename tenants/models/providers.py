@@ -17,7 +17,6 @@ from tenants.models.configuration import ConfigurationModel
 from tenants.models.tenant import MAX_WEIGHT, Tenant
 from tenants.secrets import EncryptedTextField
 
-
 REGION_CHARS = 32
 
 
