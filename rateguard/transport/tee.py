@@ -84,8 +84,9 @@ class Tee:
             for _ in chunks:
                 pass
         except ProviderError as error:
-            if not self._reader.is_complete:
+            if not self._reader.is_complete:  # an end: whoever reads it raises, and need not close anything
                 self._error = error
+                self._settle()
 
     def _settle(self) -> None:
         if self._is_over:

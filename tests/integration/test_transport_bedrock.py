@@ -79,13 +79,15 @@ def test_refusals_and_failures_are_boto3s_own_errors_and_nothing_is_sent_twice(g
     with pytest.raises(ClientError) as overloaded:
         converse(bedrock)
     gated.provider.control.add_faults(Fault(FaultKind.STREAM_ERROR, events=3))
+    stream = bedrock.converse_stream(modelId="bedrock", messages=ASKED)["stream"]
     with pytest.raises(EventStreamError):
-        list(bedrock.converse_stream(modelId="bedrock", messages=ASKED)["stream"])
+        list(stream)
 
     assert unknown.value.response["Error"]["Code"] == "ResourceNotFoundException"
     assert overloaded.value.response["ResponseMetadata"]["RetryAttempts"] == 0
     assert len(gated.provider.control.log()) == 2
     assert [attempt.state for attempt, _ in charged(2)] == [AttemptState.FAILED] * 2
+    stream.close()  # which nobody needs to do before it is charged
 
 
 def test_a_deployment_that_cannot_be_reached_is_passed_over_once(gated, bedrock):  # noqa: F811
