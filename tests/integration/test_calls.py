@@ -101,6 +101,7 @@ def test_a_call_is_let_in_and_its_end_is_an_attempt_with_one_charge(line, door):
     assert UsageQuarter.objects.get().jobs == 1
 
 
+@pytest.mark.long
 def test_what_was_not_sent_costs_nothing_and_what_failed_is_charged_as_it_may_be_billed(line, door):
     budget = line.budget(10_000_000)
     door.give_back(enter(line, door))
@@ -112,6 +113,7 @@ def test_what_was_not_sent_costs_nothing_and_what_failed_is_charged_as_it_may_be
     assert line.used(budget).used == MOST
 
 
+@pytest.mark.long
 def test_who_finds_no_room_in_time_hears_what_is_in_the_way(line, door):
     line.limit("concurrency", 1, 0)
     granted = enter(line, door)
@@ -126,6 +128,7 @@ def test_who_finds_no_room_in_time_hears_what_is_in_the_way(line, door):
     assert (line.gate.inspect(()).waiting, is_empty(line)) == (0, True)
 
 
+@pytest.mark.long
 def test_what_never_fits_is_refused_at_once(line, door):
     line.limit("tokens", 25)
     with pytest.raises(InvalidRequest) as refused:
