@@ -32,26 +32,22 @@ from rateguard.engine.gate.redis import RedisGate, connect
 from rateguard.engine.limits.limit import LimitRecord
 from rateguard.engine.scopes import NodeKind
 from tenants.directory import Directory, read_directory
-from tenants.events import delete_old, store_notices
-from tenants.models import ApiKey, ConfigVersion, Forgotten, Pause, Run, RunState, Tenant, WebhookEndpoint
+from tenants.models import ApiKey, ConfigVersion, Forgotten, Run, RunState, Tenant, WebhookEndpoint
 from tenants.models.runs import runs_changed
 from tenants.records import configuration as parts
 from tenants.records.known import KnownNodes, known_nodes, limits_of_run, without_runs
 from tenants.records.models import account_target, deployment_target
 from tenants.records.ranking import NOTHING, Known, models_by_statistics
-from tenants.records.runs import names_of, note_forgotten, run_records, runs_in_gate, runs_to_forget, stop_overlong
+from tenants.records.runs import run_records, runs_in_gate
 from tenants.signals import configuration_changed
 
 __all__ = [
     "account_target",
-    "collect_notices",
     "connect_configuration",
     "deployment_target",
     "directory",
     "forget_directory",
-    "forget_runs",
     "gate",
-    "lift_pauses",
     "limits_of_path",
     "look",
     "note_version",
@@ -63,7 +59,6 @@ __all__ = [
     "run_records",
     "show_uncommitted",
     "tenant_named",
-    "tidy",
     "whole_configuration",
 ]
 
@@ -286,6 +281,12 @@ def look(limits: Sequence[str]) -> Known:
         return NOTHING
 
 
+def ranks() -> Configuration | None:
+    """The lists of models that choose by what the gate sees, as they are to be now. None: there are none, or a change is on its way."""
+    found = directory()
+    return parts.of_ranks(found, look) if models_by_statistics(found) else None
+
+
 def push_configuration(configuration: Configuration | None = None) -> bool:
     """Write configuration to the gate; everything by default. False: the gate is away; the caretaker or the next rebuild brings it."""
     try:
@@ -343,55 +344,3 @@ def connect_configuration() -> None:
     """Follow committed changes; called once, when the apps are ready."""
     configuration_changed.connect(_changed, dispatch_uid="rateguard.wiring")
     runs_changed.connect(_runs_changed, dispatch_uid="rateguard.wiring.runs")
-
-
-# ---- the caretaker's part
-
-NOTICES_AT_ONCE = 500
-MOST_READINGS = 20
-
-
-def ranks() -> Configuration | None:
-    """The lists of models that choose by what the gate sees, as they are to be now. None: there are none, or a change is on its way."""
-    found = directory()
-    return parts.of_ranks(found, look) if models_by_statistics(found) else None
-
-
-def lift_pauses() -> int:
-    """Delete the pauses whose time has passed; the gate has let work through since then. Returns how many."""
-    count, _ = Pause.objects.filter(until__lte=Now()).delete()
-    return count
-
-
-def forget_runs() -> int:
-    """Tell the gate to forget runs that ended long ago, a page of them. Returns how many."""
-    gone = runs_to_forget()
-    if not gone:
-        return 0
-    names = [names_of(run) for run in gone]
-    limits = tuple(limit for found, _ in names for limit in found)
-    nodes = tuple(node for _, node in names)
-    gate().configure(Configuration(ConfigVersion.current(), forget_limits=limits, forget_scopes=nodes))
-    note_forgotten(run.pk for run in gone)
-    return len(gone)
-
-
-def collect_notices() -> int:
-    """Write what the gate noticed as events. Each reading acknowledges the one before. Returns how many were read."""
-    read: tuple[str, ...] = ()
-    count = 0
-    for _ in range(MOST_READINGS):
-        found = gate().notices(read, NOTICES_AT_ONCE)
-        if not found:
-            break
-        store_notices(found)
-        read = tuple(notice.id for notice in found)
-        count += len(found)
-    return count
-
-
-def tidy() -> None:
-    """What is over or old goes: runs that nobody stopped, runs in the gate, events."""
-    stop_overlong()
-    forget_runs()
-    delete_old()

@@ -19,7 +19,7 @@ from rateguard.jobs.controls.runs import finish_stops
 from rateguard.jobs.ends import messages, outbox
 from rateguard.jobs.line.pump import Pump
 from rateguard.jobs.models import CARETAKER, Lease
-from rateguard.jobs.upkeep import rebuild, recover
+from rateguard.jobs.upkeep import rebuild, recover, tidying
 from rateguard.jobs.upkeep.batches import tend_batches
 from rateguard.jobs.upkeep.calibrate import calibrate
 from rateguard.jobs.upkeep.compare import compare
@@ -105,11 +105,11 @@ class Caretaker:
         self._rounds += 1
         if rebuild.is_lost(self._gate):
             rebuild.rebuild(self._gate)
-        wiring.lift_pauses()
+        tidying.lift_pauses()
         self._repair_configuration()
-        wiring.collect_notices()
+        tidying.collect_notices()
         if self._rounds % TIDY_EVERY == 0:
-            wiring.tidy()
+            tidying.tidy()
             delete_old_hindrances()
             messages.delete_old()
             calibrate()

@@ -144,11 +144,11 @@ class TestEvents:
         assert len(operator.get("/api/v1/events?subject=1").json()["data"]) == 2
 
     def test_a_budget_that_reaches_a_threshold_is_an_event_of_its_tenant(self, line):
-        from rateguard import wiring
+        from rateguard.jobs.upkeep import tidying
 
         line.budget(1_000_000)
         line.end_in_gate(line.run(), 600_000)
-        wiring.collect_notices()
+        tidying.collect_notices()
         (event,) = Api(issue_key(line.acme, "tests")[1]).get("/api/v1/events").json()["data"]
         assert (event["kind"], event["tenant"], event["value"]) == ("threshold", "acme", 50)
 

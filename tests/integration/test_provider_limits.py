@@ -12,6 +12,7 @@ from rateguard import wiring
 from rateguard.engine.gate.contract import LimitReading
 from rateguard.jobs.attempts.cooling import NOT_LET_IN
 from rateguard.jobs.states import State
+from rateguard.jobs.upkeep import tidying
 from rateguard.jobs.upkeep.provider_limits import Resync, note_learned
 from tenants.keys import issue_key
 from tenants.models import ConfigVersion, Deployment, GateEvent, Limit, ProviderAccount, RouteTarget
@@ -72,7 +73,7 @@ class TestRefusedForGood:
         jobs.append(line.submit())
         line.settled()
         assert state_of(jobs[1]) is State.QUEUED
-        wiring.collect_notices()
+        tidying.collect_notices()
         (event,) = GateEvent.objects.filter(kind="cooled")
         assert (event.subject, event.detail, event.tenant) == (f"a{line.account.pk}", NOT_LET_IN, None)
         assert CREDENTIALS not in event.notice + event.detail

@@ -17,6 +17,7 @@ from rateguard.jobs.intake import affordable, exhausted, queue_bound
 from rateguard.jobs.intake.submission import Submission
 from rateguard.jobs.intake.submit import submit, submit_many
 from rateguard.jobs.models import Attempt, Job
+from rateguard.jobs.upkeep import tidying
 from tenants.keys import issue_key
 from tenants.models import Budget, GateEvent, ModelRoute, Pause
 from tests.api import Api
@@ -173,7 +174,7 @@ class TestSpentBudget:
         for _ in range(2):
             refused(caller.submit(body()), 402, "budget_exhausted")
             assert sorted(GateEvent.objects.values_list("subject", "value")) == [(f"b{row.pk}", 50), (f"b{row.pk}", 100)]
-            wiring.collect_notices()  # the gate told of the first half
+            tidying.collect_notices()  # the gate told of the first half
 
     def test_of_a_total_nobody_knows_when_it_opens(self, line, caller):
         line.budget(1_000_000)

@@ -12,6 +12,7 @@ from rateguard import wiring
 from rateguard.engine.errors import GateUnavailable
 from rateguard.engine.gate.contract import Notice, NoticeKind
 from rateguard.engine.money import NANO
+from rateguard.jobs.upkeep import tidying
 from tenants.models import (
     Budget,
     ConfigVersion,
@@ -76,19 +77,19 @@ class TestRuns:
             kept = [Run.objects.create(tenant=acme, name=name, **fields) for name, fields in times.items()]
             stopped = Run.objects.create(tenant=acme, max_calls=1, state="stopped", stopped_at=now - dt.timedelta(hours=25))
             late = Run.objects.create(tenant=acme, deadline_at=now - dt.timedelta(hours=25))
-        assert wiring.forget_runs() == 2
+        assert tidying.forget_runs() == 2
         assert [gate.limits_of(path(acme, runs=[run.pk])) for run in (stopped, late)] == [None, None]
         assert None not in [gate.limits_of(path(acme, runs=[run.pk])) for run in kept]
         assert wiring.push_configuration()
         assert gate.limits_of(path(acme, runs=[stopped.pk])) is None
-        assert wiring.forget_runs() == 0
+        assert tidying.forget_runs() == 0
 
     def test_of_runs_that_ended_the_latest_are_kept_as_many_as_there_may_be(self, gate, acme, commit, monkeypatch):
         monkeypatch.setattr(runs, "MOST_ENDED", 2)
         with commit():
             ended = [Run.objects.create(tenant=acme, state="stopped", stopped_at=timezone.now()) for _ in range(3)]
         Run.objects.filter(pk=ended[1].pk).update(created_at=LONG_AGO)
-        assert wiring.forget_runs() == 1
+        assert tidying.forget_runs() == 1
         assert [gate.limits_of(path(acme, runs=[run.pk])) is None for run in ended] == [False, True, False]
 
     def test_a_gate_that_is_away_forgets_a_run_later(self, gate, acme, commit):
@@ -96,9 +97,9 @@ class TestRuns:
             run = Run.objects.create(tenant=acme, state="stopped", stopped_at=LONG_AGO)
         gate.is_away = True
         with pytest.raises(GateUnavailable):
-            wiring.forget_runs()
+            tidying.forget_runs()
         gate.is_away = False
-        assert wiring.forget_runs() == 1
+        assert tidying.forget_runs() == 1
         assert gate.limits_of(path(acme, runs=[run.pk])) is None
 
     def test_a_run_that_nobody_stopped_in_thirty_days_is_stopped_unless_it_has_a_deadline(self, gate, acme, commit):
@@ -107,7 +108,7 @@ class TestRuns:
             Run.objects.exclude(pk=young.pk).update(created_at=timezone.now() - dt.timedelta(days=31))
             Run.objects.filter(pk=dated.pk).update(deadline_at=timezone.now() + dt.timedelta(days=1))
         with commit():
-            wiring.tidy()
+            tidying.tidy()
         assert list(Run.objects.filter(state="stopped")) == [old]
         assert gate.limits_of(path(acme, runs=[old.pk])) == (f"rp{old.pk.hex}",)
 
@@ -151,7 +152,7 @@ class TestPauses:
                 Pause.objects.create(target_kind="lane", target="high", until=timezone.now() + dt.timedelta(minutes=1)),
             ]
         with commit():
-            assert wiring.lift_pauses() == 1
+            assert tidying.lift_pauses() == 1
         assert list(Pause.objects.order_by("pk")) == kept
         assert len(gate._paused_lanes) == 1
 
@@ -165,10 +166,10 @@ class TestNotices:
         budget = Budget.objects.create(scope=Scope.objects.create(tenant=acme, kind="user", name="*"), **budget_fields("$5/day"))
         self.tell(gate, f"b{budget.pk}@user:ann", period=1_699_999_200_000)
         again = dict(gate.told_notices)
-        assert wiring.collect_notices() == 1
+        assert tidying.collect_notices() == 1
         assert gate.told_notices == {}
         gate.told_notices = again
-        assert wiring.collect_notices() == 1
+        assert tidying.collect_notices() == 1
         event = GateEvent.objects.get()
         assert (event.kind, event.tenant, event.subject, event.value) == ("threshold", acme, f"b{budget.pk}@user:ann", 80)
         assert event.at == dt.datetime.fromtimestamp(1_700_000_000.123, dt.UTC)
@@ -183,18 +184,18 @@ class TestNotices:
         wanted |= {f"b{every.pk}": None, "b999": None, "rb" + "0" * 32: None}
         for subject in wanted:
             self.tell(gate, subject, kind=NoticeKind.BREAKER if subject.isdecimal() else NoticeKind.THRESHOLD)
-        assert wiring.collect_notices() == len(wanted)
+        assert tidying.collect_notices() == len(wanted)
         assert dict(GateEvent.objects.values_list("subject", "tenant")) == wanted
 
     def test_all_that_the_gate_has_is_read_page_by_page(self, gate, acme, monkeypatch):
-        monkeypatch.setattr(wiring, "NOTICES_AT_ONCE", 2)
+        monkeypatch.setattr(tidying, "NOTICES_AT_ONCE", 2)
         for value in range(1, 6):
             self.tell(gate, "7", value, kind=NoticeKind.BREAKER)
-        assert wiring.collect_notices() == 5
+        assert tidying.collect_notices() == 5
         assert (GateEvent.objects.count(), gate.told_notices) == (5, {})
 
     def test_events_go_after_ninety_days(self, gate, acme):
         for age in (89, 91):
             GateEvent.objects.create(notice=str(age), kind="breaker", subject="7", at=timezone.now() - dt.timedelta(days=age))
-        wiring.tidy()
+        tidying.tidy()
         assert GateEvent.objects.get().notice == "89"
