@@ -34,7 +34,8 @@ def take(line):
 
 
 def test_both_databases_have_the_same_statements_in_the_same_order():
-    assert list(statements("postgresql")) == list(statements("sqlite")) == ["claim", "settle", "charged"]
+    assert list(statements("postgresql")) == ["claim", "settle", "charged"]
+    assert list(statements("sqlite")) == ["claim", "settle", "settle_calls", "charged"]  # what is one statement there is parts here
 
 
 def test_a_claim_makes_the_row_run_and_opens_its_attempt_with_an_event(take, job, line):

@@ -92,9 +92,10 @@ class TestFullQueue:
             api.submit(HELLO)
         assert api.submit(HELLO).headers["Retry-After"] == "60"  # none has left: nobody knows
         queue_bound.forget()
-        attempt = {"tenant": acme.tenant, "model": CHAT_MODEL, "deployment_id": 1, "reserved_nano_usd": 0, "number": 1}
+        job = Job.objects.first()
+        attempt = {"job": job, "tenant": acme.tenant, "model": CHAT_MODEL, "deployment_id": 1, "reserved_nano_usd": 0, "number": 1}
         tokens = {f"reserved_{name}_tokens": 1 for name in ("input", "output", "max_output")}
-        Attempt.objects.bulk_create(Attempt(reservation_id=Job.objects.first().pk, **{**attempt, "number": n}, **tokens) for n in range(12))
+        Attempt.objects.bulk_create(Attempt(reservation_id=job.pk, **{**attempt, "number": n}, **tokens) for n in range(12))
         response = api.submit(HELLO)
         assert response.headers["Retry-After"] == "5"  # twelve a minute
         assert response.headers["RateLimit"] == '"tenant:acme";r=0;t=5'
