@@ -92,9 +92,7 @@ def test_a_bomb_is_refused_at_the_bound():
         list(bounded(unpacked([gzip.compress(b"ab\n" * 1_000)]), 2_000))
 
 
-@pytest.mark.parametrize(
-    "packed", [b"not packed", gzip.compress(b"x" * 1000)[:-5]], ids=["other bytes", "cut short"]
-)
+@pytest.mark.parametrize("packed", [b"not packed", gzip.compress(b"x" * 1000)[:-5]], ids=["other bytes", "cut short"])
 def test_what_is_not_whole_is_refused(packed):
     with pytest.raises(InvalidRequest) as caught:
         list(unpacked([packed]))

@@ -32,9 +32,7 @@ def check_start(row: Job, within_s: int) -> None:
         raise _refusal(obstacle, found, lane, within_s)
 
 
-def no_room(
-    *, path: str, lane: Lane, places: Sequence[Place], tenant_id: int, model: str, need: Need, within_s: float
-) -> LimitInTheWay:
+def no_room(*, path: str, lane: Lane, places: Sequence[Place], tenant_id: int, model: str, need: Need, within_s: float) -> LimitInTheWay:
     """Why what has waited for so long has not begun. Where nothing is in its way by now, it waited behind others. Raises GateError."""
     found = standing(path, lane, places, tenant_id, model)
     obstacle = binding(found.path, found.places, Asked(need, lane, found.now_ms))
