@@ -58,7 +58,7 @@ class AccountForm(ChangeForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text="The provider's API key. It is stored encrypted and never shown.",
     )
-    options = forms.JSONField(required=False, help_text=OPTIONS)
+    options = forms.JSONField(required=False, initial=dict, help_text=OPTIONS)
 
     def prepare(self) -> None:
         """As the account is, but its credentials."""
