@@ -30,6 +30,8 @@ _QUIET = {
     "django.request": "ERROR",  # at WARNING it writes a line for each refusal: a full queue must not cost a line a caller
     "axes": "WARNING",
     "kombu": "WARNING",
+    "httpx": "WARNING",  # a line a request; of an official client under the gate also one with an address that was never asked
+    "httpx2": "WARNING",
     "celery.worker.strategy": "WARNING",
 }
 
