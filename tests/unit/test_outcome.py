@@ -1,7 +1,6 @@
 """What an ended call tells the gate: of its deployment's health, and of what it used."""
 
 import types
-import uuid
 
 import pytest
 from django.conf import settings
@@ -15,31 +14,13 @@ from rateguard.engine.money import Price, Usage
 from rateguard.engine.providers.base import Outcome
 from rateguard.engine.readings import Axis, Reading
 from rateguard.engine.retry import RetrySettings
-from rateguard.jobs.attempts.claim import Claimed
 from rateguard.jobs.attempts.cooling import DEFAULT_COOLDOWN_MS, NOT_LET_IN, SPENT
 from rateguard.jobs.attempts.outcome import failed, stopped, succeeded, verdict_of
 from rateguard.jobs.states import FAIL, HOLD_BACK
 from tenants.directory import Directory
 from tenants.records.readable import Readable, ReadableLimit
+from tests.attempted import CLAIMED
 
-CLAIMED = Claimed(
-    job=uuid.UUID(int=7),
-    attempt=2,
-    endpoint="chat",
-    model="m",
-    request="{}",
-    deployment_id=1,
-    tenant_id=1,
-    input_tokens=10,
-    max_output_tokens=20,
-    cost=500,
-    timeout_s=60,
-    tries=0,
-    max_tries=5,
-    delivery="at_least_once",
-    deadline_in_s=None,
-    queue_ms=3,
-)
 PLACE = types.SimpleNamespace(id=1, account_id=2, price=Price(input_pico=1_000, output_pico=1_000))
 
 VERDICTS = {

@@ -24,28 +24,12 @@ from rateguard.jobs.attempts.hedging import Plan, Second
 from rateguard.jobs.attempts.race import OUTRUN, Race
 from rateguard.jobs.states import FAIL, RETRY, STOP, SUCCEED, AttemptState
 from tenants.directory import Directory
+from tests.attempted import CLAIMED
 
-CLAIMED = Claimed(
-    job=uuid.UUID(int=7),
-    attempt=2,
-    endpoint="chat",
-    model="m",
-    request="{}",
-    deployment_id=1,
-    tenant_id=1,
-    input_tokens=10,
-    max_output_tokens=20,
-    cost=500,
-    timeout_s=60,
-    tries=0,
-    max_tries=5,
-    delivery="at_least_once",
-    deadline_in_s=None,
-    queue_ms=3,
-)
 DELAY_MS = 5
 NEVER = 30.0
 THEN = 1_000.0
+HEARD = 2_000.0
 SOON = 0.02
 USAGE = Usage(input_tokens=10, output_tokens=2)
 
@@ -89,7 +73,7 @@ class Door:
 class Script:
     """What a call does: after so long its chunks come, each, and after as long again its end. It leaves at once, or never.
 
-    THEN: as soon as the second call is under way; THEN + SOON: so long after that.
+    THEN: as soon as the second call is under way; THEN + SOON: so long after that. HEARD: in the moment in which a piece is passed on.
     """
 
     after_s: float
@@ -110,7 +94,7 @@ class Run:
         return asyncio.run(self._raced(cancel_after_s))
 
     async def _raced(self, cancel_after_s):
-        self.first, self.second_began = Exchange(CLAIMED, place(1), 0.0), asyncio.Event()
+        self.first, self.second_began, self.was_heard = Exchange(CLAIMED, place(1), 0.0), asyncio.Event(), asyncio.Event()
         self.door.was_asked = self.second_began
         plan = Plan(DELAY_MS, HedgeBudget(self.saved), self.door)
 
@@ -119,6 +103,7 @@ class Run:
 
         async def take(chunk: Chunk) -> None:
             self.heard.append(chunk.data.decode())
+            self.was_heard.set()
 
         race = Race(
             self.first,
@@ -136,6 +121,9 @@ class Run:
         return finished.ended
 
     async def _pass(self, after_s: float) -> None:
+        if after_s == HEARD:
+            await self.was_heard.wait()
+            return
         if after_s >= THEN:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.second_began.wait(), self.waits_at_most_s)
@@ -269,6 +257,13 @@ def test_a_second_call_that_may_not_leave_is_given_back():
 def test_a_second_call_that_cannot_connect_speaks_against_its_deployment():
     run = Run(Script(THEN + SOON, answer("one")), Script(0, broken(ErrorKind.CONNECT), leaves=False))
     assert (run().hedged.nano_usd, run.door.told) == (0, ["failed"])
+
+
+def test_an_answer_that_comes_when_the_other_call_leads_already_is_nobodys():
+    run = Run(Script(HEARD, answer("one")), Script(0, broken(), ("a",)))
+    ended = run()
+    assert (ended.state, ended.transition, ended.result, ended.error_code) == (AttemptState.FAILED, RETRY, None, "server")
+    assert (ended.usage, ended.hedged.won, run.door.told) == (USAGE, False, ["sent", "failed"])
 
 
 def test_whoever_gives_the_job_up_gives_both_calls_up_and_both_are_charged():

@@ -22,7 +22,7 @@ from rateguard.jobs.attempts.hedging import Plan, Second
 from rateguard.jobs.attempts.outcome import Finished
 from rateguard.jobs.attempts.screened import screened
 from rateguard.jobs.attempts.settle import Hedged
-from rateguard.jobs.states import SUCCEED
+from rateguard.jobs.states import SUCCEED, AttemptState
 
 logger = logging.getLogger(__name__)
 
@@ -233,10 +233,16 @@ class Race:
 
 
 def _decided_by(own: Finished, other: Finished) -> Finished:
-    """An attempt's end, with the other's word on what the job does."""
+    """An attempt's end, with the other's word on what the job does.
+
+    An answer that came in the last moment before its call was broken off, when the other one led already, is nobody's: it is paid, but its
+    attempt has failed where the job goes on without one.
+    """
     word = {name: getattr(other.ended, name) for name in _OF_THE_JOB}
     if other.ended.transition is not SUCCEED:
         word |= {"error_code": other.ended.error_code, "error_message": other.ended.error_message}
+        if own.ended.state is AttemptState.SUCCEEDED:
+            word["state"] = AttemptState.FAILED
     ended = dataclasses.replace(own.ended, **word)
     return dataclasses.replace(other, ended=ended, settlement=own.settlement, counted_at=own.counted_at, heard_at=own.heard_at)
 
