@@ -7,10 +7,9 @@ import time
 
 from rateguard.calls.call import CallEnded, Granted
 from rateguard.engine.errors import ErrorKind, ProviderError
-from rateguard.engine.money import Usage
 from rateguard.engine.providers.base import Outcome
 from rateguard.jobs.attempts.cooling import cooldown_of
-from rateguard.jobs.attempts.outcome import Finished, as_far_as, charged_for, settlement_after, succeeded
+from rateguard.jobs.attempts.outcome import Finished, charged_for, settlement_after, succeeded
 from rateguard.jobs.attempts.settle import CallRecord, Ended
 from rateguard.jobs.states import FAIL, STOP, AttemptState
 
@@ -20,9 +19,7 @@ def finished(granted: Granted, ended: CallEnded, holder: str) -> Finished:
     record = _record(granted, holder)
     if ended.outcome is not None:
         return _answered(granted, ended.outcome, ended.latency_ms, record)
-    if ended.error is not None:
-        return _failed(granted, ended.error, ended, record)
-    return _stopped(granted, ended, record)
+    return _unanswered(granted, ended, record)
 
 
 def _answered(granted: Granted, outcome: Outcome, latency_ms: int, record: CallRecord) -> Finished:
@@ -30,14 +27,16 @@ def _answered(granted: Granted, outcome: Outcome, latency_ms: int, record: CallR
     return dataclasses.replace(as_a_job, ended=dataclasses.replace(as_a_job.ended, result=None, call=record))
 
 
-def _failed(granted: Granted, error: ProviderError, ended: CallEnded, record: CallRecord) -> Finished:
-    cooldown = cooldown_of(error, granted.place)
+def _unanswered(granted: Granted, ended: CallEnded, record: CallRecord) -> Finished:
+    """It failed, or was given up; that is a failure too, billed by what had come of a stream, else as reserved, if it had left."""
+    error = ended.error or _given_up(ended)
+    is_failure = error is ended.error
     usage, nano_usd = charged_for(granted, granted.place, error)
     written = Ended(
         job=granted.job,
         attempt=granted.attempt,
-        state=AttemptState.FAILED,
-        transition=FAIL,
+        state=AttemptState.FAILED if is_failure else AttemptState.CANCELLED,
+        transition=FAIL if is_failure else STOP,
         usage=usage,
         nano_usd=nano_usd,
         is_overrun=nano_usd > granted.cost,
@@ -47,29 +46,15 @@ def _failed(granted: Granted, error: ProviderError, ended: CallEnded, record: Ca
         queue_ms=granted.queue_ms,
         call=record,
     )
+    cooldown = cooldown_of(error, granted.place)
     settlement = settlement_after(granted, granted.place, error, written, cooldown, has_left=ended.has_left)
     return Finished(written, settlement, None, ended.ended_at)
 
 
-def _stopped(granted: Granted, ended: CallEnded, record: CallRecord) -> Finished:
-    usage, nano_usd = as_far_as(ended.came, granted, granted.place) if ended.has_left else (Usage(), 0)
-    error = ProviderError("given up", kind=ErrorKind.CANCELLED)
-    written = Ended(
-        job=granted.job,
-        attempt=granted.attempt,
-        state=AttemptState.CANCELLED,
-        transition=STOP,
-        usage=usage,
-        nano_usd=nano_usd,
-        is_overrun=nano_usd > granted.cost,
-        error_code=error.code,
-        error_message="it was given up while it ran",
-        latency_ms=ended.latency_ms,
-        queue_ms=granted.queue_ms,
-        call=record,
-    )
-    settlement = settlement_after(granted, granted.place, error, written, None, has_left=ended.has_left)
-    return Finished(written, settlement, None, ended.ended_at)
+def _given_up(ended: CallEnded) -> ProviderError:
+    error = ProviderError("it was given up while it ran", kind=ErrorKind.CANCELLED, may_be_billed=ended.has_left)
+    error.usage = ended.came
+    return error
 
 
 def _record(granted: Granted, holder: str) -> CallRecord:

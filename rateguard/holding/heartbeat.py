@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import redis
 from django.db import connection
@@ -18,6 +17,7 @@ from rateguard.engine.errors import GateError
 from rateguard.engine.gate.contract import Gate, Holder
 from rateguard.engine.keys import cancel_channel, requeue_channel
 from rateguard.engine.lanes import Lane
+from rateguard.holding.listening import ChannelListener
 from rateguard.holding.pulse import Pulse
 from rateguard.jobs.ends.asking import read_requeue_word
 from rateguard.jobs.models import Job
@@ -109,43 +109,18 @@ class Heartbeat:
                 self.on_requeue(job, attempt)
 
 
-class WishListener:
+class WishListener(ChannelListener):
     """Hears by publish/subscribe which calls are to be given up; what it misses, the heartbeat's look at the rows finds."""
 
     def __init__(self, client: redis.Redis, partition: str, on_cancel: OnCancel, on_requeue: OnRequeue) -> None:
-        self._client = client
         self._cancel, self._requeue = cancel_channel(partition), requeue_channel(partition)
+        super().__init__(client, self._cancel, self._requeue, thread="rateguard-cancel", subject="what people ask of running jobs")
         self._on_cancel = on_cancel
         self._on_requeue = on_requeue
-        self._stopping = threading.Event()
-
-    def start(self) -> None:
-        """Begin to listen."""
-        threading.Thread(target=self._run, name="rateguard-cancel", daemon=True).start()
-
-    def stop(self) -> None:
-        """Listen no more; the thread ends within a second."""
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._listen()
-            except (redis.RedisError, OSError) as error:
-                if not self._stopping.is_set():
-                    logger.info("not listening for what people ask of running jobs: %s", error)
-                self._stopping.wait(1.0)
-
-    def _listen(self) -> None:
-        subscriptions: Any = self._client
-        with subscriptions.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(self._cancel, self._requeue)
-            while not self._stopping.is_set():
-                message = subscription.get_message(timeout=1.0)
-                if message is not None and isinstance(message.get("data"), bytes) and not self._stopping.is_set():
-                    self._hear(message["channel"].decode(), message["data"])
 
     def _hear(self, channel: str, told: bytes) -> None:
+        if self._stopping.is_set():
+            return
         if channel == self._requeue:
             self._on_requeue(*read_requeue_word(told))
         else:

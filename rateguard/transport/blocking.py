@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from rateguard.calls.entrance import entrance
-from rateguard.engine.errors import ErrorKind, NotSent
+from rateguard.engine.errors import NotSent
 from rateguard.screening.chain import chain
 from rateguard.transport.attempt import Attempt, ended
-from rateguard.transport.doors import dialect_of, is_answer, is_stream, leaving, passed_on, refused, wrong_thread
+from rateguard.transport.doors import dialect_of, is_stream, passed_on, refused, wrong_thread
 from rateguard.transport.libraries import as_broken, made_for
 from rateguard.transport.prepare import Prepared, Who, prepare
 from rateguard.transport.providers import authorized
 from rateguard.transport.screening import given_to, screens_answers, told_on
 from rateguard.transport.tee import Tee
+from rateguard.transport.way import Beside, Way
 
 
 class GatedTransport:
@@ -59,14 +60,10 @@ def check_thread() -> None:
         raise wrong_thread()
 
 
-class _Way:
+class _Way(Way):
     """To a provider and back."""
 
-    def __init__(self, module: Any, through: Any, request: Any, who: Who) -> None:
-        self._module = module
-        self._through = through
-        self._request = request
-        self._who = who
+    is_async = False
 
     def taken(self, prepared: Prepared) -> tuple[Any, Prepared | None]:
         """The answer; or the call without the deployment that could not be reached, to be made once more."""
@@ -75,13 +72,9 @@ class _Way:
         with ended(attempt):
             wire = authorized(attempt.provider, attempt.place.target, attempt.wire())
             try:
-                response = self._through.send(
-                    leaving(self._module, self._request, wire, attempt, is_async=False), stream=True, auth=None, follow_redirects=False
-                )
+                response = self._sending(attempt, wire)
             except (self._module.RequestError, NotSent) as error:
-                failure = error if isinstance(error, NotSent) else as_broken(self._module, error, attempt)
-                attempt.fail(failure)
-                again = prepared.without(attempt.place) if failure.kind is ErrorKind.CONNECT else None
+                again = self._elsewhere(prepared, attempt, error)
                 if again is None:
                     raise
                 return None, again
@@ -103,15 +96,10 @@ class _Way:
         except self._module.RequestError as error:
             attempt.fail(as_broken(self._module, error, attempt))
             raise
-        if not is_answer(response):
-            attempt.refused(response.status_code, response.headers, body)
-            return passed_on(self._module, response, attempt, body)
-        answer = attempt.whole(response.status_code, response.headers, body, answered_at)
-        if answer is None:
-            return passed_on(self._module, response, attempt, body)
-        if screens_answers():
+        answer = self._read(attempt, response, body, answered_at)
+        if answer is not None and screens_answers():
             body = told_on(attempt, answer.body, body, chain().after_here(*given_to(attempt, answer.body)), is_streamed=False)
-        return passed_on(self._module, response, attempt, body, attempt.cost_of(attempt.usage_of(answer)))
+        return self._passed_on(attempt, response, body, answer)
 
     def _kept_back(self, attempt: Attempt, response: Any, stream: Any, tee: Tee) -> Any:
         with contextlib.closing(stream):
@@ -123,24 +111,18 @@ class _Way:
         return passed_on(self._module, response, attempt, body)
 
 
-class GatedStream:
+class GatedStream(Beside):
     """A stream that is read beside."""
-
-    def __init__(self, module: Any, response: Any, tee: Tee, attempt: Attempt) -> None:
-        self._module = module
-        self._response = response
-        self._tee = tee
-        self._attempt = attempt
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as the network brings it, unpacked."""
-        feed, is_packed = self._tee.feed, "content-encoding" in self._response.headers
+        feed = self._tee.feed
         try:
-            for piece in self._response.iter_bytes() if is_packed else self._response.iter_raw():
+            for piece in self._response.iter_bytes() if self._is_packed else self._response.iter_raw():
                 if passed := feed(piece):
                     yield passed
         except self._module.RequestError as error:
-            self._tee.broke(as_broken(self._module, error, self._attempt))
+            self._broke(error)
             raise
         if passed := self._tee.finish():
             yield passed
